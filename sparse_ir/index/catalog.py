@@ -1,0 +1,323 @@
+"""The catalog: one SQLite file with all that is not postings, and the moment of every commit.
+
+A commit is one SQLite transaction, ended after the segment files that it names are on the disk.
+Doc numbers grow for ever and are never given twice, so merging renumbers nothing. Readers hold a
+read transaction (write-ahead log): what they opened stays what they see.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sparse_ir.errors import IndexFormatError, IndexLockedError, InvalidInputError
+
+FILE_NAME = "catalog.sqlite"
+FORMAT_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE segments (name TEXT PRIMARY KEY, n_docs INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE documents (
+    doc INTEGER PRIMARY KEY, doc_id TEXT NOT NULL UNIQUE, n_words INTEGER NOT NULL,
+    fingerprint BLOB, metadata TEXT NOT NULL);
+CREATE TABLE texts (doc INTEGER PRIMARY KEY, title TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE deletions (doc INTEGER PRIMARY KEY);
+CREATE TABLE fields (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE lexicon (word TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE) WITHOUT ROWID;
+"""
+_CHUNK = 500  # values in one IN (...): SQLite allows 999 on its oldest builds
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """What the catalog keeps of a document, its text apart."""
+
+    doc: int
+    doc_id: str
+    n_words: int
+    fingerprint: bytes | None
+    metadata: str
+
+
+class Catalog:
+    """An open catalog; made by ``create``, ``open_for_writing`` or ``open_snapshot``."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls, folder: Path, settings: Mapping[str, Any]) -> Catalog:
+        """A new catalog in ``folder``, committed, and inside the next write transaction.
+
+        Raises:
+            InvalidInputError: there is one already. A file that a crash left without a committed
+                catalog in it does not count.
+        """
+        catalog = cls(_connect(folder / FILE_NAME), folder / FILE_NAME)
+        if catalog._has_tables():
+            catalog.close()
+            raise InvalidInputError(
+                f"{folder} holds an index already; open it with IndexWriter.open, or remove it"
+            )
+        catalog._run("PRAGMA journal_mode = WAL")
+        catalog._run("PRAGMA synchronous = FULL")
+        catalog.begin()
+        for statement in _SCHEMA.split(";"):
+            catalog._run(statement)
+        catalog.update_settings({"format_version": FORMAT_VERSION, **settings})
+        catalog.commit()
+        catalog.begin()
+        return catalog
+
+    @classmethod
+    def open_for_writing(cls, folder: Path) -> Catalog:
+        """The catalog of ``folder``, inside a write transaction."""
+        catalog = cls(_connect(require_index(folder) / FILE_NAME), folder / FILE_NAME)
+        catalog._run("PRAGMA synchronous = FULL")
+        catalog.begin()
+        catalog._check_version()
+        return catalog
+
+    @classmethod
+    def open_snapshot(cls, folder: Path) -> Catalog:
+        """The catalog of ``folder`` as last committed; later commits do not show."""
+        path = require_index(folder) / FILE_NAME
+        # Without write permission SQLite cannot join a write-ahead log, and nobody can write.
+        mode = "ro" if os.access(folder, os.W_OK) else "ro&immutable=1"
+        uri = f"{path.resolve().as_uri()}?mode={mode}"
+        catalog = cls(_connect(uri, uri=True), path)
+        catalog._run("BEGIN")
+        catalog._check_version()
+        return catalog
+
+    def n_bytes(self) -> int:
+        """Size of the file."""
+        return self._path.stat().st_size
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether ``folder`` holds a committed catalog."""
+        if not (folder / FILE_NAME).is_file():
+            return False
+        with closing(Catalog(_connect(folder / FILE_NAME), folder / FILE_NAME)) as catalog:
+            return catalog._has_tables()
+
+    def close(self) -> None:
+        """Ends the transaction without committing, and closes the file."""
+        self._connection.close()
+
+    def begin(self) -> None:
+        """A write transaction is open afterwards."""
+        self._run("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """All since ``begin`` is on the disk, or nothing."""
+        self._run("COMMIT")
+
+    # settings
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting, by name."""
+        return {key: json.loads(value) for key, value in self._run("SELECT * FROM settings")}
+
+    def update_settings(self, settings: Mapping[str, Any]) -> None:
+        """These settings have these values."""
+        rows = [(key, json.dumps(value)) for key, value in settings.items()]
+        self._run_many("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
+
+    # segments
+
+    def segments(self) -> list[tuple[str, int]]:
+        """(file name, documents in it) of every segment, oldest first."""
+        return self._run("SELECT name, n_docs FROM segments ORDER BY length(name), name")
+
+    def add_segment(self, name: str, n_docs: int) -> None:
+        """The segment belongs to the index."""
+        self._run("INSERT INTO segments VALUES (?, ?)", (name, n_docs))
+
+    def remove_segments(self, names: Iterable[str]) -> None:
+        """The segments do not belong to the index."""
+        self._run_many("DELETE FROM segments WHERE name = ?", [(name,) for name in names])
+
+    # documents
+
+    def add_documents(
+        self, rows: Sequence[DocumentRow], texts: Sequence[tuple[str, str]] | None
+    ) -> None:
+        """The documents are known; ``texts`` holds (title, text) of each, None for raw vectors."""
+        self._run_many(
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?)",
+            [(r.doc, r.doc_id, r.n_words, r.fingerprint, r.metadata) for r in rows],
+        )
+        if texts is not None:
+            pairs = zip(rows, texts, strict=True)
+            self._run_many(
+                "INSERT INTO texts VALUES (?, ?, ?)",
+                [(row.doc, title, text) for row, (title, text) in pairs],
+            )
+
+    def delete_documents(self, docs: Sequence[int]) -> None:
+        """The documents are gone, and their numbers are marked in the segments that hold them."""
+        rows = [(doc,) for doc in docs]
+        self._run_many("DELETE FROM documents WHERE doc = ?", rows)
+        self._run_many("DELETE FROM texts WHERE doc = ?", rows)
+        self._run_many("INSERT INTO deletions VALUES (?)", rows)
+
+    def documents(self, doc_ids: Sequence[str]) -> dict[str, DocumentRow]:
+        """The known ones of these documents, by doc_id."""
+        found = self._select_in(
+            "SELECT doc, doc_id, n_words, fingerprint, metadata FROM documents WHERE doc_id IN",
+            doc_ids,
+        )
+        return {row[1]: DocumentRow(*row) for row in found}
+
+    def replace_metadata(self, doc: int, metadata: str) -> None:
+        """The document has this metadata (a JSON object)."""
+        self._run("UPDATE documents SET metadata = ? WHERE doc = ?", (metadata, doc))
+
+    def doc_ids(self, docs: Sequence[int]) -> dict[int, str]:
+        """doc number -> doc_id."""
+        return dict(self._select_in("SELECT doc, doc_id FROM documents WHERE doc IN", docs))
+
+    def contents(self, docs: Sequence[int]) -> dict[int, tuple[str, str, dict[str, Any]]]:
+        """doc number -> (title, text, metadata)."""
+        found = self._select_in(
+            "SELECT doc, coalesce(title, ''), coalesce(text, ''), metadata"
+            " FROM documents LEFT JOIN texts USING (doc) WHERE doc IN",
+            docs,
+        )
+        return {doc: (title, text, json.loads(meta)) for doc, title, text, meta in found}
+
+    def all_doc_ids(self) -> Iterator[str]:
+        """Every doc_id, in the order of the doc numbers."""
+        return (row[0] for row in self._run("SELECT doc_id FROM documents ORDER BY doc"))
+
+    def word_counts(self, first: int, last: int) -> list[tuple[int, int]]:
+        """(doc, n_words) of the documents numbered first..last, ascending."""
+        return self._run(
+            "SELECT doc, n_words FROM documents WHERE doc BETWEEN ? AND ? ORDER BY doc",
+            (first, last),
+        )
+
+    def matching(self, condition: str, values: Sequence[Any]) -> list[int]:
+        """Numbers of the documents for which the SQL condition holds, ascending."""
+        query = f"SELECT doc FROM documents WHERE {condition} ORDER BY doc"  # noqa: S608
+        return [row[0] for row in self._run(query, values)]
+
+    # deletions
+
+    def deletions(self) -> list[int]:
+        """Numbers of the deleted documents that a segment may still hold, ascending."""
+        return [row[0] for row in self._run("SELECT doc FROM deletions ORDER BY doc")]
+
+    def forget_deletions(self, docs: Iterable[int]) -> None:
+        """No segment holds these documents any more."""
+        self._run_many("DELETE FROM deletions WHERE doc = ?", [(doc,) for doc in docs])
+
+    # metadata fields and words
+
+    def fields(self) -> list[str]:
+        """Names of the metadata fields that any document ever had."""
+        return [row[0] for row in self._run("SELECT name FROM fields")]
+
+    def add_fields(self, names: Iterable[str]) -> None:
+        """The fields are known."""
+        self._run_many("INSERT OR IGNORE INTO fields VALUES (?)", [(name,) for name in names])
+
+    def word_numbers(self, words: Sequence[str]) -> dict[str, int]:
+        """The known ones of these words, with their numbers."""
+        return dict(self._select_in("SELECT word, number FROM lexicon WHERE word IN", words))
+
+    def words(self, numbers: Sequence[int]) -> dict[int, str]:
+        """word number -> word."""
+        return dict(self._select_in("SELECT number, word FROM lexicon WHERE number IN", numbers))
+
+    def add_words(self, numbered: Mapping[str, int]) -> None:
+        """The words have these numbers for ever."""
+        self._run_many("INSERT INTO lexicon VALUES (?, ?)", list(numbered.items()))
+
+    # the one place that talks to SQLite
+
+    def _run(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._lock:
+            try:
+                return self._connection.execute(sql, values).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise self._translated(error) from error
+
+    def _run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        with self._lock:
+            try:
+                self._connection.executemany(sql, rows)
+            except sqlite3.DatabaseError as error:
+                raise self._translated(error) from error
+
+    def _select_in(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        found = []
+        for chunk in _chunks(values, _CHUNK):
+            marks = ",".join("?" * len(chunk))
+            found += self._run(f"{sql} ({marks})", chunk)
+        return found
+
+    def _translated(self, error: sqlite3.DatabaseError) -> Exception:
+        text = str(error)
+        if "locked" in text:
+            return IndexLockedError(f"{self._path}: {text}; another writer has it open")
+        if any(word in text for word in ("disk", "full", "unable to open", "readonly")):
+            return OSError(f"{self._path}: {text}")
+        return IndexFormatError(
+            f"{self._path}: {text}; want the catalog of a sparse_ir index, whole"
+        )
+
+    def _check_version(self) -> None:
+        if not self._has_tables():
+            raise _no_index(self._path.parent)
+        version = self.settings().get("format_version")
+        if version != FORMAT_VERSION:
+            raise IndexFormatError(
+                f"{self._path}: format version is {version}; this release reads {FORMAT_VERSION}"
+            )
+
+    def _has_tables(self) -> bool:
+        return bool(self._run("SELECT 1 FROM sqlite_master WHERE name = 'settings'"))
+
+
+def require_index(folder: Path) -> Path:
+    """Returns the folder if a catalog is in it.
+
+    Raises:
+        InvalidInputError: there is none.
+    """
+    if not (folder / FILE_NAME).is_file():
+        raise _no_index(folder)
+    return folder
+
+
+def _no_index(folder: Path) -> InvalidInputError:
+    return InvalidInputError(f"no index at {folder}; make one with: sparse-ir index SOURCE")
+
+
+def _connect(path: str | Path, *, uri: bool = False) -> sqlite3.Connection:
+    # isolation_level None: transactions begin and end where this file says, nowhere else.
+    return sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, uri=uri, timeout=30.0
+    )
+
+
+def _chunks(values: Sequence[_T], size: int) -> Iterator[list[_T]]:
+    iterator = iter(values)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

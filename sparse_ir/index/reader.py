@@ -1,0 +1,329 @@
+"""Index: a snapshot of an index, opened for searching; many may be open while one writer works."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sparse_ir import _native
+from sparse_ir.corpus import Document
+from sparse_ir.errors import IndexFormatError, InvalidInputError, VocabularyMismatchError
+from sparse_ir.hits import Hits
+from sparse_ir.index.catalog import Catalog
+from sparse_ir.index.filters import compile_filter
+from sparse_ir.index.params import Exact
+from sparse_ir.vectors import TermWeights, as_term_weights
+
+Filter = str | Mapping[str, Any]
+Bitset = NDArray[np.uint64]
+
+_VERIFY_BYTES = 64 * 2**20  # segments up to this size are read whole at opening: a few ms
+_OPEN_ATTEMPTS = 5
+
+
+class Index:
+    """An opened index. Safe to share between threads; close it, or use it in a ``with`` block."""
+
+    def __init__(
+        self, folder: Path, catalog: Catalog, segments: Sequence[_native.Segment]
+    ) -> None:
+        self.path = folder
+        self._catalog = catalog
+        self._segments = list(segments)
+        self._settings = catalog.settings()
+        deleted = np.array(catalog.deletions(), np.uint64)
+        self._living = [_living_docs(segment, deleted) for segment in self._segments]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Index:
+        """The index in the folder ``path``, as last committed.
+
+        Segments are memory mapped; those up to 64 MiB are checked whole, of larger ones the header
+        and the sizes (``verify`` checks the rest).
+
+        Raises:
+            InvalidInputError: there is no index.
+            IndexFormatError: a file is corrupt, truncated, or from an unknown version.
+        """
+        folder = Path(path)
+        for attempt in count(1):
+            catalog = Catalog.open_snapshot(folder)
+            try:
+                return cls(folder, catalog, _open_segments(folder, catalog))
+            except FileNotFoundError as error:
+                # A writer may merge segments away between our look at the catalog and here.
+                catalog.close()
+                if attempt == _OPEN_ATTEMPTS:
+                    raise IndexFormatError(
+                        f"{error.filename} is missing; build the index anew"
+                    ) from error
+            except BaseException:
+                catalog.close()
+                raise
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """The snapshot is given up."""
+        self._catalog.close()
+        self._segments.clear()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # search
+
+    def search(
+        self,
+        queries: TermWeights,
+        k: int = 10,
+        *,
+        plan: Exact | None = None,
+        threads: int = 1,
+        filter: Filter | None = None,  # noqa: A002
+    ) -> Hits:
+        """The k best documents of each query.
+
+        Args:
+            queries: (Q, n_terms) term weights; in an index of text, columns from the learned
+                block's size on are word numbers.
+            k: Hits wanted a query, >= 1.
+            plan: How to search; every plan so far is exact.
+            threads: Queries searched at once, >= 1.
+            filter: Only documents whose metadata match (see ``index.filters``).
+
+        Raises:
+            InvalidInputError: a bad argument, or an unknown field in the filter.
+            VocabularyMismatchError: the queries have more or fewer terms than the index.
+        """
+        matrix = as_term_weights(queries)
+        self._require_known_terms(matrix.shape[1])
+        return self.search_terms(
+            matrix.indptr, matrix.indices, matrix.data, k, plan=plan, threads=threads, filter=filter
+        )
+
+    def search_terms(
+        self,
+        indptr: NDArray[Any],
+        terms: NDArray[Any],
+        weights: NDArray[np.float32],
+        k: int,
+        *,
+        plan: Exact | None = None,
+        threads: int = 1,
+        filter: Filter | None = None,  # noqa: A002
+    ) -> Hits:
+        """As ``search``, for queries given as the three arrays of a CSR batch, already checked."""
+        _require_positive("k", k)
+        _require_positive("threads", threads)
+        docs, scores, counts = _native.search(
+            self._segments,
+            self._living if filter is None else self._allowed(filter),
+            indptr.astype(np.int64, copy=False),
+            terms.astype(np.uint32, copy=False),
+            weights,
+            k,
+            (plan or Exact()).algorithm,
+            threads,
+        )
+        return Hits(docs, scores, counts, self._catalog.doc_ids)
+
+    # what is in it
+
+    def __len__(self) -> int:
+        """Documents."""
+        return int(self._settings["n_docs"])
+
+    def __contains__(self, doc_id: str) -> bool:
+        return bool(self._catalog.documents([doc_id]))
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What the index keeps of how it was made."""
+        return self._settings
+
+    @property
+    def n_terms(self) -> int:
+        """Size of the learned block; lexical terms are numbered behind it."""
+        return int(self._settings["n_terms"])
+
+    @property
+    def n_words(self) -> int:
+        """Size of the lexical block: different words that any document ever had."""
+        return int(self._settings["lexicon_size"])
+
+    def document(self, doc_id: str) -> Document:
+        """The document as it was added (without text if it was added as a vector).
+
+        Raises:
+            InvalidInputError: unknown doc_id.
+        """
+        row = self._row(doc_id)
+        return self.documents([row])[row]
+
+    def documents(self, docs: Sequence[int]) -> dict[int, Document]:
+        """doc number -> document."""
+        doc_ids = self._catalog.doc_ids(docs)
+        return {
+            doc: Document(doc_ids[doc], text, title=title, metadata=metadata)
+            for doc, (title, text, metadata) in self._catalog.contents(docs).items()
+        }
+
+    def vector(self, doc_id: str) -> TermWeights:
+        """(1, n_terms + n_words) the document's stored weights, in both blocks.
+
+        Raises:
+            InvalidInputError: unknown doc_id.
+        """
+        doc = np.uint64(self._row(doc_id))
+        shape = (1, self.n_terms + self.n_words)
+        for segment in self._segments:
+            local = int(np.searchsorted(segment.doc_numbers, doc))
+            if local < segment.n_docs and segment.doc_numbers[local] == doc:
+                indptr, terms, weights = segment.rows(np.array([local], np.uint32))
+                return sp.csr_array((weights, terms.astype(np.int64), indptr), shape=shape)
+        raise IndexFormatError(f"{self.path}: no segment holds document {doc_id!r}; build it anew")
+
+    def word_numbers(self, words: Sequence[str]) -> dict[str, int]:
+        """The known ones of these analysed words -> their term numbers, behind ``n_terms``."""
+        numbers = self._catalog.word_numbers(words)
+        return {word: self.n_terms + number for word, number in numbers.items()}
+
+    def words(self, terms: Sequence[int]) -> dict[int, str]:
+        """Term numbers of the lexical block -> words."""
+        found = self._catalog.words([term - self.n_terms for term in terms])
+        return {self.n_terms + number: word for number, word in found.items()}
+
+    def document_frequencies(self, terms: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """(m,) in how many documents each of (m,) terms occurs, deleted ones not counted."""
+        total = np.zeros(len(terms), np.int64)
+        for segment in self._segments:
+            total += segment.document_frequencies(terms)
+        gone_terms, gone = self._deleted_frequencies
+        if len(gone_terms):
+            at = np.minimum(np.searchsorted(gone_terms, terms), len(gone_terms) - 1)
+            total -= np.where(gone_terms[at] == terms, gone[at], 0)
+        return total
+
+    def info(self) -> dict[str, Any]:
+        """Counts, sizes and settings, as plain values."""
+        segments = [
+            {
+                "file": Path(segment.path).name,
+                "documents": segment.n_docs,
+                "terms": segment.n_terms,
+                "postings": segment.n_postings,
+                "bytes": segment.n_bytes,
+            }
+            for segment in self._segments
+        ]
+        postings = sum(one["postings"] for one in segments)
+        n_bytes = sum(one["bytes"] for one in segments)
+        return {
+            "path": str(self.path),
+            "documents": len(self),
+            "deleted": sum(one["documents"] for one in segments) - len(self),
+            "postings": postings,
+            "segment_bytes": n_bytes,
+            "bytes_per_posting": round(n_bytes / postings, 2) if postings else 0.0,
+            "catalog_bytes": self._catalog.n_bytes(),
+            "learned_terms": self.n_terms,
+            "words": self.n_words,
+            "fields": sorted(self._catalog.fields()),
+            "kernel": _native.active_kernel(),
+            "segments": segments,
+            "settings": dict(self._settings),
+        }
+
+    def verify(self) -> None:
+        """Every byte of every segment was read and found good.
+
+        Raises:
+            IndexFormatError: names the file and the section that is not.
+        """
+        for segment in self._segments:
+            segment.verify()
+
+    # inside
+
+    def _allowed(self, filter: Filter) -> list[Bitset | None]:  # noqa: A002
+        condition, values = compile_filter(filter, self._catalog.fields())
+        matching = np.array(self._catalog.matching(condition, values), np.uint64)
+        return [_bitset(np.isin(s.doc_numbers, matching)) for s in self._segments]
+
+    def _row(self, doc_id: str) -> int:
+        row = self._catalog.documents([doc_id]).get(doc_id)
+        if row is None:
+            raise InvalidInputError(f"no document {doc_id!r} in {self.path}; want a known doc_id")
+        return row.doc
+
+    def _require_known_terms(self, n_columns: int) -> None:
+        if not self.n_terms <= n_columns <= self.n_terms + self.n_words:
+            raise VocabularyMismatchError(
+                f"queries have {n_columns} terms, the index {self.n_terms} learned ones and "
+                f"{self.n_words} words; encode them with the model that the index was built with"
+            )
+
+    @cached_property
+    def _deleted_frequencies(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Terms of deleted documents that segments still hold, and in how many of them."""
+        terms = [
+            segment.rows(_cleared(living, segment.n_docs))[1]
+            for segment, living in zip(self._segments, self._living, strict=True)
+            if living is not None
+        ]
+        found, times = np.unique(np.concatenate([np.empty(0, np.uint32), *terms]), return_counts=True)
+        return found.astype(np.uint32), times.astype(np.int64)
+
+
+def _open_segments(folder: Path, catalog: Catalog) -> list[_native.Segment]:
+    segments = []
+    for name, n_docs in catalog.segments():
+        segment = _native.Segment.open(str(folder / name))
+        if segment.n_docs != n_docs:
+            raise IndexFormatError(
+                f"{folder / name} holds {segment.n_docs} documents; the catalog says {n_docs}"
+            )
+        if segment.n_bytes <= _VERIFY_BYTES:
+            segment.verify()
+        segments.append(segment)
+    return segments
+
+
+def _living_docs(segment: _native.Segment, deleted: NDArray[np.uint64]) -> Bitset | None:
+    """One bit a document, set for those not deleted; None if none of them is."""
+    if not len(deleted):
+        return None
+    living = ~np.isin(segment.doc_numbers, deleted)
+    return None if living.all() else _bitset(living)
+
+
+def _bitset(flags: NDArray[np.bool_]) -> Bitset:
+    padded = np.zeros(-(-len(flags) // 64) * 64, np.bool_)
+    padded[: len(flags)] = flags
+    return np.packbits(padded, bitorder="little").view(np.uint64)
+
+
+def _cleared(bits: Bitset, n: int) -> NDArray[np.uint32]:
+    flags = np.unpackbits(bits.view(np.uint8), bitorder="little", count=n)
+    return np.flatnonzero(flags == 0).astype(np.uint32)
+
+
+def _require_positive(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InvalidInputError(f"{name} is {value!r}; want an integer >= 1")

@@ -1,0 +1,1 @@
+"""Where encoders meet the index: text in, hits out."""

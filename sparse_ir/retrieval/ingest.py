@@ -1,0 +1,197 @@
+"""Documents in, an index out: encodes what is new, skips what is unchanged, goes on after a stop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sparse_ir.corpus import Document
+from sparse_ir.encoders.analyzer import Analyzer
+from sparse_ir.encoders.encoder import Encoder, load_encoder, model_settings
+from sparse_ir.encoders.lookup import LookupEncoder
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.index.catalog import Catalog
+from sparse_ir.index.params import BuildParams
+from sparse_ir.index.writer import IndexWriter
+from sparse_ir.retrieval.retriever import QUERY_ENCODER
+from sparse_ir.vocabulary import Vocabulary
+
+_BATCHES_TOGETHER = 16  # sorted by length inside the encoder, so that little is padding
+_COMPACT_SHARE = 0.1  # of new documents, from which on the index is rewritten as one segment
+
+Progress = Callable[[int, int], None]
+"""Called with (documents done, of these unchanged) since the last call."""
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What became of the documents."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    @property
+    def changed(self) -> int:
+        """Documents encoded."""
+        return self.added + self.updated
+
+
+def ingest(
+    path: str | Path,
+    documents: Iterable[Document],
+    *,
+    model: str = "mini",
+    language: str = "english",
+    params: BuildParams | None = None,
+    batch_size: int = 32,
+    commit_every: int = 2048,
+    on_progress: Progress | None = None,
+) -> IngestReport:
+    """All documents are in the index at ``path``, committed; it is made if it does not exist.
+
+    Documents are compared with what the index holds: those whose text has not changed are not
+    encoded again (changed metadata is stored). After a stop, the same call goes on where the last
+    commit was.
+
+    Args:
+        path: Folder of the index.
+        documents: Any stream; of those with the same doc_id the last stays.
+        model: Name or folder of the document encoder's model.
+        language: Snowball language of the lexical block, or ``none``.
+        params: How to build a new index.
+        batch_size: Documents encoded at once, >= 1.
+        commit_every: Documents between commits, >= 1.
+        on_progress: Told about every batch.
+
+    Raises:
+        InvalidInputError: an existing index was built with another model or language.
+    """
+    if batch_size < 1 or commit_every < 1:
+        raise InvalidInputError(
+            f"batch_size is {batch_size}, commit_every is {commit_every}; want integers >= 1"
+        )
+    tell = on_progress or (lambda done, unchanged: None)
+    report = IngestReport()
+    with _open_writer(Path(path), model, language, params) as writer:
+        pipeline = _Pipeline(writer, model, Analyzer(language), batch_size)
+        for chunk in _chunks(documents, commit_every):
+            pipeline.add(chunk, report, tell)
+            writer.commit()
+        if report.changed >= _COMPACT_SHARE * len(writer):
+            writer.optimize()
+    return report
+
+
+class _Pipeline:
+    """Puts chunks of documents through encoder and analyser into the writer."""
+
+    def __init__(
+        self, writer: IndexWriter, model: str, analyzer: Analyzer, batch_size: int
+    ) -> None:
+        self._writer = writer
+        self._model = model
+        self._analyzer = analyzer
+        self._batch_size = batch_size
+        self._encoder: Encoder | None = None
+
+    def add(self, chunk: list[Document], report: IngestReport, tell: Progress) -> None:
+        latest = list({document.doc_id: document for document in chunk}.values())
+        known = self._writer.known([document.doc_id for document in latest])
+        changed = []
+        for document in latest:
+            row = known.get(document.doc_id)
+            if row is None or row.fingerprint != _fingerprint(document):
+                changed.append(document)
+            elif json.loads(row.metadata) != json.loads(json.dumps(dict(document.metadata))):
+                self._writer.replace_metadata(document)
+        n_unchanged = len(latest) - len(changed)
+        report.unchanged += n_unchanged
+        report.updated += sum(document.doc_id in known for document in changed)
+        report.added += sum(document.doc_id not in known for document in changed)
+        if n_unchanged:
+            tell(n_unchanged, n_unchanged)
+        for batch in _chunks(changed, _BATCHES_TOGETHER * self._batch_size):
+            self._encode(batch, tell)
+
+    def _encode(self, batch: list[Document], tell: Progress) -> None:
+        if self._encoder is None:  # loading a model takes seconds, an unchanged corpus needs none
+            self._encoder = load_encoder(self._model, role="document")
+        texts = [document.content for document in batch]
+        vectors = self._encoder.encode(
+            texts, batch_size=self._batch_size, on_progress=lambda n: tell(n, 0)
+        )
+        self._writer.add(
+            batch,
+            vectors,
+            [self._analyzer.words(text) for text in texts],
+            fingerprints=[_fingerprint(document) for document in batch],
+        )
+
+
+def _open_writer(
+    path: Path, model: str, language: str, params: BuildParams | None
+) -> IndexWriter:
+    wanted = _text_settings(model, language)
+    if not Catalog.exists(path):
+        vocabulary = _copy_query_encoder(model, path)
+        return IndexWriter.create(
+            path,
+            n_terms=len(vocabulary),
+            vocabulary=vocabulary.fingerprint,
+            params=params,
+            settings=wanted,
+        )
+    writer = IndexWriter.open(path)
+    try:
+        _require_same_settings(path, writer.settings, wanted)
+    except BaseException:
+        writer.close()
+        raise
+    return writer
+
+
+def _copy_query_encoder(model: str, path: Path) -> Vocabulary:
+    """The index holds its query encoder before it exists, so that no crash can leave it without."""
+    encoder = load_encoder(model, role="query")
+    if isinstance(encoder, LookupEncoder):
+        shutil.rmtree(path / QUERY_ENCODER, ignore_errors=True)
+        encoder.save(path / QUERY_ENCODER)
+    return encoder.vocabulary
+
+
+def _text_settings(model: str, language: str) -> dict[str, Any]:
+    settings = model_settings(model)
+    return {
+        "model": model,
+        "model_fingerprint": settings.fingerprint,
+        "anchor_weight": settings.anchor_weight,
+        "language": language,
+    }
+
+
+def _require_same_settings(path: Path, has: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for name in ("model_fingerprint", "language"):
+        if has.get(name) != wanted[name]:
+            what = "model" if name == "model_fingerprint" else name
+            raise InvalidInputError(
+                f"{path} was built with {what} {has.get(what)!r}, not {wanted[what]!r}; "
+                "use that one, or another folder"
+            )
+
+
+def _fingerprint(document: Document) -> bytes:
+    text = f"{document.title}\0{document.text}"
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _chunks(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+    iterator = iter(documents)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,279 @@
+"""SparseRetriever: query text in, ranked documents out, in one pass over one index.
+
+Anchored search (the default) adds BM25 and the learned score: a document's score is
+``sum over words of tf idf x stored weight + g x sum over word pieces of query x stored weight``.
+Both sums run over one query vector and one inverted index. The modes differ only in that vector.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol, get_args, overload
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sparse_ir.corpus import Document
+from sparse_ir.encoders.analyzer import Analyzer
+from sparse_ir.encoders.encoder import Encoder, load_encoder
+from sparse_ir.encoders.lookup import LookupEncoder
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.hits import Hit, Hits
+from sparse_ir.index import bm25
+from sparse_ir.index.params import Exact
+from sparse_ir.index.reader import Filter, Index
+from sparse_ir.vectors import TermWeights, append_terms
+from sparse_ir.vocabulary import require_same_vocabulary
+
+Mode = Literal["anchored", "learned", "lexical"]
+QUERY_ENCODER = "query_encoder"  # folder inside an index: searching needs no other model
+Vectors = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
+
+
+class Retriever(Protocol):
+    """Anything that ranks documents for queries."""
+
+    def search(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
+        """The k best documents of each query, best first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TermMatch:
+    """What one term adds to a document's score."""
+
+    term: str
+    block: Literal["lexical", "learned"]
+    query_weight: float
+    document_weight: float
+    product: float
+    is_expansion: bool
+    """A learned term that the document's own text does not contain."""
+
+
+class SparseRetriever:
+    """Searches an index with text; safe to share between threads.
+
+    Args:
+        index: An index of text.
+        encoder: Query encoder of the index's learned vocabulary.
+        analyzer: Of the language that the index was built with.
+
+    Raises:
+        VocabularyMismatchError: the encoder is of another vocabulary.
+    """
+
+    def __init__(self, index: Index, encoder: Encoder, analyzer: Analyzer) -> None:
+        require_same_vocabulary(encoder.vocabulary.fingerprint, index.settings["vocabulary"])
+        self.index = index
+        self._encoder = encoder
+        self._analyzer = analyzer
+        self._idf: dict[str, tuple[int, float]] = {}
+
+    @classmethod
+    def open(cls, path: str | Path = ".sparse-ir") -> SparseRetriever:
+        """A retriever for the index in the folder ``path``, as last committed.
+
+        Raises:
+            InvalidInputError: there is no index, or it holds vectors without text.
+            IndexFormatError: a file of it is corrupt.
+        """
+        index = Index.open(path)
+        try:
+            if "model" not in index.settings:
+                raise InvalidInputError(
+                    f"{path} holds vectors without text or model; search it with Index.search"
+                )
+            folder = Path(path) / QUERY_ENCODER
+            encoder: Encoder = (
+                LookupEncoder.load(folder)
+                if folder.is_dir()
+                else load_encoder(index.settings["model"], role="query")
+            )
+            return cls(index, encoder, Analyzer(index.settings["language"]))
+        except BaseException:
+            index.close()
+            raise
+
+    def close(self) -> None:
+        """The index is closed."""
+        self.index.close()
+
+    def __enter__(self) -> SparseRetriever:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @overload
+    def search(
+        self,
+        queries: str,
+        k: int = ...,
+        *,
+        mode: Mode = ...,
+        filter: Filter | None = ...,
+        threads: int = ...,
+    ) -> list[Hit]: ...
+
+    @overload
+    def search(
+        self,
+        queries: Sequence[str],
+        k: int = ...,
+        *,
+        mode: Mode = ...,
+        filter: Filter | None = ...,
+        threads: int = ...,
+    ) -> list[list[Hit]]: ...
+
+    def search(
+        self,
+        queries: str | Sequence[str],
+        k: int = 10,
+        *,
+        mode: Mode = "anchored",
+        filter: Filter | None = None,  # noqa: A002
+        threads: int = 1,
+    ) -> list[Hit] | list[list[Hit]]:
+        """The k best documents of one query, or of each of several, best first.
+
+        Args:
+            queries: A text, or a sequence of texts.
+            k: Hits wanted a query, >= 1.
+            mode: ``anchored`` = BM25 + g x learned, ``learned``, or ``lexical`` = BM25.
+            filter: Only documents whose metadata match, as ``"year >= 2020"`` or
+                ``{"year": 2020}`` (see ``index.filters``).
+            threads: Queries searched at once, >= 1.
+
+        Raises:
+            InvalidInputError: a bad argument, or an unknown field in the filter.
+        """
+        texts = [queries] if isinstance(queries, str) else queries
+        found = self.search_arrays(texts, k, mode=mode, filter=filter, threads=threads)
+        documents = self.index.documents(np.unique(found.docs[found.docs >= 0]).tolist())
+        ranked = [
+            [
+                _hit(documents[doc], score)
+                for doc, score in zip(docs[:n].tolist(), scores[:n].tolist(), strict=True)
+            ]
+            for docs, scores, n in zip(found.docs, found.scores, found.counts, strict=True)
+        ]
+        return ranked[0] if isinstance(queries, str) else ranked
+
+    def search_arrays(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        mode: Mode = "anchored",
+        filter: Filter | None = None,  # noqa: A002
+        plan: Exact | None = None,
+        threads: int = 1,
+    ) -> Hits:
+        """As ``search``, giving arrays, without reading any document's text."""
+        vectors = self._query_arrays(queries, mode)
+        return self.index.search_terms(*vectors, k, plan=plan, threads=threads, filter=filter)
+
+    def query_vectors(self, queries: Sequence[str], mode: Mode = "anchored") -> TermWeights:
+        """(Q, n_terms + n_words) the vectors by which ``search`` finds these texts."""
+        indptr, terms, weights = self._query_arrays(queries, mode)
+        shape = (len(queries), self.index.n_terms + self.index.n_words)
+        return sp.csr_array((weights, terms.astype(np.int64), indptr), shape=shape)
+
+    def document(self, doc_id: str) -> Document:
+        """The document as it was added.
+
+        Raises:
+            InvalidInputError: unknown doc_id.
+        """
+        return self.index.document(doc_id)
+
+    def explain(self, query: str, doc_id: str, mode: Mode = "anchored") -> list[TermMatch]:
+        """What each matching term adds to the document's score, most first.
+
+        Raises:
+            InvalidInputError: unknown doc_id.
+        """
+        document = self.index.vector(doc_id)
+        weight_of = dict(zip(document.indices.tolist(), document.data.tolist(), strict=True))
+        _, terms, weights = self._query_arrays([query], mode)
+        own = self._own_terms(self.index.document(doc_id).content)
+        words = self.index.words([t for t in terms.tolist() if t >= self.index.n_terms])
+        matches = [
+            self._match(term, weight, weight_of[term], words, own)
+            for term, weight in zip(terms.tolist(), weights.tolist(), strict=True)
+            if term in weight_of
+        ]
+        return sorted(matches, key=lambda match: -match.product)
+
+    # query vectors
+
+    def _query_arrays(self, queries: Sequence[str], mode: Mode) -> Vectors:
+        if mode not in get_args(Mode):
+            raise InvalidInputError(f"mode is {mode!r}; want {', '.join(get_args(Mode))}")
+        n = len(queries)
+        lexical = [self._lexical(text) for text in queries] if mode != "learned" else [{}] * n
+        if mode == "lexical":
+            return append_terms(sp.csr_array((n, self.index.n_terms), dtype=np.float32), lexical)
+        indptr, terms, weights = append_terms(self._encoder.encode(queries), lexical)
+        if mode == "anchored":
+            g = np.float32(self.index.settings["anchor_weight"])
+            weights[terms < self.index.n_terms] *= g
+        return indptr, terms, weights
+
+    def _lexical(self, text: str) -> Mapping[int, float]:
+        """{term number: count x idf} of the text's words that the index knows."""
+        counts = Counter(self._analyzer.words(text))
+        self._look_up([word for word in counts if word not in self._idf])
+        known = [(self._idf[word], n) for word, n in counts.items() if word in self._idf]
+        return {term: n * idf for (term, idf), n in known}
+
+    def _look_up(self, words: Sequence[str]) -> None:
+        if not words:
+            return
+        numbers = self.index.word_numbers(words)
+        terms = np.fromiter(numbers.values(), np.uint32, len(numbers))
+        frequencies = self.index.document_frequencies(terms)
+        idf = bm25.idf(frequencies, len(self.index)).tolist()
+        for word, df, weight in zip(numbers, frequencies.tolist(), idf, strict=True):
+            if df:  # a word whose documents are all deleted matches nothing
+                self._idf[word] = (numbers[word], weight)
+
+    # explaining
+
+    def _own_terms(self, text: str) -> set[int]:
+        """Learned terms that the text itself contains."""
+        return set(self._encoder.encode([text]).indices.tolist())
+
+    def _match(
+        self,
+        term: int,
+        query_weight: float,
+        document_weight: float,
+        words: Mapping[int, str],
+        own: set[int],
+    ) -> TermMatch:
+        is_learned = term < self.index.n_terms
+        return TermMatch(
+            term=self._encoder.vocabulary[term] if is_learned else words[term],
+            block="learned" if is_learned else "lexical",
+            query_weight=query_weight,
+            document_weight=document_weight,
+            product=query_weight * document_weight,
+            is_expansion=is_learned and term not in own,
+        )
+
+
+def _hit(document: Document, score: float) -> Hit:
+    return Hit(document.doc_id, score, document.text, document.title, document.metadata)

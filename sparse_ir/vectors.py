@@ -1,0 +1,170 @@
+"""Term weights: the one currency of the project, a checked ``scipy.sparse.csr_array``.
+
+Encoders make them, the index stores them, queries are made of them. They are checked once, where
+a batch comes in, and trusted from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sparse_ir.errors import InvalidInputError
+
+TermWeights: TypeAlias = Any  # scipy.sparse.csr_array, float32, (n, n_terms); scipy ships no types
+
+
+def as_term_weights(batch: Any, *, n_terms: int | None = None) -> TermWeights:
+    """Checks a batch and returns it as canonical term weights.
+
+    Args:
+        batch: (n, n_terms) scipy sparse array or matrix, 2-d numpy array, torch tensor (dense or
+            sparse), or a sequence of ``{term number: weight}`` mappings.
+        n_terms: Number of columns wanted; needed for mappings, else the batch's own.
+
+    Returns:
+        csr_array, float32, shape (n, n_terms): rows strictly ascending, weights finite and > 0;
+        stored zeros are dropped.
+
+    Raises:
+        InvalidInputError: wrong shape, a duplicate term in a row, a negative or non-finite weight.
+    """
+    matrix = _as_csr(batch, n_terms)
+    if matrix.ndim != 2:
+        raise InvalidInputError(f"term weights have {matrix.ndim} dimension(s); want 2: (n, terms)")
+    if n_terms is not None and matrix.shape[1] != n_terms:
+        raise InvalidInputError(
+            f"term weights have {matrix.shape[1]} columns; want {n_terms}, one a term"
+        )
+    matrix = sp.csr_array(matrix, dtype=np.float32, copy=False)
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sort_indices()
+        _refuse_duplicates(matrix)
+    _refuse_bad_weights(matrix)
+    if matrix.nnz and not matrix.data.all():
+        matrix = matrix.copy()
+        matrix.eliminate_zeros()
+    return matrix
+
+
+def to_mappings(weights: TermWeights) -> list[dict[int, float]]:
+    """Each row as ``{term number: weight}``, in ascending term order."""
+    bounds = weights.indptr
+    return [
+        dict(
+            zip(
+                weights.indices[start:stop].tolist(),
+                weights.data[start:stop].tolist(),
+                strict=True,
+            )
+        )
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+    ]
+
+
+def from_mappings(rows: Sequence[Mapping[int, float]], n_terms: int) -> TermWeights:
+    """``{term number: weight}`` rows as term weights of shape (len(rows), n_terms)."""
+    return as_term_weights(rows, n_terms=n_terms)
+
+
+def append_terms(
+    weights: TermWeights, rows: Sequence[Mapping[int, float]]
+) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]:
+    """Term weights with more terms behind each row: how both blocks become one vector.
+
+    Args:
+        weights: (n, n_terms) term weights.
+        rows: n mappings {term number >= n_terms: value > 0}, in any order.
+
+    Returns:
+        indptr (n + 1,) int64, term numbers (nnz,) uint32 ascending in each row, values (nnz,)
+        float32.
+    """
+    sorted_rows = [sorted(row.items()) for row in rows]
+    extra = np.fromiter((len(row) for row in sorted_rows), np.int64, len(rows))
+    sizes = np.diff(weights.indptr).astype(np.int64)
+    indptr = np.concatenate(([0], np.cumsum(sizes + extra)))
+    is_extra = np.repeat(np.tile([False, True], len(rows)), np.column_stack((sizes, extra)).ravel())
+    total = int(extra.sum())
+    terms = np.empty(len(is_extra), np.uint32)
+    values = np.empty(len(is_extra), np.float32)
+    terms[~is_extra], values[~is_extra] = weights.indices, weights.data
+    terms[is_extra] = np.fromiter((t for row in sorted_rows for t, _ in row), np.uint32, total)
+    values[is_extra] = np.fromiter((v for row in sorted_rows for _, v in row), np.float32, total)
+    return indptr, terms, values
+
+
+def _as_csr(batch: Any, n_terms: int | None) -> Any:
+    if sp.issparse(batch):
+        return batch.tocsr()
+    if hasattr(batch, "is_sparse"):  # a torch tensor, recognised without importing torch
+        return _from_torch(batch)
+    if isinstance(batch, np.ndarray):
+        return sp.csr_array(batch)
+    if isinstance(batch, Sequence) and all(isinstance(row, Mapping) for row in batch):
+        return _from_mappings(batch, n_terms)
+    raise InvalidInputError(
+        f"term weights came as {type(batch).__name__}; want a scipy CSR array, a numpy array, "
+        "a torch tensor, or a list of {term number: weight}"
+    )
+
+
+def _from_torch(tensor: Any) -> Any:
+    tensor = tensor.detach().cpu()
+    if tensor.layout == _torch_layout(tensor, "sparse_coo"):
+        tensor = tensor.coalesce()
+        indices = tensor.indices().numpy()
+        return sp.coo_array((tensor.values().numpy(), indices), shape=tuple(tensor.shape)).tocsr()
+    if tensor.layout == _torch_layout(tensor, "sparse_csr"):
+        parts = (
+            tensor.values().numpy(),
+            tensor.col_indices().numpy(),
+            tensor.crow_indices().numpy(),
+        )
+        return sp.csr_array(parts, shape=tuple(tensor.shape))
+    return sp.csr_array(tensor.numpy())
+
+
+def _torch_layout(tensor: Any, name: str) -> Any:
+    import sys
+
+    return getattr(sys.modules["torch"], name)
+
+
+def _from_mappings(rows: Sequence[Mapping[int, float]], n_terms: int | None) -> Any:
+    if n_terms is None:
+        raise InvalidInputError("n_terms is missing; mappings do not say how many terms there are")
+    counts = np.fromiter((len(row) for row in rows), np.int64, len(rows))
+    indptr = np.concatenate(([0], np.cumsum(counts)))
+    indices = np.fromiter((term for row in rows for term in row), np.int64, int(indptr[-1]))
+    data = np.fromiter((w for row in rows for w in row.values()), np.float32, int(indptr[-1]))
+    if indices.size and (indices.min() < 0 or indices.max() >= n_terms):
+        bad = int(indices.max() if indices.max() >= n_terms else indices.min())
+        raise InvalidInputError(f"term number {bad} is outside 0..{n_terms - 1}")
+    return sp.csr_array((data, indices, indptr), shape=(len(rows), n_terms))
+
+
+def _refuse_duplicates(matrix: Any) -> None:
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    same = (np.diff(matrix.indices) == 0) & (np.diff(row) == 0)
+    if same.any():
+        at = int(np.flatnonzero(same)[0])
+        raise InvalidInputError(
+            f"row {int(row[at])} names term {int(matrix.indices[at])} twice; want each term once"
+        )
+
+
+def _refuse_bad_weights(matrix: Any) -> None:
+    bad = ~(np.isfinite(matrix.data) & (matrix.data >= 0))
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        row = int(np.searchsorted(matrix.indptr, at, side="right")) - 1
+        raise InvalidInputError(
+            f"row {row}, term {int(matrix.indices[at])} has weight {float(matrix.data[at])}; "
+            "want a finite weight >= 0"
+        )
