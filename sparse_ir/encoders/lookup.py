@@ -1,0 +1,153 @@
+"""LookupEncoder: queries without a network. Tokenise, look each token's weight up, done.
+
+Source: Geng, Ru, Yang 2024, "Towards Competitive Search Relevance For Inference-Free Learned Sparse
+Retrievers", arXiv:2411.04403, section 3. There each token counts once; ``counts`` multiplies by its
+number of occurrences, which does better on long queries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer
+
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.vectors import TermWeights
+from sparse_ir.vocabulary import Vocabulary
+
+TOKENIZER_FILE = "tokenizer.json"
+WEIGHTS_FILE = "model.safetensors"  # the layout of a sentence-transformers SparseStaticEmbedding
+CONFIG_FILE = "config.json"
+
+
+class LookupEncoder:
+    """Term weights from a table: no model, no torch, microseconds a query.
+
+    Args:
+        tokenizer: Gives the term numbers; special tokens are never added.
+        weights: (V,) float32 >= 0, one a token of the tokenizer.
+        counts: Whether a token's weight is multiplied by how often it occurs.
+
+    Raises:
+        InvalidInputError: as many weights as tokens did not come, or one is negative or not finite.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, weights: NDArray[np.float32], *, counts: bool
+    ) -> None:
+        size = tokenizer.get_vocab_size()
+        if weights.shape != (size,):
+            raise InvalidInputError(
+                f"{weights.shape} weights came for a tokenizer of {size} tokens; want one each"
+            )
+        if not (np.isfinite(weights) & (weights >= 0)).all():
+            raise InvalidInputError("a query weight is negative or not finite; want all >= 0")
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self.vocabulary = vocabulary_of(tokenizer)
+        self.weights = weights.astype(np.float32)
+        self.counts = counts
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 32,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> TermWeights:
+        """(n, V) float32 csr_array: the weight of each token of each text."""
+        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        rows = [sorted(Counter(one.ids).items()) for one in encoded]
+        indptr = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([len(row) for row in rows], out=indptr[1:])
+        tokens = np.array([token for row in rows for token, _ in row], np.int64)
+        weights = self.weights[tokens]
+        if self.counts:
+            weights = weights * np.array([n for row in rows for _, n in row], np.float32)
+        matrix = sp.csr_array((weights, tokens, indptr), shape=(len(rows), len(self.weights)))
+        matrix.eliminate_zeros()
+        if on_progress:
+            on_progress(len(rows))
+        return matrix
+
+    def save(self, folder: str | Path) -> None:
+        """The encoder is in ``folder``, whole: it is written beside it first, then renamed."""
+        folder = Path(folder)
+        beside = folder.with_name(folder.name + ".tmp")
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        self._tokenizer.save(str(beside / TOKENIZER_FILE), pretty=False)
+        save_file({"weight": self.weights}, beside / WEIGHTS_FILE)
+        (beside / CONFIG_FILE).write_text(json.dumps({"frozen": True, "counts": self.counts}))
+        os.replace(beside, folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> LookupEncoder:
+        """The encoder saved in ``folder``.
+
+        Raises:
+            InvalidInputError: a file is malformed, or they do not fit together.
+            OSError: a file is missing.
+        """
+        folder = Path(folder)
+        config = _read_json(folder / CONFIG_FILE)
+        tokenizer = load_tokenizer(folder / TOKENIZER_FILE)
+        tensors = load_tensors(folder / WEIGHTS_FILE)
+        if "weight" not in tensors:
+            raise InvalidInputError(f"{folder / WEIGHTS_FILE} holds no tensor 'weight'")
+        weights = tensors["weight"].astype(np.float32)
+        return cls(tokenizer, weights, counts=bool(config.get("counts", False)))
+
+
+def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:
+    """The tokenizer's tokens in the order of their numbers."""
+    numbered = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    return Vocabulary.of(token for token, _ in numbered)
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer in the file.
+
+    Raises:
+        InvalidInputError: not a tokenizer.
+        OSError: no such file.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        return Tokenizer.from_str(text)
+    except Exception as error:  # the library raises nothing narrower
+        raise InvalidInputError(f"{path} is no tokenizer.json: {error}") from error
+
+
+def load_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        InvalidInputError: not such a file.
+        OSError: no such file.
+    """
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InvalidInputError(f"{path} is no safetensors file: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InvalidInputError(f"{path}: not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise InvalidInputError(f"{path}: want a JSON object")
+    return content

@@ -1,0 +1,374 @@
+"""IndexWriter and Index together, against dictionaries and numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparse_ir.corpus import Document
+from sparse_ir.errors import (
+    IndexFormatError,
+    IndexLockedError,
+    InvalidInputError,
+    VocabularyMismatchError,
+)
+from sparse_ir.index.catalog import FILE_NAME
+from sparse_ir.index.params import BuildParams, Exact
+from sparse_ir.index.reader import Index
+from sparse_ir.index.writer import IndexWriter
+
+N_TERMS = 12
+
+
+def rows(*mappings):
+    matrix = np.zeros((len(mappings), N_TERMS), np.float32)
+    for i, mapping in enumerate(mappings):
+        for term, weight in mapping.items():
+            matrix[i, term] = weight
+    return sp.csr_array(matrix)
+
+
+def scores(index, query, k=10, **kwargs):
+    """{doc_id: score} of one query given as {term: weight}."""
+    hits = index.search(rows(query), k, **kwargs)
+    return dict(zip(hits.ids[0], hits.scores[0].tolist(), strict=False))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "index"
+
+
+@pytest.fixture
+def three(path):
+    """Documents a, b, c with metadata, committed."""
+    with IndexWriter.create(path, n_terms=N_TERMS) as writer:
+        writer.add_vectors(
+            rows({0: 1.0, 1: 2.0}, {1: 3.0}, {2: 0.5}),
+            ["a", "b", "c"],
+            metadata=[{"year": 1}, {"year": 2}, {}],
+        )
+    return path
+
+
+def test_the_contract_of_raw_vectors(three):
+    index = Index.open(three)
+    hits = index.search(rows({1: 1.0}, {5: 1.0}, {0: 1.0, 2: 4.0}), k=2, plan=Exact(), threads=1)
+    assert hits.docs.tolist() == [[1, 0], [-1, -1], [2, 0]]
+    assert hits.docs.dtype == np.int64
+    assert hits.scores.tolist() == [[3.0, 2.0], [0.0, 0.0], [2.0, 1.0]]
+    assert hits.scores.dtype == np.float32
+    assert hits.counts.tolist() == [2, 0, 2]
+    assert hits.ids == [["b", "a"], [], ["c", "a"]]
+    assert len(hits) == 3
+    assert len(index) == 3
+
+
+def test_nothing_shows_before_the_commit(three):
+    with IndexWriter.open(three) as writer:
+        writer.add_vectors(rows({0: 9.0}), ["d"])
+        assert len(writer) == 4
+        assert "d" not in scores(Index.open(three), {0: 1.0})
+        writer.commit()
+        assert scores(Index.open(three), {0: 1.0}) == {"d": 9.0, "a": 1.0}
+
+
+def test_an_exception_discards_what_was_pending(three):
+    with pytest.raises(KeyError), IndexWriter.open(three) as writer:
+        writer.add_vectors(rows({0: 9.0}), ["d"])
+        writer.flush()
+        raise KeyError
+    assert len(Index.open(three)) == 3
+    assert len(list(three.glob("segment-*"))) == 1
+
+
+def test_upsert_replaces_and_delete_removes(three):
+    with IndexWriter.open(three) as writer:
+        writer.add_vectors(rows({5: 7.0}), ["a"])
+        assert writer.delete(["b", "nobody"]) == 1
+    index = Index.open(three)
+    assert scores(index, {0: 1.0, 1: 1.0, 2: 1.0, 5: 1.0}) == {"a": 7.0, "c": 0.5}
+    assert len(index) == 2
+    assert "b" not in index
+    assert index.document_frequencies(np.array([0, 1, 2, 5, 9], np.uint32)).tolist() == [
+        0,
+        0,
+        1,
+        1,
+        0,
+    ]
+
+
+def test_upsert_twice_before_a_commit(three):
+    with IndexWriter.open(three) as writer:
+        writer.add_vectors(rows({5: 7.0}), ["x"])
+        writer.add_vectors(rows({5: 8.0}), ["x"])
+    index = Index.open(three)
+    assert scores(index, {5: 1.0}) == {"x": 8.0}
+    assert len(index) == 4
+
+
+def test_a_reader_keeps_its_snapshot(three):
+    with Index.open(three) as before, IndexWriter.open(three) as writer:
+        writer.delete(["a"])
+        writer.add_vectors(rows({0: 9.0}), ["d"])
+        writer.optimize()
+        assert scores(before, {0: 1.0, 1: 1.0}) == {"a": 3.0, "b": 3.0}
+        assert before.document("a").metadata == {"year": 1}
+        assert scores(Index.open(three), {0: 1.0, 1: 1.0}) == {"d": 9.0, "b": 3.0}
+
+
+def test_a_second_writer_is_refused_and_no_lock_stays(three):
+    with IndexWriter.open(three), pytest.raises(IndexLockedError, match="another writer"):
+        IndexWriter.open(three)
+    IndexWriter.open(three).close()
+
+
+def test_optimize_leaves_one_segment_without_the_deleted(three):
+    with IndexWriter.open(three) as writer:
+        for i in range(5):
+            writer.add_vectors(rows({i: 1.0}), [f"n{i}"])
+            writer.commit()
+        writer.delete(["a", "n0"])
+        writer.optimize()
+    info = Index.open(three).info()
+    assert [one["documents"] for one in info["segments"]] == [6]
+    assert info["deleted"] == 0
+    assert len(list(three.glob("segment-*"))) == 1
+
+
+def test_many_small_commits_stay_few_segments(path):
+    with IndexWriter.create(path, n_terms=N_TERMS) as writer:
+        for i in range(200):
+            writer.add_vectors(rows({i % N_TERMS: 1.0 + i}), [str(i)])
+            writer.commit()
+    index = Index.open(path)
+    assert len(index.info()["segments"]) <= 16
+    assert scores(index, {0: 1.0}, k=3) == {"192": 193.0, "180": 181.0, "168": 169.0}
+
+
+def test_filters(three):
+    index = Index.open(three)
+    everything = {0: 1.0, 1: 1.0, 2: 1.0}
+    assert set(scores(index, everything, filter="year >= 2")) == {"b"}
+    assert set(scores(index, everything, filter={"year": [1, 2]})) == {"a", "b"}
+    assert set(scores(index, everything, filter="not year = 1")) == {"b", "c"}
+    with pytest.raises(InvalidInputError, match="unknown field 'month'; known: year"):
+        index.search(rows(everything), filter="month = 3")
+
+
+def test_vector_gives_back_what_was_added(three):
+    assert Index.open(three).vector("a").toarray().tolist() == rows({0: 1.0, 1: 2.0}).toarray().tolist()
+
+
+def test_float16_rounds_each_weight(path):
+    with IndexWriter.create(path, n_terms=N_TERMS, params=BuildParams("float16")) as writer:
+        writer.add_vectors(rows({0: 1.0001, 1: 0.1}), ["a"])
+    assert scores(Index.open(path), {1: 1.0}) == {"a": float(np.float16(0.1))}
+
+
+def test_a_flush_at_the_memory_limit_changes_nothing_but_the_files(path):
+    n = 3000
+    rng = np.random.default_rng(1)
+    matrix = sp.random_array((n, 500), density=0.2, rng=rng, dtype=np.float32, format="csr")
+    with IndexWriter.create(path, n_terms=500, params=BuildParams(memory_mb=1)) as writer:
+        for start in range(0, n, 500):
+            ids = [str(i) for i in range(start, start + 500)]
+            writer.add_vectors(matrix[start : start + 500], ids)
+        writer.commit()
+    index = Index.open(path)
+    assert len(index.info()["segments"]) > 1
+    query = matrix[:5]
+    expected = (query @ matrix.T).toarray()
+    hits = index.search(query, k=5)
+    for row, docs in zip(expected, hits.docs, strict=True):
+        assert row[docs].tolist() == pytest.approx(np.sort(row)[::-1][:5].tolist())
+
+
+class TestLexicalBlock:
+    """Text with words: BM25's weights behind the learned block."""
+
+    WORDS = (["red", "red", "fox"], ["fox"], ["dog", "sleeps", "long", "and", "red"])
+
+    def write(self, path, batches):
+        with IndexWriter.create(path, n_terms=N_TERMS) as writer:
+            for batch in batches:
+                documents = [Document(str(i), " ".join(self.WORDS[i])) for i in batch]
+                words = [self.WORDS[i] for i in batch]
+                writer.add(documents, rows(*[{0: 1.0}] * len(batch)), words)
+                writer.commit()
+
+    def weight(self, tf, length, average):
+        return tf * 2.2 / (tf + 1.2 * (0.25 + 0.75 * length / average))
+
+    def test_weights_by_hand(self, path):
+        self.write(path, [[0, 1, 2]])
+        index = Index.open(path)
+        terms = index.word_numbers(["red", "fox", "cat"])
+        assert set(terms) == {"red", "fox"}
+        assert index.words(list(terms.values())) == {n: word for word, n in terms.items()}
+        vector = index.vector("0").toarray()[0]
+        assert vector[0] == 1.0
+        assert vector[terms["red"]] == pytest.approx(self.weight(2, 3, 3))
+        assert vector[terms["fox"]] == pytest.approx(self.weight(1, 3, 3))
+        frequencies = index.document_frequencies(np.array([terms["red"]], np.uint32))
+        assert frequencies.tolist() == [2]
+
+    @pytest.mark.parametrize("precision", ["float32", "float16"])
+    def test_a_drifting_average_is_rewritten(self, path, precision):
+        """One document a commit: the average goes 3, 2, 3, by more than a tenth each time."""
+        self.write(path, [[0], [1], [2]])
+        index = Index.open(path)
+        red = index.word_numbers(["red"])["red"]
+        for i, (tf, length) in enumerate([(2, 3), (0, 1), (1, 5)]):
+            expected = self.weight(tf, length, 3) if tf else 0
+            assert index.vector(str(i)).toarray()[0, red] == pytest.approx(expected, rel=1e-3)
+
+    def test_a_small_drift_stays_until_optimize(self, path):
+        words = [["red"] * 20] * 50
+        with IndexWriter.create(path, n_terms=N_TERMS) as writer:
+            documents = [Document(str(i), "red") for i in range(50)]
+            writer.add(documents, rows(*[{}] * 50), words)
+            writer.commit()
+            writer.add([Document("x", "red")], rows({}), [["red"] * 30])
+            writer.commit()
+            at_20 = Index.open(path)
+            writer.optimize()
+        red = at_20.word_numbers(["red"])["red"]
+        average = (50 * 20 + 30) / 51
+        assert at_20.vector("x").toarray()[0, red] == pytest.approx(self.weight(30, 30, 20))
+        after = Index.open(path).vector("x").toarray()[0, red]
+        assert after == pytest.approx(self.weight(30, 30, average), rel=1e-6)
+
+    def test_replace_metadata_keeps_text_and_vector(self, path):
+        self.write(path, [[0, 1, 2]])
+        with IndexWriter.open(path) as writer:
+            writer.replace_metadata(Document("1", "", metadata={"seen": True}))
+        document = Index.open(path).document("1")
+        assert document == Document("1", "fox", metadata={"seen": True})
+        assert Index.open(path).vector("1").nnz == 2
+
+
+operations = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("add"),
+            st.dictionaries(
+                st.sampled_from("abcdef"),
+                st.dictionaries(st.integers(0, N_TERMS - 1), st.sampled_from([0.5, 1.0, 2.0])),
+                min_size=1,
+            ),
+        ),
+        st.tuples(st.just("delete"), st.sets(st.sampled_from("abcdef"))),
+        st.tuples(st.sampled_from(["commit", "flush", "optimize"]), st.none()),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(operations)
+def test_any_history_equals_a_dictionary(tmp_path_factory, history):
+    path = tmp_path_factory.mktemp("history") / "index"
+    expected = {}
+    with IndexWriter.create(path, n_terms=N_TERMS) as writer:
+        for name, argument in history:
+            if name == "add":
+                writer.add_vectors(rows(*argument.values()), list(argument))
+                expected |= argument
+            elif name == "delete":
+                assert writer.delete(argument) == len(argument & expected.keys())
+                expected = {key: row for key, row in expected.items() if key not in argument}
+            else:
+                getattr(writer, name)()
+    with Index.open(path) as index:
+        assert len(index) == len(expected)
+        query = {term: 1.0 for term in range(N_TERMS)}
+        totals = {key: sum(row.values()) for key, row in expected.items() if row}
+        assert scores(index, query) == totals
+        for key, row in expected.items():
+            assert index.vector(key).toarray().tolist() == rows(row).toarray().tolist()
+
+
+class TestRefuses:
+    def test_missing_index(self, tmp_path):
+        for open_it in (Index.open, IndexWriter.open):
+            with pytest.raises(InvalidInputError, match="no index at .*sparse-ir index SOURCE"):
+                open_it(tmp_path)
+
+    def test_creating_twice(self, three):
+        with pytest.raises(InvalidInputError, match="holds an index already"):
+            IndexWriter.create(three, n_terms=N_TERMS)
+        assert len(Index.open(three)) == 3
+
+    @pytest.mark.parametrize("k", [0, -1, 1.5, True])
+    def test_bad_k(self, three, k):
+        with pytest.raises(InvalidInputError, match="k is"):
+            Index.open(three).search(rows({0: 1.0}), k)
+
+    def test_queries_of_another_vocabulary(self, three):
+        with pytest.raises(VocabularyMismatchError, match="13 terms"):
+            Index.open(three).search(sp.csr_array((1, N_TERMS + 1), dtype=np.float32))
+
+    @pytest.mark.parametrize(
+        ("ids", "message"),
+        [
+            (["x", "x"], "'x' comes twice"),
+            (["x", ""], "doc_id is ''"),
+            (["x", 3], "doc_id is 3"),
+            (["x"], "2 vectors came for 1 documents"),
+        ],
+    )
+    def test_bad_ids_change_nothing(self, three, ids, message):
+        with IndexWriter.open(three) as writer:
+            with pytest.raises(InvalidInputError, match=message):
+                writer.add_vectors(rows({0: 1.0}, {0: 2.0}), ids)
+            assert len(writer) == 3
+
+    def test_metadata_that_is_not_json(self, three):
+        with IndexWriter.open(three) as writer:
+            with pytest.raises(InvalidInputError, match="metadata of 'a' is not JSON"):
+                writer.add_vectors(rows({0: 1.0}), ["a"], metadata=[{"x": object()}])
+        assert len(Index.open(three)) == 3
+
+    def test_unknown_document(self, three):
+        with pytest.raises(InvalidInputError, match="no document 'nobody'"):
+            Index.open(three).document("nobody")
+
+    def test_truncated_and_flipped_segments(self, three):
+        segment = next(three.glob("segment-*.sir"))
+        whole = segment.read_bytes()
+        for broken in (whole[:-1], whole[: len(whole) // 2], b"", whole[:70] + b"\xff" + whole[71:]):
+            segment.write_bytes(broken)
+            with pytest.raises(IndexFormatError, match=segment.name):
+                Index.open(three)
+        for at in range(0, len(whole), 97):
+            segment.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+            try:
+                Index.open(three).close()
+            except IndexFormatError as error:
+                assert segment.name in str(error)
+            else:
+                assert whole[at : at + 1] == b"\0", "only padding may change unseen"
+
+    def test_missing_segment(self, three):
+        next(three.glob("segment-*.sir")).unlink()
+        with pytest.raises(IndexFormatError, match="is missing"):
+            Index.open(three)
+
+    def test_catalog_that_is_none(self, three):
+        (three / FILE_NAME).write_bytes(b"not a database, but long enough to be read as one" * 99)
+        with pytest.raises(IndexFormatError, match="not a database"):
+            Index.open(three)
+
+    def test_folder_that_cannot_be_written(self):
+        with pytest.raises(OSError):
+            IndexWriter.create("/proc/sparse-ir-index", n_terms=N_TERMS)
+
+    def test_bad_params(self):
+        for bad in ({"precision": "float8"}, {"k1": -1.0}, {"b": 1.5}, {"memory_mb": 0}):
+            with pytest.raises(InvalidInputError, match="want"):
+                BuildParams(**bad)

@@ -1,0 +1,91 @@
+"""ingest: what is new is encoded, what is unchanged is not, and a stop loses nothing committed."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparse_ir.corpus import Document
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.index.reader import Index
+from sparse_ir.retrieval.ingest import IngestReport, ingest
+from sparse_ir.retrieval.retriever import SparseRetriever
+
+DOCUMENTS = [
+    Document("a", "red fox", title="The fox", metadata={"year": 1}),
+    Document("b", "dog sleeps"),
+    Document("c", "fox runs fast"),
+]
+
+
+def run(path, documents, **kwargs):
+    return ingest(path, documents, model="words", **kwargs)
+
+
+def test_second_run_encodes_nothing(tmp_path, document_encoder):
+    assert run(tmp_path / "i", DOCUMENTS) == IngestReport(added=3)
+    assert len(document_encoder.encoded) == 3
+    assert run(tmp_path / "i", DOCUMENTS) == IngestReport(unchanged=3)
+    assert len(document_encoder.encoded) == 3
+
+
+def test_changed_text_is_replaced_and_changed_metadata_stored(tmp_path, document_encoder):
+    path = tmp_path / "i"
+    run(path, DOCUMENTS)
+    changed = [
+        Document("a", "red fox", title="The fox", metadata={"year": 2}),
+        Document("b", "dog runs"),
+        Document("d", "quick animal"),
+    ]
+    assert run(path, changed) == IngestReport(added=1, updated=1, unchanged=1)
+    assert document_encoder.encoded[3:] == ["dog runs", "quick animal"]
+    index = Index.open(path)
+    assert len(index) == 4
+    assert index.document("a").metadata == {"year": 2}
+    assert index.document("b").text == "dog runs"
+
+
+def test_goes_on_after_a_stop(tmp_path, document_encoder):
+    path = tmp_path / "i"
+
+    def interrupted():
+        yield from DOCUMENTS[:2]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(path, interrupted(), commit_every=1)
+    assert len(Index.open(path)) == 2
+    assert run(path, DOCUMENTS) == IngestReport(added=1, unchanged=2)
+    assert document_encoder.encoded == ["The fox red fox", "dog sleeps", "fox runs fast"]
+
+
+def test_progress_counts_every_document(tmp_path, document_encoder):
+    told = []
+    run(tmp_path / "i", DOCUMENTS, on_progress=lambda *args: told.append(args))
+    run(tmp_path / "i", DOCUMENTS, on_progress=lambda *args: told.append(args))
+    assert [sum(column) for column in zip(*told, strict=True)] == [6, 3]
+
+
+def test_batches_keep_the_order_of_the_source(tmp_path, document_encoder):
+    path = tmp_path / "i"
+    documents = [Document(str(i), "fox " * (1 + i * 7 % 5)) for i in range(40)]
+    run(path, documents, batch_size=1, commit_every=30)
+    hits = SparseRetriever.open(path).search("fox", k=40, mode="lexical", filter="doc_id != 'x'")
+    assert len(hits) == 40
+    ties = [[int(h.doc_id) for h in hits if h.text == text] for text in {h.text for h in hits}]
+    assert all(doc_ids == sorted(doc_ids) for doc_ids in ties)
+
+
+def test_refuses_another_model_or_language(tmp_path, document_encoder):
+    path = tmp_path / "i"
+    run(path, DOCUMENTS)
+    with pytest.raises(InvalidInputError, match="was built with model 'words', not 'others'"):
+        ingest(path, DOCUMENTS, model="others")
+    with pytest.raises(InvalidInputError, match="was built with language 'english', not 'german'"):
+        run(path, DOCUMENTS, language="german")
+    assert len(Index.open(path)) == 3
+
+
+@pytest.mark.parametrize("bad", [{"batch_size": 0}, {"commit_every": 0}])
+def test_refuses_bad_sizes(tmp_path, document_encoder, bad):
+    with pytest.raises(InvalidInputError, match="want integers >= 1"):
+        run(tmp_path / "i", DOCUMENTS, **bad)

@@ -1,0 +1,156 @@
+"""SparseRetriever: the three modes, against sums worked out by hand and against bm25s."""
+
+from __future__ import annotations
+
+import bm25s
+import numpy as np
+import pytest
+
+from sparse_ir.corpus import Document
+from sparse_ir.encoders.analyzer import Analyzer
+from sparse_ir.errors import InvalidInputError, VocabularyMismatchError
+from sparse_ir.index.reader import Index
+from sparse_ir.index.writer import IndexWriter
+from sparse_ir.retrieval.ingest import ingest
+from sparse_ir.retrieval.retriever import SparseRetriever
+
+DOCUMENTS = [
+    Document("a", "red fox", metadata={"year": 1}),
+    Document("b", "dog sleeps", metadata={"year": 2}),
+    Document("c", "fox runs fast fox"),
+]
+
+
+@pytest.fixture
+def retriever(tmp_path, document_encoder):
+    ingest(tmp_path / "i", DOCUMENTS, model="words")
+    with SparseRetriever.open(tmp_path / "i") as opened:
+        yield opened
+
+
+def scores(hits):
+    return {hit.doc_id: hit.score for hit in hits}
+
+
+def test_learned_finds_what_the_text_does_not_say(retriever):
+    # query weight of "puppy" is 4/4, of "quick" 9/4; documents hold them with weight 0.5
+    assert scores(retriever.search("puppy", mode="learned")) == {"b": 0.5}
+    assert scores(retriever.search("puppy", mode="lexical")) == {}
+    assert scores(retriever.search("quick quick puppy", mode="learned")) == {"c": 2.25, "b": 0.5}
+
+
+def test_anchored_is_lexical_plus_g_learned(retriever):
+    query = "red animal fox fast"
+    lexical = scores(retriever.search(query, mode="lexical"))
+    learned = scores(retriever.search(query, mode="learned"))
+    anchored = scores(retriever.search(query))
+    assert anchored.keys() == lexical.keys() | learned.keys()
+    for doc_id, score in anchored.items():
+        expected = lexical.get(doc_id, 0) + 0.5 * learned.get(doc_id, 0)
+        assert score == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_string_gives_hits_and_several_give_lists(retriever):
+    one = retriever.search("fox", k=1)
+    many = retriever.search(["fox", "nothing known", "dog"], k=1, threads=2)
+    assert many[0] == one
+    assert many[1] == []
+    assert many[2][0].text == "dog sleeps"
+    assert many[2][0].metadata == {"year": 2}
+    assert retriever.search([]) == []
+
+
+def test_filter(retriever):
+    assert set(scores(retriever.search("fox dog", filter="year <= 2"))) == {"a", "b"}
+
+
+def test_explain_adds_up_and_marks_expansions(retriever):
+    for mode in ("anchored", "learned", "lexical"):
+        (hit,) = retriever.search("quick fox", k=1, mode=mode, filter="doc_id = 'c'")
+        matches = retriever.explain("quick fox", "c", mode)
+        assert sum(match.product for match in matches) == pytest.approx(hit.score, rel=1e-6)
+        assert matches == sorted(matches, key=lambda match: -match.product)
+    marked = {(match.term, match.block): match.is_expansion for match in retriever.explain("quick fox", "c")}
+    assert marked == {
+        ("quick", "learned"): True,
+        ("fox", "learned"): False,
+        ("fox", "lexical"): False,
+    }
+
+
+def test_query_vectors_are_what_is_searched(retriever):
+    vectors = retriever.query_vectors(["quick fox", ""])
+    hits = retriever.index.search(vectors, k=3)
+    assert hits.ids[0] == [hit.doc_id for hit in retriever.search("quick fox")]
+    assert hits.ids[1] == []
+
+
+def test_reopened_index_needs_no_model(retriever, monkeypatch):
+    path = retriever.index.path
+    assert [hit.doc_id for hit in SparseRetriever.open(path).search("puppy")] == ["b"]
+
+
+def test_refuses(retriever, tmp_path):
+    with pytest.raises(InvalidInputError, match="mode is 'dense'; want anchored, learned, lexical"):
+        retriever.search("fox", mode="dense")
+    with pytest.raises(InvalidInputError, match="k is 0"):
+        retriever.search("fox", k=0)
+    with pytest.raises(InvalidInputError, match="no document 'z'"):
+        retriever.explain("fox", "z")
+    with pytest.raises(InvalidInputError, match="no index at"):
+        SparseRetriever.open(tmp_path / "nowhere")
+    IndexWriter.create(tmp_path / "raw", n_terms=3).close()
+    with pytest.raises(InvalidInputError, match="vectors without text"):
+        SparseRetriever.open(tmp_path / "raw")
+
+
+def test_refuses_an_encoder_of_another_vocabulary(retriever, make_lookup):
+    other = make_lookup([1.0] * 10)
+    other.vocabulary = type(other.vocabulary).of(["x"] + list(other.vocabulary.terms[1:]))
+    with pytest.raises(VocabularyMismatchError, match="not the index's"):
+        SparseRetriever(retriever.index, other, Analyzer("english"))
+
+
+SENTENCES = [
+    "The quick brown fox jumps over the lazy dog",
+    "Foxes are quick animals that run in the night, and foxes hunt alone",
+    "A dog sleeps for twelve hours; dogs dream of running",
+    "Nothing in this sentence is about animals",
+    "Running water and running shoes: run, ran, runner",
+    "night",
+]
+
+
+def bm25s_scores(query):
+    analyzer = Analyzer("english")
+    words = [analyzer.words(text) for text in SENTENCES]
+    peer = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
+    peer.index(words, show_progress=False)
+    return peer.get_scores(analyzer.words(query))
+
+
+@pytest.mark.parametrize("query", ["quick foxes running", "dogs run at night", "animals", "fox fox dog"])
+@pytest.mark.parametrize("history", ["at once", "one by one", "with deletes"])
+def test_lexical_is_bm25_exactly(tmp_path, document_encoder, query, history):
+    path = tmp_path / "i"
+    documents = [Document(str(i), text) for i, text in enumerate(SENTENCES)]
+    if history == "one by one":
+        for document in documents:
+            ingest(path, [document], model="words")
+    elif history == "with deletes":
+        extra = [Document(f"x{i}", "night foxes dream of dogs " * i) for i in range(1, 5)]
+        ingest(path, documents[:3] + extra + documents[3:], model="words")
+        with IndexWriter.open(path) as writer:
+            writer.delete([document.doc_id for document in extra])
+    else:
+        ingest(path, documents, model="words")
+    if history == "one by one":
+        with IndexWriter.open(path) as writer:
+            writer.optimize()
+    found = scores(SparseRetriever.open(path).search(query, k=10, mode="lexical"))
+    # Lucene, and bm25s after it, leave out the factor k1 + 1, which orders nothing.
+    expected = np.asarray(bm25s_scores(query)) * 2.2
+    assert found == pytest.approx(
+        {str(i): score for i, score in enumerate(expected.tolist()) if score > 0}, abs=1e-4
+    )
+    assert len(Index.open(path)) == len(SENTENCES)
