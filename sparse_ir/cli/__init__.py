@@ -1,0 +1,57 @@
+"""The command line: one file a command; here the parser, and errors become exit codes.
+
+Data goes to the standard output, progress and messages to the standard error. Exit codes: 0 done,
+1 an error of ours, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sparse_ir import __version__
+from sparse_ir.cli import encode, index, info, init_head, quickstart, search
+from sparse_ir.errors import SparseIRError
+
+app = typer.Typer(
+    name="sparse-ir",
+    help="Learned sparse retrieval: index text, search it, see why a document was found.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(quickstart.quickstart)
+app.command()(index.index)
+app.command()(search.search)
+app.command()(encode.encode)
+app.command()(info.info)
+app.command()(init_head.init_head)
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit code."""
+    try:
+        app()
+    except (SparseIRError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader of our output has had enough
+            sys.stderr.close()
+            sys.exit(0)
+        print(f"sparse-ir: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("sparse-ir: interrupted; what was committed stays", file=sys.stderr)
+        sys.exit(130)

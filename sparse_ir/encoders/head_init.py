@@ -77,12 +77,13 @@ def init_head_model(
     torch.manual_seed(seed)
     order = np.random.default_rng(seed).permutation(len(texts))
     model, tokenizer = load_body(resolve_body(body))
+    given_idf = _read_idf(Path(query_idf), tokenizer) if query_idf else None
     tokens = tokenize(tokenizer, [texts[i] for i in order], max_length)
     half = len(tokens) // 2
     init = _HeadInit(model, tokenizer, on_progress or (lambda n: None))
     transform = init.fit_transform(tokens[:half])
     bias = init.calibrate_bias(transform, tokens[half:], calibration or Calibration())
-    idf = _read_idf(Path(query_idf), tokenizer) if query_idf else init.idf(tokens)
+    idf = init.idf(tokens) if given_idf is None else given_idf
     folder = Path(output)
     save_model(
         folder,

@@ -1,0 +1,102 @@
+"""What people see: progress on the standard error, hits and matched terms on the standard output."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from sparse_ir.hits import Hit
+    from sparse_ir.retrieval.retriever import TermMatch
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False)
+
+_SNIPPET = 220  # characters
+
+
+class Advance(Protocol):
+    """Moves a bar on."""
+
+    def __call__(self, n: int, /) -> None:
+        """``n`` more are done."""
+        ...
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Advance]:
+    """A bar with speed and, where the total is known, time left; nothing if nobody looks."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeRemainingColumn(),
+        console=err,
+        disable=not err.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda n: bar.advance(task, n)
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+
+def print_hit(rank: int, hit: Hit, words: Sequence[str]) -> None:
+    """One hit with the part of its text around the query's words."""
+    title = f"  [bold]{escape(hit.title)}[/bold]" if hit.title else ""
+    out.print(f"[green]{rank:>3}[/green]  {hit.score:7.3f}  [cyan]{escape(hit.doc_id)}[/cyan]{title}")
+    if hit.text:
+        out.print("     " + snippet(hit.text, words))
+    if hit.metadata:
+        pairs = "  ".join(f"{key}={value}" for key, value in hit.metadata.items())
+        out.print(f"     [dim]{escape(pairs)}[/dim]")
+
+
+def print_matches(matches: Sequence[TermMatch], most: int = 12) -> None:
+    """The matched terms, most important first; expansions are marked with a plus."""
+    for match in matches[:most]:
+        sign = "+" if match.is_expansion else " "
+        style = "magenta" if match.is_expansion else "default"
+        out.print(
+            f"     [{style}]{sign} {escape(match.term):<18}[/{style}] [dim]{match.block:<8}"
+            f"{match.query_weight:8.3f} x {match.document_weight:6.3f}[/dim] = {match.product:7.3f}"
+        )
+    if len(matches) > most:
+        rest = sum(match.product for match in matches[most:])
+        out.print(f"       [dim]{len(matches) - most} more{'':>32} = {rest:7.3f}[/dim]")
+
+
+def snippet(text: str, words: Sequence[str]) -> str:
+    """Rich markup: the stretch of the text with most of the words, which stand out in it."""
+    text = " ".join(text.split())
+    stems = sorted({re.escape(word[:6].lower()) for word in words if len(word) > 2}, key=len)
+    pattern = re.compile(rf"\b(?:{'|'.join(reversed(stems))})\w*", re.IGNORECASE) if stems else None
+    found = [match.start() for match in pattern.finditer(text)] if pattern else []
+    start = max(found, key=lambda at: sum(at <= other < at + _SNIPPET for other in found), default=0)
+    start = 0 if start < _SNIPPET // 3 else text.rfind(" ", 0, start - 20) + 1
+    part = text[start : start + _SNIPPET]
+    if start + _SNIPPET < len(text):
+        part = part.rsplit(" ", 1)[0] + " ..."
+    marked = escape(("... " if start else "") + part)
+    return pattern.sub(lambda match: f"[yellow]{match[0]}[/yellow]", marked) if pattern else marked

@@ -1,0 +1,68 @@
+"""``sparse-ir index``: documents into an index."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.options import (
+    DEFAULT_INDEX,
+    BatchSizeOption,
+    JsonOption,
+    ModelOption,
+)
+
+
+def index(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="BEIR folder, .jsonl, .tsv, .csv (or .gz), folder of text files, or - for JSONL.",
+        ),
+    ],
+    folder: Annotated[Path, typer.Option("--index", help="Folder of the index.")] = DEFAULT_INDEX,
+    model: ModelOption = "mini",
+    language: Annotated[
+        str, typer.Option(help="Snowball language of the words, or none for plain words.")
+    ] = "english",
+    batch_size: BatchSizeOption = 32,
+    commit_every: Annotated[int, typer.Option(help="Documents between commits.")] = 2048,
+    as_json: JsonOption = False,
+) -> None:
+    """Add documents to an index; make it if there is none.
+
+    Unchanged documents are not encoded again, changed ones replace their old selves. Interrupted
+    and run again, it goes on where the last commit was.
+    """
+    from itertools import chain
+
+    from sparse_ir.corpus import read_documents
+    from sparse_ir.retrieval.ingest import ingest
+
+    started = time.monotonic()
+    documents = chain.from_iterable(read_documents(source) for source in sources)
+    with progress("indexing") as advance:
+        report = ingest(
+            folder,
+            documents,
+            model=model,
+            language=language,
+            batch_size=batch_size,
+            commit_every=commit_every,
+            on_progress=lambda done, unchanged: advance(done),
+        )
+    seconds = time.monotonic() - started
+    if as_json:
+        print(json.dumps({**asdict(report), "seconds": round(seconds, 3), "index": str(folder)}))
+        return
+    err.print(
+        f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged "
+        f"in {seconds:.1f} s; index: {folder}"
+    )

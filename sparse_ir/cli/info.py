@@ -1,0 +1,36 @@
+"""``sparse-ir info``: what is in an index."""
+
+from __future__ import annotations
+
+import json
+
+from sparse_ir.cli.console import out
+from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
+
+
+def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> None:
+    """Show what is in an index: documents, terms, sizes, model."""
+    from sparse_ir.index.reader import Index
+
+    with Index.open(find_index(folder)) as opened:
+        facts = opened.info()
+    if as_json:
+        print(json.dumps(facts))
+        return
+    settings = facts["settings"]
+    rows = {
+        "index": facts["path"],
+        "documents": f"{facts['documents']:,} ({facts['deleted']:,} deleted ones not yet merged away)",
+        "postings": f"{facts['postings']:,}, {facts['bytes_per_posting']} bytes each",
+        "terms": f"{facts['learned_terms']:,} learned, {facts['words']:,} words",
+        "segments": f"{len(facts['segments'])}, {facts['segment_bytes'] / 2**20:.1f} MiB",
+        "catalog": f"{facts['catalog_bytes'] / 2**20:.1f} MiB",
+        "model": settings.get("model", "none: raw vectors"),
+        "language": settings.get("language", "none"),
+        "anchor weight": settings.get("anchor_weight", "none"),
+        "precision": settings["params"]["precision"],
+        "metadata fields": ", ".join(facts["fields"]) or "none",
+        "kernel": facts["kernel"],
+    }
+    for name, value in rows.items():
+        out.print(f"[bold]{name:<16}[/bold] {value}")

