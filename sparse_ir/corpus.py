@@ -47,7 +47,7 @@ class Query:
     text: str
 
 
-def read_documents(source: str | Path) -> Iterator[Document]:
+def read_documents(source: str | Path, *, allow_empty: bool = False) -> Iterator[Document]:
     """The documents of a source, in its order.
 
     Args:
@@ -60,13 +60,19 @@ def read_documents(source: str | Path) -> Iterator[Document]:
             - ``.csv[.gz]``: a header with the names of the JSONL keys, other columns are metadata;
             - a folder of ``.txt``, ``.md`` and ``.rst`` files: the path inside it is the id;
             - ``-``: JSONL on the standard input.
+        allow_empty: Whether documents without title and text are documents too, which no search
+            can find, instead of an error.
 
     Raises:
         DataFormatError: a malformed line, a missing or repeated id, an empty text, not UTF-8.
         InvalidInputError: a source of another kind.
         OSError: the source cannot be read.
     """
-    return _unique(_located_documents(source))
+    for place, document in _unique(_located(source)):
+        if not allow_empty and not document.content:
+            came = f"no text in document {document.doc_id!r}"
+            raise _error(place, came, "a title or text, or leave to index it empty (allow_empty)")
+        yield document
 
 
 def read_queries(source: str | Path) -> Iterator[Query]:
@@ -86,14 +92,13 @@ def read_queries(source: str | Path) -> Iterator[Query]:
         source = path = _first_existing(path, "queries.jsonl", "queries.jsonl.gz")
     if _suffix(path) == ".txt":
         return (Query(str(n), text) for (_, n), text in _lines(path) if text.strip())
-    documents = _unique(_located_documents(source))
-    return (Query(document.doc_id, document.content) for document in documents)
+    return (Query(d.doc_id, d.content) for _, d in _unique(_located(source)))
 
 
 Place = tuple[str, int]  # a file and a line in it, from 1
 
 
-def _located_documents(source: str | Path) -> Iterator[tuple[Place, Document]]:
+def _located(source: str | Path) -> Iterator[tuple[Place, Document]]:
     path = Path(source)
     if str(source) == "-":
         return _from_jsonl(_decoded("standard input", sys.stdin.buffer))
@@ -172,8 +177,9 @@ def _from_folder(folder: Path) -> Iterator[tuple[Place, Document]]:
         )
     for path in files:
         text = "\n".join(line for _, line in _lines(path)).strip()
-        record = {"id": path.relative_to(folder).as_posix(), "title": _heading(path, text)}
-        yield (str(path), 1), _document((str(path), 1), {**record, "text": text}, needs_text=True)
+        title = _heading(path, text) if text else ""
+        record = {"id": path.relative_to(folder).as_posix(), "title": title}
+        yield (str(path), 1), _document((str(path), 1), {**record, "text": text})
 
 
 def _heading(path: Path, text: str) -> str:
@@ -183,7 +189,7 @@ def _heading(path: Path, text: str) -> str:
     return path.stem.replace("_", " ").replace("-", " ")
 
 
-def _document(place: Place, record: dict[str, Any], *, needs_text: bool = False) -> Document:
+def _document(place: Place, record: dict[str, Any]) -> Document:
     doc_id = next((record[key] for key in _ID_KEYS if key in record), None)
     if isinstance(doc_id, int) and not isinstance(doc_id, bool):
         doc_id = str(doc_id)
@@ -191,8 +197,6 @@ def _document(place: Place, record: dict[str, Any], *, needs_text: bool = False)
         raise _error(place, f"the id {doc_id!r}", "_id or id, a string that is not empty")
     title = _text_of(place, record, ("title",))
     text = _text_of(place, record, _TEXT_KEYS)
-    if not text.strip() and (needs_text or not title.strip()):
-        raise _error(place, f"no text in document {doc_id!r}", "title or text that is not empty")
     nested = record.get("metadata")
     known = {*_ID_KEYS, *_TEXT_KEYS, "title"}
     metadata = {key: value for key, value in record.items() if key not in known}
@@ -212,14 +216,16 @@ def _text_of(place: Place, record: dict[str, Any], keys: tuple[str, ...]) -> str
     return text
 
 
-def _unique(documents: Iterator[tuple[Place, Document]]) -> Iterator[Document]:
+def _unique(
+    documents: Iterator[tuple[Place, Document]],
+) -> Iterator[tuple[Place, Document]]:
     first_line: dict[str, Place] = {}
     for place, document in documents:
         if document.doc_id in first_line:
             file, line = first_line[document.doc_id]
             raise _error(place, f"the id {document.doc_id!r} of {file}:{line} again", "each id once")
         first_line[document.doc_id] = place
-        yield document
+        yield place, document
 
 
 def _lines(path: Path) -> Iterator[tuple[Place, str]]:

@@ -31,15 +31,21 @@ app.command()(info.info)
 app.command()(init_head.init_head)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print the version and stop.", is_eager=True, callback=_print_version
+        ),
     ] = False,
-) -> None:
-    if version:
-        print(__version__)
-        raise typer.Exit
+) -> None: ...
 
 
 def main() -> None:

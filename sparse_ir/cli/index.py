@@ -34,6 +34,9 @@ def index(
     ] = "english",
     batch_size: BatchSizeOption = 32,
     commit_every: Annotated[int, typer.Option(help="Documents between commits.")] = 2048,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Index documents without text, do not refuse them.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Add documents to an index; make it if there is none.
@@ -47,7 +50,9 @@ def index(
     from sparse_ir.retrieval.ingest import ingest
 
     started = time.monotonic()
-    documents = chain.from_iterable(read_documents(source) for source in sources)
+    documents = chain.from_iterable(
+        read_documents(source, allow_empty=allow_empty) for source in sources
+    )
     with progress("indexing") as advance:
         report = ingest(
             folder,

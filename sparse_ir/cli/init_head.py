@@ -26,7 +26,7 @@ def init_head(
     max_length: Annotated[int, typer.Option(help="Tokens of a text that are read.")] = 256,
     anchor_weight: Annotated[
         float, typer.Option(help="Weight of the learned score beside BM25.")
-    ] = 0.3,
+    ] = 0.4,
     name: Annotated[str, typer.Option(help="Of the model.", show_default="the folder's")] = "",
     seed: Annotated[int, typer.Option(help="Of the sample and its order.")] = 0,
 ) -> None:

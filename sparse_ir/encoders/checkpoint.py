@@ -44,6 +44,7 @@ class ModelSettings:
         max_length: Tokens of a document that are read, special ones included.
         activation: ``log1p_relu`` (SPLADE) or ``log1p_log1p_relu`` (once more, as in v3 models).
         anchor_weight: g of anchored search: the weight of the learned score beside BM25.
+        collection_idf: Whether the query table holds idfs, which each index adapts to its documents.
         fingerprint: Digest of what decides a document's weights.
     """
 
@@ -52,6 +53,7 @@ class ModelSettings:
     max_length: int
     activation: str
     anchor_weight: float
+    collection_idf: bool = False
     fingerprint: str = ""
 
 
@@ -64,7 +66,7 @@ def model_settings(model: str) -> ModelSettings:
     folder = _model_folder(model)
     if folder is None:
         digest = hashlib.sha256(model.encode()).hexdigest()
-        return ModelSettings(model, model, 256, "log1p_relu", 0.3, digest)
+        return ModelSettings(model, model, 256, "log1p_relu", 0.3, fingerprint=digest)
     return _read_settings(folder)
 
 

@@ -49,7 +49,7 @@ def init_head_model(
     query_idf: str | Path | None = None,
     name: str = "",
     max_length: int = 256,
-    anchor_weight: float = 0.3,
+    anchor_weight: float = 0.4,
     calibration: Calibration | None = None,
     seed: int = 0,
     on_progress: Callable[[int], None] | None = None,
@@ -87,7 +87,9 @@ def init_head_model(
     folder = Path(output)
     save_model(
         folder,
-        ModelSettings(name or folder.name, body, max_length, "log1p_relu", anchor_weight),
+        ModelSettings(
+            name or folder.name, body, max_length, "log1p_relu", anchor_weight, collection_idf=True
+        ),
         {
             "dense.weight": _half(transform.weight),
             "dense.bias": _half(transform.bias),

@@ -81,6 +81,10 @@ class LookupEncoder:
             on_progress(len(rows))
         return matrix
 
+    def with_weights(self, weights: NDArray[np.float32]) -> LookupEncoder:
+        """The same encoder with another table, (V,) float32 >= 0."""
+        return LookupEncoder(self._tokenizer, weights, counts=self.counts)
+
     def save(self, folder: str | Path) -> None:
         """The encoder is in ``folder``, whole: it is written beside it first, then renamed."""
         folder = Path(folder)

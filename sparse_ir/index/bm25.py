@@ -34,7 +34,9 @@ def document_weights(
     return (tf * (k1 + 1) / (tf + norm)).astype(np.float32)
 
 
-def idf(document_frequencies: NDArray[np.integer], n_docs: int) -> NDArray[np.float32]:
-    """ln(1 + (n_docs - df + 0.5) / (df + 0.5)), > 0."""
+def idf(
+    document_frequencies: NDArray[np.integer] | NDArray[np.floating], n_docs: int
+) -> NDArray[np.float32]:
+    """ln(1 + (n_docs - df + 0.5) / (df + 0.5)), > 0, for (m,) document frequencies."""
     df = document_frequencies.astype(np.float64)
     return np.log1p((n_docs - df + 0.5) / (df + 0.5)).astype(np.float32)

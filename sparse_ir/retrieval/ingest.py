@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +79,12 @@ def ingest(
         )
     tell = on_progress or (lambda done, unchanged: None)
     report = IngestReport()
-    with _open_writer(Path(path), model, language, params) as writer:
-        pipeline = _Pipeline(writer, model, Analyzer(language), batch_size)
-        for chunk in _chunks(documents, commit_every):
+    settings, analyzer = _text_settings(model, language), Analyzer(language)
+    chunks = _chunks(documents, commit_every)
+    first = next(chunks, [])  # a source that cannot be read must not leave an empty index behind
+    with _open_writer(Path(path), settings, params) as writer:
+        pipeline = _Pipeline(writer, model, analyzer, batch_size)
+        for chunk in chain([first], chunks):
             pipeline.add(chunk, report, tell)
             writer.commit()
         if report.changed >= _COMPACT_SHARE * len(writer):
@@ -135,12 +138,9 @@ class _Pipeline:
         )
 
 
-def _open_writer(
-    path: Path, model: str, language: str, params: BuildParams | None
-) -> IndexWriter:
-    wanted = _text_settings(model, language)
+def _open_writer(path: Path, wanted: dict[str, Any], params: BuildParams | None) -> IndexWriter:
     if not Catalog.exists(path):
-        vocabulary = _copy_query_encoder(model, path)
+        vocabulary = _copy_query_encoder(wanted["model"], path)
         return IndexWriter.create(
             path,
             n_terms=len(vocabulary),
@@ -172,6 +172,7 @@ def _text_settings(model: str, language: str) -> dict[str, Any]:
         "model": model,
         "model_fingerprint": settings.fingerprint,
         "anchor_weight": settings.anchor_weight,
+        "collection_idf": settings.collection_idf,
         "language": language,
     }
 

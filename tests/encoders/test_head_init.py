@@ -36,7 +36,7 @@ def test_model_folder(body_folder, tmp_path):
         str(body_folder), TEXTS, tmp_path / "m", query_idf=idf, name="tiny", max_length=32
     )
     settings = model_settings(str(path))
-    assert (settings.name, settings.max_length, settings.anchor_weight) == ("tiny", 32, 0.3)
+    assert (settings.name, settings.max_length, settings.anchor_weight) == ("tiny", 32, 0.4)
     query = load_encoder(str(path), role="query").encode(["fox dog fox night"])
     assert query.data.tolist() == [7.0]
 

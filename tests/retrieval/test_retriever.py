@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import bm25s
 import numpy as np
 import pytest
@@ -109,6 +111,17 @@ def test_refuses_an_encoder_of_another_vocabulary(retriever, make_lookup):
     other.vocabulary = type(other.vocabulary).of(["x"] + list(other.vocabulary.terms[1:]))
     with pytest.raises(VocabularyMismatchError, match="not the index's"):
         SparseRetriever(retriever.index, other, Analyzer("english"))
+
+
+def test_a_table_of_idfs_is_adapted_to_the_collection(tmp_path, retriever):
+    """idf of (df + 300 e^-table) among (3 + 300) documents, times g."""
+    retriever.index._settings["collection_idf"] = True
+    adapted = SparseRetriever(retriever.index, retriever._encoder, retriever._analyzer)
+    for word, table, df in [("fox", 0.5, 2), ("puppy", 1.0, 1)]:
+        (weight,) = adapted.query_vectors([word], mode="learned").data
+        smoothed = df + 300 * math.exp(-table)
+        expected = math.log(1 + (303 - smoothed + 0.5) / (smoothed + 0.5))
+        assert weight == pytest.approx(expected, rel=1e-5)
 
 
 SENTENCES = [

@@ -1,0 +1,157 @@
+"""Readers: every layout, and every way in which a line can be wrong, with file and line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparse_ir.corpus import Document, Query, read_documents, read_queries
+from sparse_ir.errors import DataFormatError, InvalidInputError
+
+
+def write(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_jsonl(tmp_path):
+    path = write(
+        tmp_path / "c.jsonl",
+        '\ufeff{"_id": "a", "title": "T", "text": "x", "year": 3, "metadata": {"lang": "en"}}\n'
+        "\n"
+        '{"id": 7, "contents": "y"}\r\n'
+        '{"docid": "c", "title": "only a title", "metadata": "plain"}',
+    )
+    assert list(read_documents(path)) == [
+        Document("a", "x", "T", {"year": 3, "lang": "en"}),
+        Document("7", "y"),
+        Document("c", "", "only a title", {"metadata": "plain"}),
+    ]
+    assert next(iter(read_documents(path))).content == "T x"
+
+
+def test_beir_folder_plain_and_gzip(tmp_path):
+    line = b'{"_id": "a", "title": "", "text": "x"}\n'
+    write(tmp_path / "corpus.jsonl.gz", gzip.compress(line))
+    write(tmp_path / "queries.jsonl", '{"_id": "q", "text": "why?"}\n')
+    assert list(read_documents(tmp_path)) == [Document("a", "x")]
+    assert list(read_queries(tmp_path)) == [Query("q", "why?")]
+
+
+def test_tsv_and_csv(tmp_path):
+    tsv = write(tmp_path / "c.tsv", "1\tone\n2\tT\ttwo\n")
+    assert list(read_documents(tsv)) == [Document("1", "one"), Document("2", "two", "T")]
+    table = write(tmp_path / "c.csv", 'id,title,text,lang\n1,T,"a, ""b""\nc",en\n\n2,,x,de\n')
+    assert list(read_documents(table)) == [
+        Document("1", 'a, "b"\nc', "T", {"lang": "en"}),
+        Document("2", "x", "", {"lang": "de"}),
+    ]
+
+
+def test_folder_of_texts(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / ".git").mkdir()
+    write(tmp_path / "sub" / "b_c.txt", "plain text")
+    write(tmp_path / "a.md", "# The title\n\nbody")
+    write(tmp_path / "z.rst", "rest")
+    write(tmp_path / "image.png", b"\xff")
+    write(tmp_path / ".git" / "x.txt", "hidden")
+    assert [(d.doc_id, d.title, d.text) for d in read_documents(tmp_path)] == [
+        ("a.md", "The title", "# The title\n\nbody"),
+        ("sub/b_c.txt", "b c", "plain text"),
+        ("z.rst", "z", "rest"),
+    ]
+
+
+def test_standard_input(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(b'{"id": "a", "text": "x"}\n{"id": "b"}\n'))
+    monkeypatch.setattr(sys, "stdin", stream)
+    documents = read_documents("-")
+    assert next(documents) == Document("a", "x")
+    with pytest.raises(DataFormatError, match="standard input:2: no text"):
+        next(documents)
+
+
+def test_empty_documents_when_allowed(tmp_path):
+    path = write(tmp_path / "c.jsonl", '{"id": "a", "text": ""}\n{"id": "b", "text": "x"}\n')
+    documents = [Document("a", ""), Document("b", "x")]
+    assert list(read_documents(path, allow_empty=True)) == documents
+
+
+def test_queries(tmp_path):
+    assert list(read_queries(write(tmp_path / "q.tsv", "1\twhat?\n"))) == [Query("1", "what?")]
+    lines = write(tmp_path / "q.txt", "first\n\nthird\n")
+    assert list(read_queries(lines)) == [Query("1", "first"), Query("3", "third")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("c.jsonl", '{"id": "a", "text": "x"}\n{"id": "b", "text"\n', r"c.jsonl:2: not JSON"),
+        ("c.jsonl", "[1]\n", r":1: a JSON list came; want an object"),
+        ("c.jsonl", '{"text": "x"}\n', r":1: the id None came; want _id or id"),
+        ("c.jsonl", '{"id": "", "text": "x"}\n', r":1: the id '' came"),
+        ("c.jsonl", '{"id": true, "text": "x"}\n', r":1: the id True came"),
+        ("c.jsonl", '{"id": 1.5, "text": "x"}\n', r":1: the id 1.5 came"),
+        ("c.jsonl", '{"id": "a", "text": " ", "title": ""}\n', r":1: no text in document 'a'"),
+        ("c.jsonl", '{"id": "a", "text": ["x"]}\n', r":1: text is a list came; want a string"),
+        ("c.jsonl", '{"id": "a", "text": "\\ud800"}\n', r":1: text holds half a surrogate"),
+        ("c.jsonl", b'{"id": "a", "text": "x"}\n\n{"id": "b\xff"}', r":3: byte 0xff at column 10"),
+        (
+            "c.jsonl",
+            '{"id": "a", "text": "x"}\n\n{"id": "a", "text": "y"}\n',
+            r"c.jsonl:3: the id 'a' of .*c.jsonl:1 again",
+        ),
+        ("c.tsv", "1\n", r":1: 1 columns came; want id TAB text"),
+        ("c.csv", "name,text\n1,x\n", r":1: the columns name, text came; want a header"),
+        ("c.csv", "", r":1: the columns none came"),
+        ("c.csv", "id,text\n1,x\n2\n", r":3: 1 columns came; want 2"),
+        ("c.csv", 'id,text\n1,"x\n', r":2: not CSV"),
+        ("c.jsonl.gz", b"plain", r"c.jsonl.gz: not a whole gzip file"),
+        ("c.jsonl.gz", gzip.compress(b'{"id": "a", "text": "x"}\n')[:-9], r"not a whole gzip"),
+    ],
+)
+def test_malformed(tmp_path, name, content, message):
+    path = write(tmp_path / name, content)
+    with pytest.raises(DataFormatError, match=message):
+        list(read_documents(path))
+
+
+def test_sources_of_no_known_kind(tmp_path):
+    with pytest.raises(InvalidInputError, match="is of no known kind"):
+        list(read_documents(write(tmp_path / "c.pdf", "x")))
+    with pytest.raises(FileNotFoundError):
+        list(read_documents(tmp_path / "missing.pdf"))
+    with pytest.raises(FileNotFoundError):
+        list(read_documents(tmp_path / "missing.jsonl"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidInputError, match="holds no corpus.jsonl and no .txt"):
+        list(read_documents(tmp_path / "empty"))
+    with pytest.raises(InvalidInputError, match="holds no queries.jsonl"):
+        read_queries(tmp_path / "empty")
+    write(tmp_path / "empty" / "e.txt", " \n")
+    with pytest.raises(DataFormatError, match="e.txt:1: no text in document 'e.txt'"):
+        list(read_documents(tmp_path / "empty"))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.lists(st.binary() | JSON.map(lambda value: json.dumps(value).encode())))
+def test_any_bytes_are_documents_or_a_located_error(tmp_path_factory, lines):
+    path = write(tmp_path_factory.mktemp("any") / "c.jsonl", b"\n".join(lines))
+    try:
+        for document in read_documents(path):
+            assert document.doc_id.strip()
+            assert document.content
+    except DataFormatError as error:
+        assert f"{path}:" in str(error)
