@@ -45,7 +45,7 @@ def main() -> None:
 def table(result: dict[str, Any]) -> str:
     """nDCG@10 as a Markdown table."""
     lines = [
-        "| collection | split | queries | bm25s | lexical | learned | anchored | learned terms a document |",
+        "| collection | split | queries | bm25s | lexical | learned | anchored | terms a doc |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for one in result["collections"]:
@@ -76,7 +76,9 @@ def _evaluate(name: str, work: Path, model: str) -> dict[str, Any]:
             }
         terms = _learned_terms(retriever)
         anchor_weight = retriever.index.settings["anchor_weight"]
-    measured = {name: ir_measures.calc_aggregate(MEASURES, qrels, run) for name, run in runs.items()}
+    measured = {
+        name: ir_measures.calc_aggregate(MEASURES, qrels, run) for name, run in runs.items()
+    }
     return {
         "collection": path.name,
         "split": split,

@@ -1,4 +1,4 @@
-"""A seeded learned-sparse workload: documents with topics and Zipf-like popularity, two query kinds.
+"""A seeded learned-sparse workload: topics, Zipf-like popularity, two kinds of queries.
 
 Draws the same numbers, in the same order, as the generator that our measurements of other engines
 used, so that results can be laid beside each other.
@@ -58,7 +58,7 @@ def documents(n: int, *, seed: int = 7) -> tuple[Any, NDArray[np.int64]]:
 
 
 def queries(matrix: Any, topic: NDArray[np.int64], n: int, kind: Kind, *, seed: int = 11) -> Any:
-    """(n, N_TERMS) float32 csr_array: about 42 terms a row (``splade``) or 6 (``inference-free``)."""
+    """(n, N_TERMS) float32 csr_array: 42 terms a row (``splade``) or 6 (``inference-free``)."""
     rng = np.random.default_rng(seed)
     draw = _Draw(matrix, topic, rng)
     sources = rng.integers(0, matrix.shape[0], n)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -123,7 +122,9 @@ def _from_jsonl(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Doc
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise _error(place, f"not JSON ({error.msg}, column {error.colno})", "an object") from None
+            raise _error(
+                place, f"not JSON ({error.msg}, column {error.colno})", "an object"
+            ) from None
         if not isinstance(record, dict):
             raise _error(place, f"a JSON {type(record).__name__}", "an object")
         yield place, _document(place, record)
@@ -152,7 +153,9 @@ def _from_csv(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Docum
     try:
         header = next(rows, [])
         if not set(header) & set(_ID_KEYS) or not set(header) & {"title", *_TEXT_KEYS}:
-            raise _error(place, f"the columns {', '.join(header) or 'none'}", "a header with id, text")
+            raise _error(
+                place, f"the columns {', '.join(header) or 'none'}", "a header with id, text"
+            )
         for row in rows:
             if not row:
                 continue
@@ -223,21 +226,28 @@ def _unique(
     for place, document in documents:
         if document.doc_id in first_line:
             file, line = first_line[document.doc_id]
-            raise _error(place, f"the id {document.doc_id!r} of {file}:{line} again", "each id once")
+            raise _error(
+                place, f"the id {document.doc_id!r} of {file}:{line} again", "each id once"
+            )
         first_line[document.doc_id] = place
         yield place, document
 
 
 def _lines(path: Path) -> Iterator[tuple[Place, str]]:
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with opened as file:
+    with _opened(path) as file:
         try:
-            yield from _decoded(str(path), file)  # type: ignore[arg-type]
+            yield from _decoded(str(path), file)
         except (gzip.BadGzipFile, EOFError) as error:
-            raise DataFormatError(f"{path}: not a whole gzip file ({error}); fetch it anew") from None
+            raise DataFormatError(
+                f"{path}: not a whole gzip file ({error}); fetch it anew"
+            ) from None
 
 
-def _decoded(name: str, file: BinaryIO | io.BufferedReader) -> Iterator[tuple[Place, str]]:
+def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
+    return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _decoded(name: str, file: BinaryIO | gzip.GzipFile) -> Iterator[tuple[Place, str]]:
     for number, line in enumerate(file, 1):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")

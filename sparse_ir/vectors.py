@@ -7,6 +7,7 @@ a batch comes in, and trusted from then on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -63,7 +64,7 @@ def to_mappings(weights: TermWeights) -> list[dict[int, float]]:
                 strict=True,
             )
         )
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+        for start, stop in pairwise(bounds.tolist())
     ]
 
 
@@ -101,7 +102,8 @@ def append_terms(
 
 def _as_csr(batch: Any, n_terms: int | None) -> Any:
     if sp.issparse(batch):
-        return batch.tocsr()
+        matrix: Any = batch
+        return matrix.tocsr()
     if hasattr(batch, "is_sparse"):  # a torch tensor, recognised without importing torch
         return _from_torch(batch)
     if isinstance(batch, np.ndarray):

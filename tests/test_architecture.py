@@ -23,7 +23,9 @@ LAYERS = {
     "cli": 5,
 }
 TORCH_FILES = {"sparse_head", "masked_lm", "head_init"}
-MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py") if path.name != "__init__.py")
+MODULES = sorted(
+    path.relative_to(ROOT) for path in ROOT.rglob("*.py") if path.name != "__init__.py"
+)
 
 
 def room(module):
@@ -60,9 +62,9 @@ def test_imports_point_down(module):
         there = name.split(".")[1]
         if there == "__version__":
             continue
-        assert there == here or LAYERS[there] < LAYERS[here] or LAYERS[here] == 0 == LAYERS[there], (
-            f"{module} imports {name}"
-        )
+        assert (
+            there == here or LAYERS[there] < LAYERS[here] or LAYERS[here] == 0 == LAYERS[there]
+        ), f"{module} imports {name}"
         assert there != "_native" or here == "index", f"{module} imports the native module"
 
 

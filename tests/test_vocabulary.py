@@ -22,5 +22,7 @@ def test_refuses():
     with pytest.raises(InvalidInputError, match="a term twice"):
         Vocabulary.of(["a", "a"])
     require_same_vocabulary("x", "x")
-    with pytest.raises(VocabularyMismatchError, match="use the model that the index was built with"):
+    with pytest.raises(
+        VocabularyMismatchError, match="use the model that the index was built with"
+    ):
         require_same_vocabulary("x", "y")

@@ -1,4 +1,4 @@
-"""What people see: progress on the standard error, hits and matched terms on the standard output."""
+"""What people see: progress on the standard error, hits and matched terms on the output."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ class _Speed(ProgressColumn):
 def print_hit(rank: int, hit: Hit, words: Sequence[str]) -> None:
     """One hit with the part of its text around the query's words."""
     title = f"  [bold]{escape(hit.title)}[/bold]" if hit.title else ""
-    out.print(f"[green]{rank:>3}[/green]  {hit.score:7.3f}  [cyan]{escape(hit.doc_id)}[/cyan]{title}")
+    out.print(
+        f"[green]{rank:>3}[/green]  {hit.score:7.3f}  [cyan]{escape(hit.doc_id)}[/cyan]{title}"
+    )
     if hit.text:
         out.print("     " + snippet(hit.text, words))
     if hit.metadata:
@@ -93,7 +95,9 @@ def snippet(text: str, words: Sequence[str]) -> str:
     stems = sorted({re.escape(word[:6].lower()) for word in words if len(word) > 2}, key=len)
     pattern = re.compile(rf"\b(?:{'|'.join(reversed(stems))})\w*", re.IGNORECASE) if stems else None
     found = [match.start() for match in pattern.finditer(text)] if pattern else []
-    start = max(found, key=lambda at: sum(at <= other < at + _SNIPPET for other in found), default=0)
+    start = max(
+        found, key=lambda at: sum(at <= other < at + _SNIPPET for other in found), default=0
+    )
     start = 0 if start < _SNIPPET // 3 else text.rfind(" ", 0, start - 20) + 1
     part = text[start : start + _SNIPPET]
     if start + _SNIPPET < len(text):

@@ -23,9 +23,7 @@ _BUFFER = 1024  # texts encoded between writes: sorted by length within
 
 def encode(
     source: Annotated[str, typer.Argument(help="As for index; with --queries a query file.")],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="vectors.npz or vectors.jsonl.")
-    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="vectors.npz or vectors.jsonl.")],
     queries: Annotated[bool, typer.Option("--queries", help="Encode as queries.")] = False,
     model: ModelOption = "mini",
     max_length: MaxLengthOption = None,
@@ -34,7 +32,8 @@ def encode(
     """Encode texts as sparse vectors.
 
     .npz: the arrays data, indices, indptr, shape of a SciPy CSR matrix (scipy.sparse.load_npz reads
-    it), and ids. .jsonl: Anserini's JsonVectorCollection, {"id", "contents", "vector": {term: weight}}.
+    it), and ids. .jsonl: Anserini's JsonVectorCollection, an object {"id", "contents", "vector":
+    {term: weight}} a line.
     """
     from sparse_ir.encoders.encoder import load_encoder
 

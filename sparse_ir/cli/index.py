@@ -35,7 +35,8 @@ def index(
     batch_size: BatchSizeOption = 32,
     commit_every: Annotated[int, typer.Option(help="Documents between commits.")] = 2048,
     allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Index documents without text, do not refuse them.")
+        bool,
+        typer.Option("--allow-empty", help="Index documents without text, do not refuse them."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

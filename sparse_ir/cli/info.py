@@ -20,7 +20,7 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
     settings = facts["settings"]
     rows = {
         "index": facts["path"],
-        "documents": f"{facts['documents']:,} ({facts['deleted']:,} deleted ones not yet merged away)",
+        "documents": f"{facts['documents']:,} ({facts['deleted']:,} deleted, not yet merged away)",
         "postings": f"{facts['postings']:,}, {facts['bytes_per_posting']} bytes each",
         "terms": f"{facts['learned_terms']:,} learned, {facts['words']:,} words",
         "segments": f"{len(facts['segments'])}, {facts['segment_bytes'] / 2**20:.1f} MiB",

@@ -60,4 +60,6 @@ def init_head(
             seed=seed,
             on_progress=advance,
         )
-    err.print(f"model in {output}, from {len(sample)} texts; try: sparse-ir index SOURCE --model {output}")
+    err.print(
+        f"model in {output}, from {len(sample)} texts; try: sparse-ir index SOURCE --model {output}"
+    )

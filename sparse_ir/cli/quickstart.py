@@ -47,7 +47,9 @@ def quickstart(
             _ask(retriever, question)
     out.print("[bold]Now you:[/bold]")
     out.print(f'  sparse-ir search "your question" --explain{_index_flag(folder)}')
-    out.print(f"  sparse-ir search \"sort a list\" --filter \"kind = 'function'\"{_index_flag(folder)}")
+    out.print(
+        f'  sparse-ir search "sort a list" --filter "kind = \'function\'"{_index_flag(folder)}'
+    )
     out.print("  sparse-ir index your-documents.jsonl --index my-index")
 
 
@@ -59,11 +61,11 @@ def standard_library() -> Iterator[Document]:
     seen: set[str] = set()
     for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
         parts = path.relative_to(root).with_suffix("").parts
-        if any(part in _SKIPPED or part.startswith("_") and part != "__init__" for part in parts):
+        if any(part in _SKIPPED or (part.startswith("_") and part != "__init__") for part in parts):
             continue
         module = ".".join(part for part in parts if part != "__init__")
         for name, kind, text in _docstrings(module, path):
-            if name in seen or text in seen or not _LEAST_WORDS <= len(text.split()):
+            if name in seen or text in seen or not len(text.split()) >= _LEAST_WORDS:
                 continue
             seen.update((name, text))
             shortened = " ".join(text.split()[:_MOST_WORDS])

@@ -32,7 +32,7 @@ def search(
     mode: Annotated[
         SearchMode, typer.Option(help="anchored = BM25 + learned; lexical = BM25.")
     ] = SearchMode.anchored,
-    filter: Annotated[  # noqa: A002
+    filter: Annotated[
         str | None, typer.Option(help="Only documents whose metadata match: 'year >= 2020'.")
     ] = None,
     explain: Annotated[bool, typer.Option(help="Show which terms matched, and how much.")] = False,

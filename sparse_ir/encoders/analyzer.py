@@ -13,10 +13,43 @@ from sparse_ir.errors import InvalidInputError
 _WORD = re.compile(r"\w\w+")
 _ANY_WORD = re.compile(r"\w+")  # plain words keep what is one letter long
 
-# Lucene's list, by which the field's BM25 numbers were made; longer ones cost questions their words.
+# Lucene's list, by which the field's BM25 numbers were made; longer ones take words of questions.
 _ENGLISH_STOP_WORDS = frozenset(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then "
-    "there these they this to was will with".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "but",
+        "by",
+        "for",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "no",
+        "not",
+        "of",
+        "on",
+        "or",
+        "such",
+        "that",
+        "the",
+        "their",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "to",
+        "was",
+        "will",
+        "with",
+    ]
 )
 
 

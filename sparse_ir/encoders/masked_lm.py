@@ -217,9 +217,9 @@ def _transform_of(model: Any) -> Callable[[Tensor], Tensor]:
 
 
 def _load(kind: Any, source: str) -> tuple[Any, Any]:
-    """(model, tokenizer) of transformers, in float32, on the best device there is, for inference."""
+    """(model, tokenizer) of transformers, in float32, on the best device, for inference."""
     verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # it reports the unused pooler, which no user can do anything about
+    logging.set_verbosity_error()  # it reports the unused pooler, which helps no user
     logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)

@@ -1,6 +1,6 @@
 """The sparse head: hidden states to term weights, without ever holding a logit for every token.
 
-The vocabulary is cut in tiles; of each tile's logits only the maximum over the tokens is kept. Since
+The vocabulary is cut in tiles; of each tile's logits only the maximum over the tokens is kept. As
 the activation grows with its input, bias and activation come after the maximum, on (B, V) numbers.
 
 Source: Formal, Lassance, Piwowarski, Clinchant 2021, "SPLADE v2", arXiv:2109.10086, eq. 6 (max
@@ -78,7 +78,7 @@ def max_logits(states: Tensor, mask: Tensor, embeddings: Tensor) -> Tensor:
         mask: (B, T) 1 for tokens, 0 for padding.
         embeddings: (V, H).
     """
-    n_texts, n_tokens, width = states.shape
+    n_texts, n_tokens, _ = states.shape
     n_terms = len(embeddings)
     pooled = states.new_empty((n_texts, n_terms), dtype=torch.float32)
     tile = max(64, _TILE_BYTES // (states.element_size() * n_tokens))

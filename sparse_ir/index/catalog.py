@@ -214,7 +214,7 @@ class Catalog:
 
     def matching(self, condition: str, values: Sequence[Any]) -> list[int]:
         """Numbers of the documents for which the SQL condition holds, ascending."""
-        query = f"SELECT doc FROM documents WHERE {condition} ORDER BY doc"  # noqa: S608
+        query = f"SELECT doc FROM documents WHERE {condition} ORDER BY doc"
         return [row[0] for row in self._run(query, values)]
 
     # deletions

@@ -1,10 +1,10 @@
-"""Metadata filters: ``year >= 2020 and (lang = 'en' or tags contains 'news')`` as one SQL condition.
+"""Metadata filters: ``year >= 2020 and tags contains 'news'`` as one SQL condition.
 
 Comparisons: ``= == != < <= > >=``, ``FIELD in (VALUE, ...)``, ``FIELD contains VALUE`` (a member of
-a list, or a part of a string); joined by ``and``, ``or``, ``not`` and parentheses. Values are numbers, quoted
-strings, ``true`` and ``false``. A comparison with a missing field, or with a value of another type, is
-false (``!=`` with another type is true). ``doc_id`` is a field too. Values and field names reach SQLite as
-parameters only.
+a list, or a part of a string); joined by ``and``, ``or``, ``not`` and parentheses. Values are
+numbers, quoted strings, ``true`` and ``false``. A comparison with a missing field, or with a value
+of another type, is false (``!=`` with another type is true). ``doc_id`` is a field too. Values and
+field names reach SQLite as parameters only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Joins segments into one, without the deleted documents, with BM25 at the present average length."""
+"""Joins segments: drops the deleted documents, and brings BM25 to the present average length."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Reweighting:
         old = weights[lexical].astype(np.float64)
         norm = self.k1 * (1 - self.b + self.b * lengths / self.old_average)
         counts = np.maximum(np.rint(old * norm / np.maximum(self.k1 + 1 - old, 1e-9)), 1)
-        result = weights.copy()
+        result: NDArray[np.float32] = weights.copy()
         result[lexical] = bm25.document_weights(
             counts.astype(np.float32),
             lengths,
@@ -77,9 +77,10 @@ def merge(
     """
     builder = _native.SegmentBuilder(precision)
     for segment in segments:
-        for docs, indptr, terms, weights in _living_rows(segment, deleted):
+        for docs, indptr, terms, stored in _living_rows(segment, deleted):
+            weights = stored
             if reweighting is not None:
-                weights = reweighting.apply(docs, indptr, terms, weights)
+                weights = reweighting.apply(docs, indptr, terms, stored)
             builder.add(docs, indptr, terms, weights)
     return builder
 

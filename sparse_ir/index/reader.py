@@ -32,9 +32,7 @@ _OPEN_ATTEMPTS = 5
 class Index:
     """An opened index. Safe to share between threads; close it, or use it in a ``with`` block."""
 
-    def __init__(
-        self, folder: Path, catalog: Catalog, segments: Sequence[_native.Segment]
-    ) -> None:
+    def __init__(self, folder: Path, catalog: Catalog, segments: Sequence[_native.Segment]) -> None:
         self.path = folder
         self._catalog = catalog
         self._segments = list(segments)
@@ -95,7 +93,7 @@ class Index:
         *,
         plan: Exact | None = None,
         threads: int = 1,
-        filter: Filter | None = None,  # noqa: A002
+        filter: Filter | None = None,
     ) -> Hits:
         """The k best documents of each query.
 
@@ -126,7 +124,7 @@ class Index:
         *,
         plan: Exact | None = None,
         threads: int = 1,
-        filter: Filter | None = None,  # noqa: A002
+        filter: Filter | None = None,
     ) -> Hits:
         """As ``search``, for queries given as the three arrays of a CSR batch, already checked."""
         _require_positive("k", k)
@@ -222,7 +220,7 @@ class Index:
 
     def info(self) -> dict[str, Any]:
         """Counts, sizes and settings, as plain values."""
-        segments = [
+        segments: list[dict[str, Any]] = [
             {
                 "file": Path(segment.path).name,
                 "documents": segment.n_docs,
@@ -261,7 +259,7 @@ class Index:
 
     # inside
 
-    def _allowed(self, filter: Filter) -> list[Bitset | None]:  # noqa: A002
+    def _allowed(self, filter: Filter) -> list[Bitset | None]:
         condition, values = compile_filter(filter, self._catalog.fields())
         matching = np.array(self._catalog.matching(condition, values), np.uint64)
         return [_bitset(np.isin(s.doc_numbers, matching)) for s in self._segments]
@@ -287,7 +285,9 @@ class Index:
             for segment, living in zip(self._segments, self._living, strict=True)
             if living is not None
         ]
-        found, times = np.unique(np.concatenate([np.empty(0, np.uint32), *terms]), return_counts=True)
+        found, times = np.unique(
+            np.concatenate([np.empty(0, np.uint32), *terms]), return_counts=True
+        )
         return found.astype(np.uint32), times.astype(np.int64)
 
 

@@ -277,7 +277,7 @@ class IndexWriter:
         self.delete(ids)
         first = self._settings["next_doc"]
         lengths = [len(one) for one in words] if words is not None else [0] * len(ids)
-        prints = fingerprints or [None] * len(ids)
+        prints: Sequence[bytes | None] = fingerprints or [None] * len(ids)
         rows = [
             DocumentRow(first + i, ids[i], lengths[i], prints[i], metadata[i])
             for i in range(len(ids))
@@ -352,9 +352,9 @@ class IndexWriter:
         """Lengths in words; 0 for documents deleted since they were added."""
         if not len(docs):
             return np.zeros(0, np.int64)
-        rows = np.array(
-            self._catalog.word_counts(int(docs[0]), int(docs[-1])), np.int64
-        ).reshape(-1, 2)
+        rows = np.array(self._catalog.word_counts(int(docs[0]), int(docs[-1])), np.int64).reshape(
+            -1, 2
+        )
         lengths = np.zeros(len(docs), np.int64)
         lengths[np.searchsorted(docs, rows[:, 0].astype(np.uint64))] = rows[:, 1]
         return lengths

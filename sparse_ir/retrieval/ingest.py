@@ -1,4 +1,4 @@
-"""Documents in, an index out: encodes what is new, skips what is unchanged, goes on after a stop."""
+"""Documents in, an index out: encodes what is new, skips the rest, goes on after a stop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
-from sparse_ir.encoders.encoder import Encoder, load_encoder, model_settings
+from sparse_ir.encoders.checkpoint import model_settings
+from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.catalog import Catalog

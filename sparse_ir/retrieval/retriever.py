@@ -118,7 +118,7 @@ class SparseRetriever:
         self.close()
 
     @overload
-    def search(
+    def search(  # type: ignore[overload-overlap]  # a string is a sequence of strings, alas
         self,
         queries: str,
         k: int = ...,
@@ -145,7 +145,7 @@ class SparseRetriever:
         k: int = 10,
         *,
         mode: Mode = "anchored",
-        filter: Filter | None = None,  # noqa: A002
+        filter: Filter | None = None,
         threads: int = 1,
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents of one query, or of each of several, best first.
@@ -179,7 +179,7 @@ class SparseRetriever:
         k: int = 10,
         *,
         mode: Mode = "anchored",
-        filter: Filter | None = None,  # noqa: A002
+        filter: Filter | None = None,
         plan: Exact | None = None,
         threads: int = 1,
     ) -> Hits:
@@ -244,7 +244,9 @@ class SparseRetriever:
         encoder, n_docs = self._encoder, len(self.index)
         if not (isinstance(encoder, LookupEncoder) and self.index.settings["collection_idf"]):
             return encoder
-        frequencies = self.index.document_frequencies(np.arange(self.index.n_terms, dtype=np.uint32))
+        frequencies = self.index.document_frequencies(
+            np.arange(self.index.n_terms, dtype=np.uint32)
+        )
         expected = _PRIOR_DOCS * np.exp(-encoder.weights)
         weights = bm25.idf(frequencies + expected, n_docs + _PRIOR_DOCS)
         return encoder.with_weights(np.where(encoder.weights > 0, weights, 0).astype(np.float32))

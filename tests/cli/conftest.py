@@ -12,7 +12,12 @@ import pytest
 FABLES = [
     ("crow", "The crow and the pitcher", "A thirsty crow drops pebbles into a jug of water.", 1),
     ("fox", "The fox and the grapes", "A fox that cannot reach the grapes calls them sour.", 2),
-    ("hare", "The hare and the tortoise", "A slow tortoise wins a race against a sleeping hare.", 3),
+    (
+        "hare",
+        "The hare and the tortoise",
+        "A slow tortoise wins a race against a sleeping hare.",
+        3,
+    ),
     ("wolf", "The boy who cried wolf", "A shepherd lies about a wolf until nobody helps him.", 4),
     ("goose", "The golden eggs", "A farmer kills the goose that lays golden eggs.", 5),
 ]

@@ -7,7 +7,23 @@ import tokenizers
 import torch
 import transformers
 
-WORDS = "the red fox dog sleeps runs fast animal puppy quick over under water day night".split()
+WORDS = [
+    "the",
+    "red",
+    "fox",
+    "dog",
+    "sleeps",
+    "runs",
+    "fast",
+    "animal",
+    "puppy",
+    "quick",
+    "over",
+    "under",
+    "water",
+    "day",
+    "night",
+]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 

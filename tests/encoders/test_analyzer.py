@@ -40,6 +40,9 @@ def test_unknown_language():
 def test_threads_share_an_analyzer():
     analyzer = Analyzer("english")
     texts = [f"running foxes jumped {i} times" for i in range(2000)]
-    expected = [["run", "fox", "jump", str(i), "time"] if i > 9 else ["run", "fox", "jump", "time"] for i in range(2000)]
+    expected = [
+        ["run", "fox", "jump", str(i), "time"] if i > 9 else ["run", "fox", "jump", "time"]
+        for i in range(2000)
+    ]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(analyzer.words, texts)) == expected

@@ -9,13 +9,30 @@ import pytest
 import torch
 
 from sparse_ir.encoders import head_init
-from sparse_ir.encoders.encoder import load_encoder, model_settings
+from sparse_ir.encoders.checkpoint import model_settings
+from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.encoders.head_init import Calibration, init_head_model
 from sparse_ir.encoders.masked_lm import load_body, tokenize
 from sparse_ir.errors import InvalidInputError
 
 RNG = np.random.default_rng(0)
-WORDS = "the red fox dog sleeps runs fast animal puppy quick over under water day night".split()
+WORDS = [
+    "the",
+    "red",
+    "fox",
+    "dog",
+    "sleeps",
+    "runs",
+    "fast",
+    "animal",
+    "puppy",
+    "quick",
+    "over",
+    "under",
+    "water",
+    "day",
+    "night",
+]
 TEXTS = [" ".join(RNG.choice(WORDS, RNG.integers(2, 12))) for _ in range(400)]
 
 

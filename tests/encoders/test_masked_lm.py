@@ -11,7 +11,8 @@ import pytest
 import torch
 import transformers
 
-from sparse_ir.encoders.encoder import load_encoder, model_settings
+from sparse_ir.encoders.checkpoint import model_settings
+from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.errors import InvalidInputError
 

@@ -15,7 +15,7 @@ from sparse_ir.index.filters import compile_filter
 ROWS = {
     "a": {"year": 2020, "lang": "en", "tags": ["news", "sport"], "open": True},
     "b": {"year": 1999.5, "lang": "de", "tags": [], "open": False},
-    "c": {"year": "2021", "lang": "it's \"q\""},
+    "c": {"year": "2021", "lang": 'it\'s "q"'},
     "d": {},
     "e": {"year": -3, "lang": "en", "a.b": 1, "year-of": 7},
 }

@@ -84,7 +84,9 @@ def test_equals_the_oracle(tmp_path_factory, kernel, parts, queries, k, precisio
     for i, rows in enumerate(parts):
         first = 1000 * i
         segments.append(segment(folder / f"{i}.sir", rows, precision, first, step=3))
-        flags = data.draw(st.one_of(st.none(), st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
+        flags = data.draw(
+            st.one_of(st.none(), st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+        )
         allowed.append(bits(np.array(flags, bool)) if flags else None)
         for j, row in enumerate(stored(rows, precision)):
             if not flags or flags[j]:
@@ -98,7 +100,9 @@ def zipf_rows(n, n_terms, length, seed):
     rng = np.random.default_rng(seed)
     terms = np.minimum(rng.zipf(1.3, (n, length)) - 1, n_terms - 1)
     weights = np.round(rng.exponential(1, (n, length)).astype(np.float32), 1) + np.float32(0.1)
-    return [dict(zip(t.tolist(), w.tolist(), strict=True)) for t, w in zip(terms, weights, strict=True)]
+    return [
+        dict(zip(t.tolist(), w.tolist(), strict=True)) for t, w in zip(terms, weights, strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +194,9 @@ class TestRefuses:
     def test_a_wrong_dtype_is_never_copied(self, one):
         indptr, terms, weights = csr([{0: 1.0}])
         with pytest.raises(TypeError):
-            _native.search([one], [None], indptr, terms, weights.astype(np.float64), 1, "maxscore", 1)
+            _native.search(
+                [one], [None], indptr, terms, weights.astype(np.float64), 1, "maxscore", 1
+            )
 
     def test_unsorted_rows(self, one):
         with pytest.raises(InvalidInputError, match="row 0: terms do not ascend"):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import strategies
 from hypothesis import given, settings
 from test_native_search import csr, run, segment, stored, zipf_rows
 
-import strategies
 from sparse_ir import _native
 from sparse_ir.errors import IndexFormatError, InvalidInputError
 

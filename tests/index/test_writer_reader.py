@@ -161,7 +161,10 @@ def test_filters(three):
 
 
 def test_vector_gives_back_what_was_added(three):
-    assert Index.open(three).vector("a").toarray().tolist() == rows({0: 1.0, 1: 2.0}).toarray().tolist()
+    assert (
+        Index.open(three).vector("a").toarray().tolist()
+        == rows({0: 1.0, 1: 2.0}).toarray().tolist()
+    )
 
 
 def test_float16_rounds_each_weight(path):
@@ -286,7 +289,7 @@ def test_any_history_equals_a_dictionary(tmp_path_factory, history):
                 getattr(writer, name)()
     with Index.open(path) as index:
         assert len(index) == len(expected)
-        query = {term: 1.0 for term in range(N_TERMS)}
+        query = dict.fromkeys(range(N_TERMS), 1.0)
         totals = {key: sum(row.values()) for key, row in expected.items() if row}
         assert scores(index, query) == totals
         for key, row in expected.items():
@@ -341,7 +344,12 @@ class TestRefuses:
     def test_truncated_and_flipped_segments(self, three):
         segment = next(three.glob("segment-*.sir"))
         whole = segment.read_bytes()
-        for broken in (whole[:-1], whole[: len(whole) // 2], b"", whole[:70] + b"\xff" + whole[71:]):
+        for broken in (
+            whole[:-1],
+            whole[: len(whole) // 2],
+            b"",
+            whole[:70] + b"\xff" + whole[71:],
+        ):
             segment.write_bytes(broken)
             with pytest.raises(IndexFormatError, match=segment.name):
                 Index.open(three)

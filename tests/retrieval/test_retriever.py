@@ -72,7 +72,10 @@ def test_explain_adds_up_and_marks_expansions(retriever):
         matches = retriever.explain("quick fox", "c", mode)
         assert sum(match.product for match in matches) == pytest.approx(hit.score, rel=1e-6)
         assert matches == sorted(matches, key=lambda match: -match.product)
-    marked = {(match.term, match.block): match.is_expansion for match in retriever.explain("quick fox", "c")}
+    marked = {
+        (match.term, match.block): match.is_expansion
+        for match in retriever.explain("quick fox", "c")
+    }
     assert marked == {
         ("quick", "learned"): True,
         ("fox", "learned"): False,
@@ -108,7 +111,7 @@ def test_refuses(retriever, tmp_path):
 
 def test_refuses_an_encoder_of_another_vocabulary(retriever, make_lookup):
     other = make_lookup([1.0] * 10)
-    other.vocabulary = type(other.vocabulary).of(["x"] + list(other.vocabulary.terms[1:]))
+    other.vocabulary = type(other.vocabulary).of(["x", *other.vocabulary.terms[1:]])
     with pytest.raises(VocabularyMismatchError, match="not the index's"):
         SparseRetriever(retriever.index, other, Analyzer("english"))
 
@@ -142,7 +145,9 @@ def bm25s_scores(query):
     return peer.get_scores(analyzer.words(query))
 
 
-@pytest.mark.parametrize("query", ["quick foxes running", "dogs run at night", "animals", "fox fox dog"])
+@pytest.mark.parametrize(
+    "query", ["quick foxes running", "dogs run at night", "animals", "fox fox dog"]
+)
 @pytest.mark.parametrize("history", ["at once", "one by one", "with deletes"])
 def test_lexical_is_bm25_exactly(tmp_path, document_encoder, query, history):
     path = tmp_path / "i"
