@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from sparse_ir.corpus import Document
     from sparse_ir.retrieval.retriever import SparseRetriever
 
-_LEAST_WORDS, _MOST_WORDS = 12, 90
+_LEAST_WORDS, _MOST_WORDS = 20, 70
 _SKIPPED = {"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages", "turtledemo"}
 # Little of what they ask for is in the words of the answers.
 _QUESTIONS = (
     "make a sentence shorter so that it fits on the screen",
-    "store objects on disk and get them back later",
-    "guess what kind of file this is from its name",
+    "serialize objects to bytes",
+    "measure how fast a snippet runs",
 )
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
 
-_TILE_BYTES = 2 * 2**20  # of logits: they stay in a core's cache between product and maximum
+_TILE_BYTES = 4 * 2**20  # of logits: they stay in cache between product and maximum
 _MASKED = -1e9
 ACTIVATIONS = {"log1p_relu": 1, "log1p_log1p_relu": 2}  # logarithms after the relu
 
@@ -78,19 +78,18 @@ def max_logits(states: Tensor, mask: Tensor, embeddings: Tensor) -> Tensor:
         mask: (B, T) 1 for tokens, 0 for padding.
         embeddings: (V, H).
     """
-    n_texts, n_tokens, _ = states.shape
-    n_terms = len(embeddings)
-    pooled = states.new_empty((n_texts, n_terms), dtype=torch.float32)
-    tile = max(64, _TILE_BYTES // (states.element_size() * n_tokens))
-    for text in range(n_texts):
-        tokens = states[text][mask[text].bool()]
-        if not len(tokens):
-            pooled[text] = _MASKED
-            continue
-        for start in range(0, n_terms, tile):
-            logits = embeddings[start : start + tile] @ tokens.T
-            pooled[text, start : start + tile] = logits.amax(1)
-    return pooled
+    n_texts, n_tokens, width = states.shape
+    is_token = mask.bool()
+    # Padding takes its text's first state: a second copy changes no maximum, and costs no mask.
+    filled = torch.where(is_token[..., None], states, states[:, :1])
+    columns = filled.reshape(n_texts * n_tokens, width).T.contiguous()
+    pooled = states.new_empty((len(embeddings), n_texts), dtype=torch.float32)
+    tile = max(16, _TILE_BYTES // (states.element_size() * n_texts * n_tokens))
+    for start in range(0, len(embeddings), tile):
+        logits = embeddings[start : start + tile] @ columns
+        pooled[start : start + tile] = logits.view(-1, n_texts, n_tokens).amax(2)
+    pooled[:, ~is_token.any(1)] = _MASKED
+    return pooled.T.contiguous()
 
 
 def to_term_weights(weights: Tensor, *, top_terms: int | None = None) -> TermWeights:

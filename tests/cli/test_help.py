@@ -8,13 +8,15 @@ import sys
 import sparse_ir
 
 
-def test_help_imports_no_library():
+def test_help_imports_no_library(tmp_path):
     code = (
         "import sys, sparse_ir.cli\n"
         "heavy = {'numpy', 'scipy', 'torch', 'transformers', 'tokenizers', 'sqlite3'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert done.stdout.strip() == "[]"
 
 

