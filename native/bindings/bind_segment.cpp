@@ -75,12 +75,18 @@ void bind_segment(nb::module_& module) {
              new (self) SegmentBuilder(precision_named(precision));
            },
            nb::arg("precision") = "float32")
+      .def("reserve", &SegmentBuilder::reserve, nb::arg("n_docs"), nb::arg("n_postings"),
+           "Takes the memory for so many rows at once.")
       .def("add", &add, nb::arg("doc_numbers").noconvert(), nb::arg("indptr").noconvert(),
            nb::arg("terms").noconvert(), nb::arg("weights").noconvert(),
            "Copies rows: uint64 doc numbers ascending over all calls, int64 indptr, uint32 terms "
            "ascending in a row, float32 weights finite and > 0.")
       .def("write", &SegmentBuilder::write, nb::arg("path"), NoGil(),
            "The rows are a synced file; the same rows give the same bytes.")
+      .def("segment", [](const SegmentBuilder& builder, const std::string& name) {
+            const nb::gil_scoped_release no_gil;
+            return std::const_pointer_cast<Segment>(builder.segment(name)); },
+          nb::arg("name"), "The rows as a segment in memory, of the file's bytes.")
       .def_prop_ro("n_docs", &SegmentBuilder::n_docs)
       .def_prop_ro("n_postings", &SegmentBuilder::n_postings)
       .def_prop_ro("memory_bytes", &SegmentBuilder::memory_bytes);
@@ -89,6 +95,10 @@ void bind_segment(nb::module_& module) {
       .def_static("open", [](const std::string& path) {
             return std::const_pointer_cast<Segment>(Segment::open(path)); },
           nb::arg("path"), "Maps a file and checks its header, its sizes and offsets.")
+      .def_static("from_bytes", [](const nb::bytes& bytes, const std::string& name) {
+            const std::span all(static_cast<const std::byte*>(bytes.data()), bytes.size());
+            return std::const_pointer_cast<Segment>(Segment::from_bytes(all, name)); },
+          nb::arg("bytes"), nb::arg("name"), "As open, for a copy of bytes in memory.")
       .def("verify", &Segment::verify, NoGil(),
            "Reads every byte; raises IndexFormatError naming the section that is wrong.")
       .def_prop_ro("path", &Segment::path)

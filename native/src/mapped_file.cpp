@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <new>
 
 #include "errors.h"
 
@@ -53,6 +54,14 @@ MappedFile::MappedFile(const std::string& path) {
   void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.number(), 0);
   if (mapped == MAP_FAILED) throw FileError(errno, path);
   data_ = static_cast<const std::byte*>(mapped);
+}
+
+MappedFile::MappedFile(std::span<const std::byte> bytes) : size_(bytes.size()) {
+  if (size_ == 0) return;
+  void* pages = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) throw std::bad_alloc();
+  std::copy(bytes.begin(), bytes.end(), static_cast<std::byte*>(pages));
+  data_ = static_cast<const std::byte*>(pages);
 }
 
 MappedFile::~MappedFile() {

@@ -7,11 +7,13 @@
 
 namespace sir {
 
-/// A file mapped for reading while this lives.
+/// A file mapped for reading while this lives, or bytes in memory of no file.
 class MappedFile {
  public:
   /// Throws FileError.
   explicit MappedFile(const std::string& path);
+  /// Copies the bytes to pages of their own, aligned as a mapped file is.
+  explicit MappedFile(std::span<const std::byte> bytes);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;

@@ -12,10 +12,16 @@ namespace sir {
 using namespace format;
 
 std::shared_ptr<const Segment> Segment::open(const std::string& path) {
-  return std::shared_ptr<const Segment>(new Segment(path));
+  return std::shared_ptr<const Segment>(new Segment(path, path));
 }
 
-Segment::Segment(const std::string& path) : path_(path), file_(path) {
+std::shared_ptr<const Segment> Segment::from_bytes(std::span<const std::byte> bytes,
+                                                   const std::string& name) {
+  return std::shared_ptr<const Segment>(new Segment(name, bytes));
+}
+
+template <class Source>
+Segment::Segment(const std::string& path, const Source& source) : path_(path), file_(source) {
   check_header();
   check_table();
   for (std::size_t i = 0; i < kSections; ++i) sections_[i] = file_.data() + table()[i].offset;

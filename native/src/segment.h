@@ -1,4 +1,4 @@
-/// An opened segment: immutable, memory mapped, trusted in nothing.
+/// An opened segment: immutable, in memory or mapped from a file, trusted in nothing.
 #pragma once
 
 #include <cstddef>
@@ -36,6 +36,10 @@ class Segment {
   /// Throws FileError, FormatError.
   static std::shared_ptr<const Segment> open(const std::string& path);
 
+  /// As `open`, for bytes in memory, which are copied; `name` stands for the path in errors.
+  static std::shared_ptr<const Segment> from_bytes(std::span<const std::byte> bytes,
+                                                   const std::string& name);
+
   /// Reads every byte: checksums, then every invariant of the format. Throws FormatError.
   void verify() const;
 
@@ -68,7 +72,8 @@ class Segment {
   float weight_at(const Row& row, std::size_t i) const;
 
  private:
-  explicit Segment(const std::string& path);
+  template <class Source>
+  Segment(const std::string& path, const Source& source);
 
   const format::Header& header() const {
     return *reinterpret_cast<const format::Header*>(file_.data());

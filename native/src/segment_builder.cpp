@@ -155,8 +155,8 @@ std::span<const std::byte> bytes(const std::vector<T>& values) {
 
 using Sections = std::array<std::span<const std::byte>, kSections>;
 
-/// Header, table and sections, each section padded to its place.
-void write_sections(const std::string& path, Header header, const Sections& sections) {
+/// Calls `sink` with header, table and sections, each section padded to its place.
+void lay_out(Header header, const Sections& sections, const SegmentBuilder::Sink& sink) {
   Table table{};
   std::uint64_t end = sizeof(Header) + sizeof(Table);
   for (std::size_t i = 0; i < kSections; ++i) {
@@ -177,7 +177,7 @@ void write_sections(const std::string& path, Header header, const Sections& sect
     parts.push_back(sections[i]);
     end = table[i].offset + table[i].n_bytes;
   }
-  write_file(path, parts);
+  sink(parts);
 }
 
 std::string in_row(std::size_t row) { return "row " + std::to_string(row) + ": "; }
@@ -223,6 +223,21 @@ void SegmentBuilder::add(std::span<const DocNumber> docs, const CsrView& rows) {
 }
 
 void SegmentBuilder::write(const std::string& path) const {
+  build([&path](Parts parts) { write_file(path, parts); });
+}
+
+std::shared_ptr<const Segment> SegmentBuilder::segment(const std::string& name) const {
+  std::vector<std::byte> image;
+  build([&image](Parts parts) {
+    std::size_t size = 0;
+    for (const auto part : parts) size += part.size();
+    image.reserve(size);
+    for (const auto part : parts) image.insert(image.end(), part.begin(), part.end());
+  });
+  return Segment::from_bytes(image, name);
+}
+
+void SegmentBuilder::build(const Sink& sink) const {
   const auto [terms, ordinals] = make_dictionary(terms_);
   const Inverted postings = invert(row_begins_, ordinals, weights_, terms.size());
   const Runs runs = cut_at_windows(postings);
@@ -245,13 +260,13 @@ void SegmentBuilder::write(const std::string& path) const {
   header.n_postings = terms_.size();
   header.n_runs = runs.windows.size();
   header.n_champions = champions.docs.size();
-  write_sections(path, header,
-                 {bytes(docs_), bytes(terms), bytes(postings.max_weights), bytes(postings.begins),
-                  bytes(runs.begins), bytes(runs.windows), bytes(runs.ends),
-                  bytes(champions.begins), bytes(champions.docs), bytes(posting_docs),
-                  bytes(impacts), bytes(row_begins_),
-                  is_short ? bytes(short_ordinals) : bytes(ordinals),
-                  is_half ? bytes(halves) : bytes(weights_)});
+  lay_out(header,
+          {bytes(docs_), bytes(terms), bytes(postings.max_weights), bytes(postings.begins),
+           bytes(runs.begins), bytes(runs.windows), bytes(runs.ends), bytes(champions.begins),
+           bytes(champions.docs), bytes(posting_docs), bytes(impacts), bytes(row_begins_),
+           is_short ? bytes(short_ordinals) : bytes(ordinals),
+           is_half ? bytes(halves) : bytes(weights_)},
+          sink);
 }
 
 }  // namespace sir

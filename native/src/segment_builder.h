@@ -3,11 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "format.h"
+#include "segment.h"
 #include "types.h"
 
 namespace sir {
@@ -32,7 +35,18 @@ void check(const CsrView& batch);
 
 class SegmentBuilder {
  public:
+  using Parts = std::span<const std::span<const std::byte>>;
+  using Sink = std::function<void(Parts)>;
+
   explicit SegmentBuilder(format::Precision precision) : precision_(precision) {}
+
+  /// Takes the memory for so many rows at once, where adding alone would take up to twice as much.
+  void reserve(std::size_t n_docs, std::size_t n_postings) {
+    docs_.reserve(n_docs);
+    row_begins_.reserve(n_docs + 1);
+    terms_.reserve(n_postings);
+    weights_.reserve(n_postings);
+  }
 
   /// Copies the rows. Doc numbers must ascend over all calls. Throws InvalidInput.
   void add(std::span<const DocNumber> docs, const CsrView& rows);
@@ -40,11 +54,16 @@ class SegmentBuilder {
   /// The rows are the file `path`, synced; the same rows give the same bytes. Throws FileError.
   void write(const std::string& path) const;
 
+  /// The rows as a segment that lives in memory, of the same bytes as the file would be.
+  std::shared_ptr<const Segment> segment(const std::string& name) const;
+
   std::size_t n_docs() const { return docs_.size(); }
   std::size_t n_postings() const { return terms_.size(); }
   std::size_t memory_bytes() const { return 16 * docs_.capacity() + 8 * terms_.capacity(); }
 
  private:
+  void build(const Sink& sink) const;
+
   format::Precision precision_;
   std::vector<DocNumber> docs_;
   std::vector<std::uint64_t> row_begins_{0};

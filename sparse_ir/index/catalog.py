@@ -18,6 +18,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sparse_ir.errors import IndexFormatError, IndexLockedError, InvalidInputError
 
 FILE_NAME = "catalog.sqlite"
@@ -25,7 +28,8 @@ FORMAT_VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE segments (name TEXT PRIMARY KEY, n_docs INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE segments (
+    name TEXT PRIMARY KEY, n_docs INTEGER NOT NULL, n_postings INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (
     doc INTEGER PRIMARY KEY, doc_id TEXT NOT NULL UNIQUE, n_words INTEGER NOT NULL,
     fingerprint BLOB, metadata TEXT NOT NULL);
@@ -35,6 +39,8 @@ CREATE TABLE fields (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE lexicon (word TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE) WITHOUT ROWID;
 """
 _CHUNK = 500  # values in one IN (...): SQLite allows 999 on its oldest builds
+_SCANNED = 2**20  # doc numbers between two results of a scan: bounds its memory, lets Ctrl-C in
+_CACHE_KIB = 32 * 1024  # of a writer: doc_ids come in any order, and a small cache would thrash
 
 _T = TypeVar("_T")
 
@@ -50,6 +56,15 @@ class DocumentRow:
     metadata: str
 
 
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """A segment that belongs to the index."""
+
+    name: str
+    n_docs: int
+    n_postings: int
+
+
 class Catalog:
     """An open catalog; made by ``create``, ``open_for_writing`` or ``open_snapshot``."""
 
@@ -57,6 +72,8 @@ class Catalog:
         self._connection = connection
         self._path = path
         self._lock = threading.Lock()
+        self.n_changes = 0
+        """Grows when documents go or their metadata change: what was read before may be stale."""
 
     @classmethod
     def create(cls, folder: Path, settings: Mapping[str, Any]) -> Catalog:
@@ -73,7 +90,7 @@ class Catalog:
                 f"{folder} holds an index already; open it with IndexWriter.open, or remove it"
             )
         catalog._run("PRAGMA journal_mode = WAL")
-        catalog._run("PRAGMA synchronous = FULL")
+        catalog._prepare_for_writing()
         catalog.begin()
         for statement in _SCHEMA.split(";"):
             catalog._run(statement)
@@ -86,7 +103,7 @@ class Catalog:
     def open_for_writing(cls, folder: Path) -> Catalog:
         """The catalog of ``folder``, inside a write transaction."""
         catalog = cls(_connect(require_index(folder) / FILE_NAME), folder / FILE_NAME)
-        catalog._run("PRAGMA synchronous = FULL")
+        catalog._prepare_for_writing()
         catalog.begin()
         catalog._check_version()
         return catalog
@@ -127,6 +144,11 @@ class Catalog:
         """All since ``begin`` is on the disk, or nothing."""
         self._run("COMMIT")
 
+    def roll_back(self) -> None:
+        """All since ``begin`` is forgotten."""
+        self._run("ROLLBACK")
+        self.n_changes += 1
+
     # settings
 
     def settings(self) -> dict[str, Any]:
@@ -140,13 +162,14 @@ class Catalog:
 
     # segments
 
-    def segments(self) -> list[tuple[str, int]]:
-        """(file name, documents in it) of every segment, oldest first."""
-        return self._run("SELECT name, n_docs FROM segments ORDER BY length(name), name")
+    def segments(self) -> list[SegmentRow]:
+        """Every segment, oldest first."""
+        rows = self._run("SELECT name, n_docs, n_postings FROM segments ORDER BY length(name), name")
+        return [SegmentRow(*row) for row in rows]
 
-    def add_segment(self, name: str, n_docs: int) -> None:
+    def add_segment(self, row: SegmentRow) -> None:
         """The segment belongs to the index."""
-        self._run("INSERT INTO segments VALUES (?, ?)", (name, n_docs))
+        self._run("INSERT INTO segments VALUES (?, ?, ?)", (row.name, row.n_docs, row.n_postings))
 
     def remove_segments(self, names: Iterable[str]) -> None:
         """The segments do not belong to the index."""
@@ -155,19 +178,22 @@ class Catalog:
     # documents
 
     def add_documents(
-        self, rows: Sequence[DocumentRow], texts: Sequence[tuple[str, str]] | None
+        self,
+        first: int,
+        doc_ids: Sequence[str],
+        n_words: Iterable[int],
+        fingerprints: Iterable[bytes | None],
+        metadata: Iterable[str],
     ) -> None:
-        """The documents are known; ``texts`` holds (title, text) of each, None for raw vectors."""
-        self._run_many(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?)",
-            [(r.doc, r.doc_id, r.n_words, r.fingerprint, r.metadata) for r in rows],
-        )
-        if texts is not None:
-            pairs = zip(rows, texts, strict=True)
-            self._run_many(
-                "INSERT INTO texts VALUES (?, ?, ?)",
-                [(row.doc, title, text) for row, (title, text) in pairs],
-            )
+        """The documents are known, numbered from ``first``; metadata are JSON objects."""
+        docs = range(first, first + len(doc_ids))
+        rows = zip(docs, doc_ids, n_words, fingerprints, metadata, strict=False)
+        self._run_many("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", rows)
+
+    def add_texts(self, first: int, texts: Iterable[tuple[str, str]]) -> None:
+        """The documents numbered from ``first`` have these (title, text)."""
+        rows = ((doc, title, text) for doc, (title, text) in enumerate(texts, first))
+        self._run_many("INSERT INTO texts VALUES (?, ?, ?)", rows)
 
     def delete_documents(self, docs: Sequence[int]) -> None:
         """The documents are gone, and their numbers are marked in the segments that hold them."""
@@ -175,6 +201,7 @@ class Catalog:
         self._run_many("DELETE FROM documents WHERE doc = ?", rows)
         self._run_many("DELETE FROM texts WHERE doc = ?", rows)
         self._run_many("INSERT INTO deletions VALUES (?)", rows)
+        self.n_changes += len(rows) > 0
 
     def documents(self, doc_ids: Sequence[str]) -> dict[str, DocumentRow]:
         """The known ones of these documents, by doc_id."""
@@ -187,6 +214,7 @@ class Catalog:
     def replace_metadata(self, doc: int, metadata: str) -> None:
         """The document has this metadata (a JSON object)."""
         self._run("UPDATE documents SET metadata = ? WHERE doc = ?", (metadata, doc))
+        self.n_changes += 1
 
     def doc_ids(self, docs: Sequence[int]) -> dict[int, str]:
         """doc number -> doc_id."""
@@ -212,16 +240,23 @@ class Catalog:
             (first, last),
         )
 
-    def matching(self, condition: str, values: Sequence[Any]) -> list[int]:
+    def matching(self, condition: str, values: Sequence[Any]) -> NDArray[np.uint64]:
         """Numbers of the documents for which the SQL condition holds, ascending."""
-        query = f"SELECT doc FROM documents WHERE {condition} ORDER BY doc"
-        return [row[0] for row in self._run(query, values)]
+        # One string of many numbers: a Python object each would take as long as the scan itself.
+        query = f"SELECT group_concat(doc) FROM documents WHERE doc BETWEEN ? AND ? AND {condition}"
+        ((last,),) = self._run("SELECT coalesce(max(doc), -1) FROM documents")
+        parts = [np.empty(0, np.uint64)]
+        for start in range(0, last + 1, _SCANNED):
+            ((numbers,),) = self._run(query, [start, start + _SCANNED - 1, *values])
+            parts.append(np.fromstring(numbers or "", np.uint64, sep=","))
+        return np.sort(np.concatenate(parts))
 
     # deletions
 
-    def deletions(self) -> list[int]:
-        """Numbers of the deleted documents that a segment may still hold, ascending."""
-        return [row[0] for row in self._run("SELECT doc FROM deletions ORDER BY doc")]
+    def deletions(self, first: int = 0, last: int = 2**63 - 1) -> list[int]:
+        """Numbers in first..last of deleted documents that a segment may still hold, ascending."""
+        query = "SELECT doc FROM deletions WHERE doc BETWEEN ? AND ? ORDER BY doc"
+        return [row[0] for row in self._run(query, (first, last))]
 
     def forget_deletions(self, docs: Iterable[int]) -> None:
         """No segment holds these documents any more."""
@@ -258,7 +293,7 @@ class Catalog:
             except sqlite3.DatabaseError as error:
                 raise self._translated(error) from error
 
-    def _run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    def _run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         with self._lock:
             try:
                 self._connection.executemany(sql, rows)
@@ -272,8 +307,14 @@ class Catalog:
             found += self._run(f"{sql} ({marks})", chunk)
         return found
 
+    def _prepare_for_writing(self) -> None:
+        self._run("PRAGMA synchronous = FULL")
+        self._run(f"PRAGMA cache_size = -{_CACHE_KIB}")
+
     def _translated(self, error: sqlite3.DatabaseError) -> Exception:
         text = str(error)
+        if "closed database" in text:
+            return InvalidInputError(f"{self._path.parent} is closed; open the index again")
         if "locked" in text:
             return IndexLockedError(f"{self._path}: {text}; another writer has it open")
         if any(word in text for word in ("disk", "full", "unable to open", "readonly")):

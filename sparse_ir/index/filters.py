@@ -194,8 +194,9 @@ def _compare(field: str, operator: str, value: Any) -> Condition:
         return f"({found} IS NOT NULL AND NOT {sql})", [*parameters, *values]
     same_type, of_type = _has_type_of(field, value)
     operator = "=" if operator == "==" else operator
-    sql = f"({same_type} AND coalesce({found} {operator} ?, 0))"
-    return sql, [*of_type, *parameters, value]
+    # The comparison first: most documents fail it, and a look at the type costs as much again.
+    sql = f"(coalesce({found} {operator} ?, 0) AND {same_type})"
+    return sql, [*parameters, value, *of_type]
 
 
 def _contains(field: str, value: Any) -> Condition:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from sparse_ir import _native
 from sparse_ir.index import bm25
+from sparse_ir.index.bitsets import DocRows
 
-_ROWS = 8192  # documents read from a segment at a time
-_TIER = 8  # segments of like size that are joined, and the growth from one size to the next
+_CHUNK = 8192  # documents read from a segment at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,26 @@ class Reweighting:
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Segments joined into one.
+
+    Args:
+        builder: Holds the living documents, ready to be written.
+        gone: Numbers of the deleted documents that were left out, ascending.
+    """
+
+    builder: _native.SegmentBuilder
+    gone: NDArray[np.uint64]
+
+
 def merge(
     segments: Sequence[_native.Segment],
     deleted: NDArray[np.uint64],
     precision: str,
     reweighting: Reweighting | None,
-) -> _native.SegmentBuilder:
-    """A builder that holds the living documents of the segments, ready to be written.
+) -> Merged:
+    """The living documents of the segments as one.
 
     Args:
         segments: In the order of their doc numbers.
@@ -75,40 +88,28 @@ def merge(
         precision: Of the weights to be stored.
         reweighting: How to rewrite lexical weights; None leaves them.
     """
-    builder = _native.SegmentBuilder(precision)
+    builder, gone = _native.SegmentBuilder(precision), [np.empty(0, np.uint64)]
+    builder.reserve(sum(s.n_docs for s in segments), sum(s.n_postings for s in segments))
     for segment in segments:
-        for docs, indptr, terms, stored in _living_rows(segment, deleted):
+        numbers = segment.doc_numbers
+        dead = DocRows(numbers).find(deleted)
+        gone.append(np.sort(numbers[dead]))
+        for docs, indptr, terms, stored in _rows(segment, dead):
             weights = stored
             if reweighting is not None:
                 weights = reweighting.apply(docs, indptr, terms, stored)
             builder.add(docs, indptr, terms, weights)
-    return builder
-
-
-def segments_to_merge(sizes: Sequence[int]) -> int | None:
-    """Where the tail of segments begins that should become one, None if all may stay.
-
-    Tiered: eight neighbours below a size become one of the next size, so that N documents lie in
-    at most about 8 log8(N) segments, and each is rewritten about log8(N) times.
-    """
-    limit = _TIER**2
-    while True:
-        tail = len(sizes)
-        while tail and sizes[tail - 1] < limit:
-            tail -= 1
-        if len(sizes) - tail >= _TIER:
-            return tail
-        if limit > max(sizes, default=0):
-            return None
-        limit *= _TIER
+    return Merged(builder, np.concatenate(gone))
 
 
 Rows = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
 
 
-def _living_rows(segment: _native.Segment, deleted: NDArray[np.uint64]) -> Iterator[Rows]:
+def _rows(segment: _native.Segment, left_out: NDArray[np.intp]) -> Iterator[Rows]:
     numbers = segment.doc_numbers
-    living = np.flatnonzero(~np.isin(numbers, deleted)).astype(np.uint32)
-    for start in range(0, len(living), _ROWS):
-        chunk = living[start : start + _ROWS]
+    is_wanted = np.ones(len(numbers), np.bool_)
+    is_wanted[left_out] = False
+    wanted = np.flatnonzero(is_wanted).astype(np.uint32)
+    for start in range(0, len(wanted), _CHUNK):
+        chunk = wanted[start : start + _CHUNK]
         yield numbers[chunk], *segment.rows(chunk)

@@ -31,8 +31,9 @@ class BuildParams:
     b: float = 0.75
     """BM25's length normalisation, 0..1."""
 
-    memory_mb: int = 512
-    """A flush to a new segment when the buffered vectors reach this size."""
+    memory_mb: int = 1024
+    """Memory that building takes at most, beside 50 MB for the catalog: vectors are flushed to a
+    new segment, and segments are joined, so far as this allows (22 million postings by default)."""
 
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "float16"):

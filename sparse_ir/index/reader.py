@@ -17,35 +17,43 @@ from sparse_ir import _native
 from sparse_ir.corpus import Document
 from sparse_ir.errors import IndexFormatError, InvalidInputError, VocabularyMismatchError
 from sparse_ir.hits import Hits
+from sparse_ir.index.bitsets import Bitsets, DocRows, Filter, cleared
 from sparse_ir.index.catalog import Catalog
-from sparse_ir.index.filters import compile_filter
 from sparse_ir.index.params import Exact
 from sparse_ir.vectors import TermWeights, as_term_weights
 
-Filter = str | Mapping[str, Any]
-Bitset = NDArray[np.uint64]
-
-_VERIFY_BYTES = 64 * 2**20  # segments up to this size are read whole at opening: a few ms
+_VERIFY_BYTES = 4 * 2**20  # of segments that are read whole at opening: a few ms
 _OPEN_ATTEMPTS = 5
 
 
 class Index:
-    """An opened index. Safe to share between threads; close it, or use it in a ``with`` block."""
+    """An opened index. Safe to share between threads; close it, or use it in a ``with`` block.
 
-    def __init__(self, folder: Path, catalog: Catalog, segments: Sequence[_native.Segment]) -> None:
+    Made by ``open`` or by ``IndexWriter.index``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        catalog: Catalog,
+        segments: Sequence[_native.Segment],
+        *,
+        is_snapshot: bool = True,
+    ) -> None:
         self.path = folder
         self._catalog = catalog
+        self._is_snapshot = is_snapshot  # else the catalog is a writer's, which may change it
         self._segments = list(segments)
         self._settings = catalog.settings()
-        deleted = np.array(catalog.deletions(), np.uint64)
-        self._living = [_living_docs(segment, deleted) for segment in self._segments]
+        self._rows = [DocRows(segment.doc_numbers) for segment in self._segments]
+        self._bitsets = Bitsets(catalog, self._rows)
 
     @classmethod
     def open(cls, path: str | Path) -> Index:
         """The index in the folder ``path``, as last committed.
 
-        Segments are memory mapped; those up to 64 MiB are checked whole, of larger ones the header
-        and the sizes (``verify`` checks the rest).
+        Segments are memory mapped. Of all of them the header and the sizes are checked, and the
+        first 4 MiB of them whole (``verify`` checks the rest).
 
         Raises:
             InvalidInputError: there is no index.
@@ -70,7 +78,8 @@ class Index:
 
     def close(self) -> None:
         """The snapshot is given up."""
-        self._catalog.close()
+        if self._is_snapshot:
+            self._catalog.close()
         self._segments.clear()
 
     def __enter__(self) -> Index:
@@ -129,17 +138,23 @@ class Index:
         """As ``search``, for queries given as the three arrays of a CSR batch, already checked."""
         _require_positive("k", k)
         _require_positive("threads", threads)
-        docs, scores, counts = _native.search(
-            self._segments,
-            self._living if filter is None else self._allowed(filter),
-            indptr.astype(np.int64, copy=False),
-            terms.astype(np.uint32, copy=False),
-            weights,
-            k,
-            (plan or Exact()).algorithm,
-            threads,
-        )
-        return Hits(docs, scores, counts, self._catalog.doc_ids)
+        while True:
+            docs, scores, counts = _native.search(
+                self._segments,
+                self._bitsets.living() if filter is None else self._bitsets.allowed(filter),
+                indptr.astype(np.int64, copy=False),
+                terms.astype(np.uint32, copy=False),
+                weights,
+                k,
+                (plan or Exact()).algorithm,
+                threads,
+            )
+            if self._is_snapshot:
+                return Hits(docs, scores, counts, self._catalog.doc_ids)
+            found = np.unique(docs[docs >= 0]).tolist()
+            doc_ids = self._catalog.doc_ids(found)
+            if len(doc_ids) == len(found):  # else the writer deleted some meanwhile
+                return Hits(docs, scores, counts, lambda _: doc_ids)
 
     # what is in it
 
@@ -188,12 +203,11 @@ class Index:
         Raises:
             InvalidInputError: unknown doc_id.
         """
-        doc = np.uint64(self._row(doc_id))
+        doc = np.array([self._row(doc_id)], np.uint64)
         shape = (1, self.n_terms + self.n_words)
-        for segment in self._segments:
-            local = int(np.searchsorted(segment.doc_numbers, doc))
-            if local < segment.n_docs and segment.doc_numbers[local] == doc:
-                indptr, terms, weights = segment.rows(np.array([local], np.uint32))
+        for segment, rows in zip(self._segments, self._rows, strict=True):
+            if len(found := rows.find(doc)):
+                indptr, terms, weights = segment.rows(found.astype(np.uint32))
                 return sp.csr_array((weights, terms.astype(np.int64), indptr), shape=shape)
         raise IndexFormatError(f"{self.path}: no segment holds document {doc_id!r}; build it anew")
 
@@ -257,12 +271,11 @@ class Index:
         for segment in self._segments:
             segment.verify()
 
-    # inside
+    def forget(self, docs: Sequence[int]) -> None:
+        """These documents are no hits any more; called by the writer that made this index."""
+        self._bitsets.forget(docs)
 
-    def _allowed(self, filter: Filter) -> list[Bitset | None]:
-        condition, values = compile_filter(filter, self._catalog.fields())
-        matching = np.array(self._catalog.matching(condition, values), np.uint64)
-        return [_bitset(np.isin(s.doc_numbers, matching)) for s in self._segments]
+    # inside
 
     def _row(self, doc_id: str) -> int:
         row = self._catalog.documents([doc_id]).get(doc_id)
@@ -281,8 +294,8 @@ class Index:
     def _deleted_frequencies(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Terms of deleted documents that segments still hold, and in how many of them."""
         terms = [
-            segment.rows(_cleared(living, segment.n_docs))[1]
-            for segment, living in zip(self._segments, self._living, strict=True)
+            segment.rows(cleared(living, segment.n_docs))[1]
+            for segment, living in zip(self._segments, self._bitsets.living(), strict=True)
             if living is not None
         ]
         found, times = np.unique(
@@ -292,36 +305,23 @@ class Index:
 
 
 def _open_segments(folder: Path, catalog: Catalog) -> list[_native.Segment]:
-    segments = []
-    for name, n_docs in catalog.segments():
-        segment = _native.Segment.open(str(folder / name))
-        if segment.n_docs != n_docs:
-            raise IndexFormatError(
-                f"{folder / name} holds {segment.n_docs} documents; the catalog says {n_docs}"
-            )
-        if segment.n_bytes <= _VERIFY_BYTES:
+    segments, unread = [], _VERIFY_BYTES
+    for row in catalog.segments():
+        segment = _native.Segment.open(str(folder / row.name))
+        _require_same(folder / row.name, "documents", segment.n_docs, row.n_docs)
+        _require_same(folder / row.name, "postings", segment.n_postings, row.n_postings)
+        if segment.n_bytes <= unread:
             segment.verify()
+            unread -= segment.n_bytes
         segments.append(segment)
     return segments
 
 
-def _living_docs(segment: _native.Segment, deleted: NDArray[np.uint64]) -> Bitset | None:
-    """One bit a document, set for those not deleted; None if none of them is."""
-    if not len(deleted):
-        return None
-    living = ~np.isin(segment.doc_numbers, deleted)
-    return None if living.all() else _bitset(living)
-
-
-def _bitset(flags: NDArray[np.bool_]) -> Bitset:
-    padded = np.zeros(-(-len(flags) // 64) * 64, np.bool_)
-    padded[: len(flags)] = flags
-    return np.packbits(padded, bitorder="little").view(np.uint64)
-
-
-def _cleared(bits: Bitset, n: int) -> NDArray[np.uint32]:
-    flags = np.unpackbits(bits.view(np.uint8), bitorder="little", count=n)
-    return np.flatnonzero(flags == 0).astype(np.uint32)
+def _require_same(path: Path, what: str, came: int, wanted: int) -> None:
+    if came != wanted:
+        raise IndexFormatError(
+            f"{path} holds {came} {what}, the catalog says {wanted}; build the index anew"
+        )
 
 
 def _require_positive(name: str, value: int) -> None:

@@ -1,8 +1,8 @@
 """IndexWriter: the one way to make or change an index.
 
-Vectors are buffered, flushed into immutable segments, and belong to the index with the commit. The
-order is always: segment file synced and renamed, catalog's transaction committed, old files
-removed. So a crash at any moment leaves the last committed index whole.
+Vectors are gathered in memory, flushed into immutable segments, and belong to the index with the
+commit. The order is always: segment file synced and renamed, catalog's transaction committed, old
+files removed. So a crash at any moment leaves the last committed index whole.
 """
 
 from __future__ import annotations
@@ -11,29 +11,34 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import repeat
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparse_ir import _native
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index import bm25
 from sparse_ir.index.catalog import Catalog, DocumentRow, require_index
+from sparse_ir.index.compaction import most_postings
 from sparse_ir.index.lock import WriterLock
-from sparse_ir.index.merge import Reweighting, merge, segments_to_merge
+from sparse_ir.index.merge import Reweighting
 from sparse_ir.index.params import BuildParams
+from sparse_ir.index.pending import Batch, Pending, Weigh, build
+from sparse_ir.index.reader import Index
+from sparse_ir.index.segment_files import SegmentFiles
 from sparse_ir.vectors import TermWeights, append_terms, as_term_weights
 
-SEGMENT_GLOB = "segment-*.sir"
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _DRIFT = 0.10  # relative change of the average length at which a commit rewrites BM25's weights
 
 
 class IndexWriter:
-    """Adds, replaces and deletes documents; nothing shows before ``commit``.
+    """Adds, replaces and deletes documents; others see nothing before ``commit``, ``index`` all.
 
     Leaving a ``with`` block commits what is pending; leaving it by an exception discards it.
     Doc_ids are unique: adding a known one replaces that document.
@@ -138,11 +143,12 @@ class IndexWriter:
         Raises:
             InvalidInputError: the sizes disagree, or a doc_id is empty or comes twice.
         """
-        documents = [
-            Document(doc_id, "", metadata=meta)
-            for doc_id, meta in zip(ids, metadata or [{}] * len(ids), strict=True)
-        ]
-        self._add(documents, vectors, words=None, fingerprints=None)
+        matrix = self._checked(vectors, len(ids))
+        if metadata is not None:
+            _require_length("metadata", len(metadata), len(ids))
+        first = self._add_rows(ids, metadata)
+        indptr, terms = matrix.indptr.astype(np.int64), matrix.indices.astype(np.uint32)
+        self._gather(first, np.zeros(len(ids), np.int64), indptr, terms, matrix.data.copy())
 
     def add(
         self,
@@ -163,7 +169,17 @@ class IndexWriter:
         Raises:
             InvalidInputError: the sizes disagree, or a doc_id is empty or comes twice.
         """
-        self._add(documents, vectors, words, fingerprints)
+        matrix = self._checked(vectors, len(documents))
+        _require_length("word lists", len(words), len(documents))
+        first = self._add_rows(
+            [document.doc_id for document in documents],
+            [document.metadata for document in documents],
+            n_words=[len(one) for one in words],
+            fingerprints=fingerprints,
+        )
+        self._catalog.add_texts(first, ((d.title, d.text) for d in documents))
+        lengths = np.array([len(one) for one in words], np.int64)
+        self._gather(first, lengths, *append_terms(matrix, self._word_counts(words)))
 
     def known(self, doc_ids: Sequence[str]) -> dict[str, DocumentRow]:
         """What the catalog keeps of those of these documents that it knows."""
@@ -173,13 +189,16 @@ class IndexWriter:
         """A known document has the metadata of this one; its text and vector stay."""
         row = self._catalog.documents([document.doc_id])[document.doc_id]
         self._catalog.add_fields(document.metadata)
-        self._catalog.replace_metadata(row.doc, _as_json(document))
+        self._catalog.replace_metadata(row.doc, _as_json(document.doc_id, document.metadata))
         self._is_dirty = True
 
     def delete(self, doc_ids: Collection[str]) -> int:
         """Returns how many of these were there; they are gone with the commit."""
         rows = list(self._catalog.documents(list(doc_ids)).values())
-        self._catalog.delete_documents([row.doc for row in rows])
+        docs = [row.doc for row in rows]
+        for index in self._indexes if docs else ():
+            index.forget(docs)
+        self._catalog.delete_documents(docs)
         self._settings["n_docs"] -= len(rows)
         self._settings["n_words"] -= sum(row.n_words for row in rows)
         self._is_dirty = self._is_dirty or bool(rows)
@@ -187,59 +206,74 @@ class IndexWriter:
 
     # changes out
 
+    def index(self) -> Index:
+        """An index of all documents as of now, uncommitted ones included, to be searched at once.
+
+        Documents not flushed yet are searched in memory, so this costs what is new since the last
+        call, not a write to disk. Of what this writer does afterwards the index shows deletions
+        alone; it is good until the writer is closed, and may be searched from other threads.
+        """
+        average = self._average_of_new()
+        memory = self._pending.segments(self._weigh(average), average)
+        self._catalog.update_settings(self._settings)
+        segments = [*self._files.open_all(), *memory]
+        index = Index(self._folder, self._catalog, segments, is_snapshot=False)
+        self._indexes.add(index)
+        return index
+
     def flush(self) -> None:
-        """Pending vectors are in a segment file, still uncommitted."""
+        """Pending vectors are in a segment file, or on their way into it, still uncommitted."""
         if not self._pending:
             return
-        docs, sizes, terms, values = (
-            np.concatenate(parts) for parts in zip(*self._pending, strict=True)
-        )
-        self._clear_pending()
-        indptr = np.concatenate(([0], np.cumsum(sizes)))
-        lengths = self._n_words_of(docs)
-        if not self._catalog.segments() or not self._settings["average_length"]:
-            self._settings["average_length"] = self._true_average()
-        lexical = terms >= self._settings["n_terms"]
-        if lexical.any():
-            params = self._params
-            values[lexical] = bm25.document_weights(
-                values[lexical],
-                np.repeat(lengths, sizes)[lexical],
-                average_length=self._settings["average_length"],
-                k1=params.k1,
-                b=params.b,
-            )
-        builder = _native.SegmentBuilder(self._params.precision)
-        builder.add(docs, indptr, terms, values)
-        self._write(builder)
+        average = self._average_of_new()
+        self._settings["average_length"] = average
+        batches, precision = self._pending.take(), self._params.precision
+        n_docs = sum(len(batch.docs) for batch in batches)
+        n_postings = sum(len(batch.terms) for batch in batches)
+        weigh = self._weigh(average)
+        self._files.write(lambda: build(batches, weigh, precision), n_docs, n_postings)
 
     def commit(self) -> None:
         """All pending changes are on the disk and seen by whoever opens the index from now on.
 
-        Small segments are merged on the way. When the average document length has moved by more
-        than a tenth since BM25's weights were stored, all of them are rewritten.
+        Small segments are merged on the way; large ones on another thread, for a later commit or
+        ``close``. When the average document length has moved by more than a tenth since BM25's
+        weights were stored, all of them are rewritten.
         """
         self.flush()
         average, stored = self._true_average(), self._settings["average_length"]
         if stored and abs(average - stored) > _DRIFT * stored:
-            self._merge_from(0)
-        while (start := segments_to_merge([n for _, n in self._catalog.segments()])) is not None:
-            self._merge_from(start)
+            self._rewrite()
+        self._files.merge_quickly()
+        start_merge = self._files.reserve_merge()
         self._commit()
+        start_merge()
 
     def optimize(self) -> None:
-        """As ``commit``, and one segment holds all documents, BM25 at the exact average length."""
+        """As ``commit``, and as few segments as ``memory_mb`` allows hold all documents.
+
+        Deleted documents are dropped from them, and BM25 is at the exact average length.
+        """
         self.flush()
-        is_exact = self._settings["average_length"] == self._true_average()
-        if len(self._catalog.segments()) > 1 or self._catalog.deletions() or not is_exact:
-            self._merge_from(0)
+        self._rewrite()
         self._commit()
 
     def close(self) -> None:
-        """Uncommitted changes are discarded and another writer may come."""
-        self._catalog.close()
-        self._remove_orphans(self._committed)
-        self._lock.release()
+        """Uncommitted changes are discarded and another writer may come.
+
+        Waits for a merge on the other thread, and commits its result.
+        """
+        try:
+            self._catalog.roll_back()
+            self._files.close()
+            self._catalog.begin()
+            if self._files.adopt(wait=True):
+                self._catalog.update_settings({"next_segment": self._files.next_number})
+                self._catalog.commit()
+            self._files.remove_orphans()
+        finally:
+            self._catalog.close()
+            self._lock.release()
 
     def __enter__(self) -> IndexWriter:
         return self
@@ -258,47 +292,52 @@ class IndexWriter:
 
     # adding
 
-    def _add(
-        self,
-        documents: Sequence[Document],
-        vectors: TermWeights,
-        words: Sequence[Sequence[str]] | None,
-        fingerprints: Sequence[bytes] | None,
-    ) -> None:
+    def _checked(self, vectors: TermWeights, n: int) -> Any:
         matrix = as_term_weights(vectors, n_terms=self._settings["n_terms"])
-        _require_length("vectors", matrix.shape[0], len(documents))
-        if words is not None:
-            _require_length("word lists", len(words), len(documents))
-        ids = [document.doc_id for document in documents]
-        _require_unique(ids)
-        if not ids:
-            return
-        metadata = [_as_json(document) for document in documents]
+        _require_length("vectors", matrix.shape[0], n)
+        return matrix
+
+    def _add_rows(
+        self,
+        ids: Sequence[str],
+        metadata: Sequence[Mapping[str, Any]] | None,
+        n_words: Sequence[int] | None = None,
+        fingerprints: Sequence[bytes] | None = None,
+    ) -> int:
+        """The documents are in the catalog, in the place of any with their ids.
+
+        Returns:
+            The number of the first.
+        """
+        _require_good(ids)
+        as_json: Iterable[str] = repeat("{}")
+        if metadata is not None:
+            as_json = [_as_json(*pair) for pair in zip(ids, metadata, strict=True)]
+            self._catalog.add_fields({name for one in metadata for name in one})
         self.delete(ids)
-        first = self._settings["next_doc"]
-        lengths = [len(one) for one in words] if words is not None else [0] * len(ids)
-        prints: Sequence[bytes | None] = fingerprints or [None] * len(ids)
-        rows = [
-            DocumentRow(first + i, ids[i], lengths[i], prints[i], metadata[i])
-            for i in range(len(ids))
-        ]
-        texts = [(d.title, d.text) for d in documents] if words is not None else None
-        self._catalog.add_documents(rows, texts)
-        self._catalog.add_fields({name for document in documents for name in document.metadata})
+        first = int(self._settings["next_doc"])
+        self._catalog.add_documents(
+            first, ids, n_words or repeat(0), fingerprints or repeat(None), as_json
+        )
         self._settings["next_doc"] += len(ids)
         self._settings["n_docs"] += len(ids)
-        self._settings["n_words"] += sum(lengths)
-        self._is_dirty = True
-        self._buffer(first, matrix, words)
+        self._settings["n_words"] += sum(n_words or ())
+        self._is_dirty = self._is_dirty or bool(ids)
+        return first
 
-    def _buffer(self, first: int, matrix: Any, words: Sequence[Sequence[str]] | None) -> None:
-        n = matrix.shape[0]
-        docs = np.arange(first, first + n, dtype=np.uint64)
-        counts = self._word_counts(words) if words is not None else [{}] * n
-        indptr, terms, values = append_terms(matrix, counts)
-        self._pending.append((docs, np.diff(indptr), terms, values))
-        self._pending_bytes += sum(array.nbytes for array in self._pending[-1])
-        if self._pending_bytes >= self._params.memory_mb * 2**20:
+    def _gather(
+        self,
+        first: int,
+        lengths: NDArray[np.int64],
+        indptr: NDArray[np.int64],
+        terms: NDArray[np.uint32],
+        values: NDArray[np.float32],
+    ) -> None:
+        if not len(lengths):
+            return
+        docs = np.arange(first, first + len(lengths), dtype=np.uint64)
+        self._pending.add(Batch(docs, lengths, indptr, terms, values))
+        if self._pending.n_postings >= most_postings(self._params.memory_mb):
             self.flush()
 
     def _word_counts(self, words: Sequence[Sequence[str]]) -> list[dict[int, int]]:
@@ -317,47 +356,47 @@ class IndexWriter:
         self._lexicon.update(numbered)
         self._settings["lexicon_size"] += len(new)
 
-    # segments
+    # weights
 
-    def _merge_from(self, start: int) -> None:
-        names = [name for name, _ in self._catalog.segments()[start:]]
-        segments = [_native.Segment.open(str(self._folder / name)) for name in names]
-        deleted = np.array(self._catalog.deletions(), np.uint64)
-        reweighting = None
-        if start == 0:
-            reweighting = self._reweighting()
-            self._settings["average_length"] = self._true_average()
-        builder = merge(segments, deleted, self._params.precision, reweighting)
-        gone = [d for s in segments for d in np.intersect1d(s.doc_numbers, deleted).tolist()]
-        self._catalog.remove_segments(names)
-        self._catalog.forget_deletions(gone)
-        self._write(builder)
+    def _weigh(self, average_length: float) -> Weigh:
+        """How lexical counts become BM25's weights; learned weights stay."""
+        first_word, params = self._settings["n_terms"], self._params
 
-    def _reweighting(self) -> Reweighting | None:
+        def weigh(batch: Batch) -> NDArray[np.float32]:
+            lexical = batch.terms >= first_word
+            if not lexical.any():
+                return batch.values
+            weights = batch.values.copy()
+            weights[lexical] = bm25.document_weights(
+                batch.values[lexical],
+                np.repeat(batch.lengths, np.diff(batch.indptr))[lexical],
+                average_length=average_length,
+                k1=params.k1,
+                b=params.b,
+            )
+            return weights
+
+        return weigh
+
+    def _average_of_new(self) -> float:
+        """Under which new weights are stored: the old segments', if there are any."""
+        stored = float(self._settings["average_length"])
+        return stored if stored and self._catalog.segments() else self._true_average()
+
+    def _rewrite(self) -> None:
         old, new = self._settings["average_length"], self._true_average()
-        if not old or not new or old == new:
-            return None
-        n_terms, params = self._settings["n_terms"], self._params
-        return Reweighting(n_terms, self._n_words_of, old, new, params.k1, params.b)
-
-    def _write(self, builder: _native.SegmentBuilder) -> None:
-        if builder.n_docs == 0:
-            return
-        name = f"segment-{self._settings['next_segment']:06d}.sir"
-        self._settings["next_segment"] += 1
-        builder.write(str(self._folder / name))
-        self._catalog.add_segment(name, builder.n_docs)
+        reweighting = None
+        if old and new and old != new:
+            n_terms, params = self._settings["n_terms"], self._params
+            reweighting = Reweighting(n_terms, self._n_words_of, old, new, params.k1, params.b)
+        self._files.rewrite(reweighting)
+        self._settings["average_length"] = new
 
     def _n_words_of(self, docs: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Lengths in words; 0 for documents deleted since they were added."""
-        if not len(docs):
-            return np.zeros(0, np.int64)
-        rows = np.array(self._catalog.word_counts(int(docs[0]), int(docs[-1])), np.int64).reshape(
-            -1, 2
-        )
-        lengths = np.zeros(len(docs), np.int64)
-        lengths[np.searchsorted(docs, rows[:, 0].astype(np.uint64))] = rows[:, 1]
-        return lengths
+        """Lengths in words of living documents, ascending."""
+        rows = self._catalog.word_counts(int(docs[0]), int(docs[-1]))
+        known, lengths = np.array(rows, np.int64).reshape(-1, 2).T
+        return lengths[np.searchsorted(known, docs.astype(np.int64))]
 
     def _true_average(self) -> float:
         n_docs = self._settings["n_docs"]
@@ -369,36 +408,32 @@ class IndexWriter:
         self._settings = self._catalog.settings()
         self._params = BuildParams(**self._settings["params"])
         self._lexicon: dict[str, int] = {}
-        self._committed = {name for name, _ in self._catalog.segments()}
+        self._pending = Pending(self._params.precision)
+        self._indexes: WeakSet[Index] = WeakSet()
         self._is_dirty = False
-        self._clear_pending()
-        self._remove_orphans(self._committed)
+        self._files = SegmentFiles(
+            self._folder, self._catalog, self._params, self._settings["next_segment"]
+        )
 
     def _commit(self) -> None:
+        self._files.wait()
+        self._settings["next_segment"] = self._files.next_number
         self._catalog.update_settings(self._settings)
         self._catalog.commit()
-        self._committed = {name for name, _ in self._catalog.segments()}
         self._catalog.begin()
         self._is_dirty = False
-        self._remove_orphans(self._committed)
-
-    def _clear_pending(self) -> None:
-        self._pending: list[tuple[NDArray[Any], ...]] = []
-        self._pending_bytes = 0
-
-    def _remove_orphans(self, named: Collection[str]) -> None:
-        for file in [*self._folder.glob(SEGMENT_GLOB), *self._folder.glob(SEGMENT_GLOB + ".tmp")]:
-            if file.name not in named:
-                file.unlink(missing_ok=True)
+        self._files.remove_orphans()
 
 
-def _as_json(document: Document) -> str:
+def _as_json(doc_id: str, metadata: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
+        text = _JSON.encode(dict(metadata))
+        text.encode()
+    except (TypeError, ValueError) as error:  # half a surrogate pair is a ValueError too
         raise InvalidInputError(
-            f"metadata of {document.doc_id!r} is not JSON: {error}; want plain values"
+            f"metadata of {doc_id!r} is not JSON: {error}; want plain values"
         ) from error
+    return text
 
 
 def _require_length(what: str, came: int, wanted: int) -> None:
@@ -406,10 +441,14 @@ def _require_length(what: str, came: int, wanted: int) -> None:
         raise InvalidInputError(f"{came} {what} came for {wanted} documents; want one each")
 
 
-def _require_unique(doc_ids: Sequence[str]) -> None:
+def _require_good(doc_ids: Sequence[str]) -> None:
     for doc_id in doc_ids:
         if not isinstance(doc_id, str) or not doc_id:
             raise InvalidInputError(f"doc_id is {doc_id!r}; want a string that is not empty")
+    try:
+        "".join(doc_ids).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(f"a doc_id is no text: {error}; want whole characters") from None
     if len(set(doc_ids)) != len(doc_ids):
         twice = next(doc_id for doc_id, n in Counter(doc_ids).items() if n > 1)
         raise InvalidInputError(f"doc_id {twice!r} comes twice in one batch; want each once")

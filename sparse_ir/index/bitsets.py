@@ -1,0 +1,130 @@
+"""Which rows of which segments may be hits: the living documents, and those that a filter names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparse_ir.index.catalog import Catalog
+from sparse_ir.index.filters import compile_filter
+
+Filter = str | Mapping[str, Any]
+Bitset = NDArray[np.uint64]
+
+_KEPT_FILTERS = 32  # whose bitsets, a bit a document, are kept
+
+
+class DocRows:
+    """Finds the rows of documents in a segment.
+
+    Args:
+        numbers: (n,) doc number of each row, in any order; read where a lookup needs it.
+    """
+
+    def __init__(self, numbers: NDArray[np.uint64]) -> None:
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self._numbers)
+
+    def find(self, docs: NDArray[np.uint64]) -> NDArray[np.intp]:
+        """Rows of those of these documents (ascending) that the segment holds, in their order."""
+        if not len(docs) or not len(self):
+            return np.zeros(0, np.intp)
+        numbers, order = self._ascending
+        docs = docs[np.searchsorted(docs, numbers[0]) : np.searchsorted(docs, numbers[-1], "right")]
+        if int(numbers[-1] - numbers[0]) == len(numbers) - 1:  # without a gap
+            at = (docs - numbers[0]).astype(np.intp)
+        else:
+            at = np.searchsorted(numbers, docs)
+            at = at[numbers[at] == docs]
+        return at if order is None else order[at]
+
+    def span(self) -> tuple[int, int]:
+        """The least and the greatest doc number; (0, -1) if there are no rows."""
+        if not len(self):
+            return 0, -1
+        numbers, _ = self._ascending
+        return int(numbers[0]), int(numbers[-1])
+
+    @cached_property
+    def _ascending(self) -> tuple[NDArray[np.uint64], NDArray[np.intp] | None]:
+        """The numbers ascending, and the row of each, None if they lie so already."""
+        if (self._numbers[1:] > self._numbers[:-1]).all():
+            return self._numbers, None
+        order = np.argsort(self._numbers)
+        return self._numbers[order], order
+
+
+class Bitsets:
+    """A bit a row of each segment, set for what may be a hit; None where every row may.
+
+    What a filter allows is kept until documents of the catalog go or change, so that a filter that
+    comes again costs nothing.
+    """
+
+    def __init__(self, catalog: Catalog, rows: Sequence[DocRows]) -> None:
+        self._catalog = catalog
+        self._rows = rows
+        self._deleted = np.array(catalog.deletions(), np.uint64)
+        self._living = self._find_living()
+        self._matching = lru_cache(maxsize=_KEPT_FILTERS)(self._find_matching)
+
+    def living(self) -> list[Bitset | None]:
+        """Of the documents that are not deleted."""
+        return self._living
+
+    def forget(self, docs: Sequence[int]) -> None:
+        """These documents are deleted too."""
+        self._deleted = np.union1d(self._deleted, np.array(docs, np.uint64))
+        self._living = self._find_living()  # new arrays: a search may be reading the old ones
+
+    def allowed(self, filter: Filter) -> list[Bitset | None]:
+        """Of the living documents whose metadata match.
+
+        Raises:
+            InvalidInputError: not a filter, or an unknown field.
+        """
+        condition, values = compile_filter(filter, self._catalog.fields())
+        return self._matching(self._catalog.n_changes, condition, tuple(values))
+
+    def _find_living(self) -> list[Bitset | None]:
+        return [_all_but(rows.find(self._deleted), len(rows)) for rows in self._rows]
+
+    def _find_matching(
+        self, _: int, condition: str, values: tuple[Any, ...]
+    ) -> list[Bitset | None]:
+        matching = self._catalog.matching(condition, values)
+        return [_only(rows.find(matching), len(rows)) for rows in self._rows]
+
+
+def cleared(bits: Bitset, n: int) -> NDArray[np.uint32]:
+    """The rows of n whose bit is not set, ascending."""
+    flags = np.unpackbits(bits.view(np.uint8), bitorder="little", count=n)
+    return np.flatnonzero(flags == 0).astype(np.uint32)
+
+
+def _all_but(rows: NDArray[np.intp], n: int) -> Bitset | None:
+    if not len(rows):
+        return None
+    flags = np.zeros(-(-n // 64) * 64, np.bool_)
+    flags[:n] = True
+    flags[rows] = False
+    return _packed(flags)
+
+
+def _only(rows: NDArray[np.intp], n: int) -> Bitset | None:
+    if len(rows) == n:
+        return None
+    flags = np.zeros(-(-n // 64) * 64, np.bool_)
+    flags[rows] = True
+    return _packed(flags)
+
+
+def _packed(flags: NDArray[np.bool_]) -> Bitset:
+    return np.packbits(flags, bitorder="little").view(np.uint64)

@@ -1,0 +1,109 @@
+"""Vectors that no file holds yet: gathered a batch a call, flushed together, searched meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparse_ir import _native
+from sparse_ir.index.compaction import tail_to_merge
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows as they came: lexical terms still carry their counts.
+
+    Args:
+        docs: (n,) uint64 doc numbers, ascending.
+        lengths: (n,) int64 words of each document.
+        indptr: (n + 1,) int64.
+        terms: (nnz,) uint32, ascending in a row.
+        values: (nnz,) float32.
+    """
+
+    docs: NDArray[np.uint64]
+    lengths: NDArray[np.int64]
+    indptr: NDArray[np.int64]
+    terms: NDArray[np.uint32]
+    values: NDArray[np.float32]
+
+
+Weigh = Callable[[Batch], NDArray[np.float32]]
+"""The weights to be stored of a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    batches: list[Batch]
+    segment: _native.Segment
+
+
+class Pending:
+    """The batches, and segments in memory of those that were searched already."""
+
+    def __init__(self, precision: str) -> None:
+        self._precision = precision
+        self._clear()
+
+    def __bool__(self) -> bool:
+        return bool(self._batches)
+
+    @property
+    def n_postings(self) -> int:
+        """Postings in the batches."""
+        return sum(len(batch.terms) for batch in self._batches)
+
+    def add(self, batch: Batch) -> None:
+        """The batch is pending; its doc numbers are greater than all before."""
+        self._batches.append(batch)
+
+    def take(self) -> list[Batch]:
+        """All that was pending; nothing is any more."""
+        batches = self._batches
+        self._clear()
+        return batches
+
+    def segments(self, weigh: Weigh, average_length: float) -> list[_native.Segment]:
+        """All that is pending, as segments in memory.
+
+        What came since the last call becomes one segment, and small neighbours are joined, so
+        that many calls cost a document about as often as tiered merging does.
+
+        Args:
+            weigh: Gives the weights, which depend on nothing but the average length.
+            average_length: Under another one, all are made anew.
+        """
+        if average_length != self._average_length:
+            self._parts, self._average_length = [], average_length
+        new = self._batches[sum(len(part.batches) for part in self._parts) :]
+        if new:
+            self._parts.append(self._part(new, weigh))
+        sizes = [part.segment.n_docs + part.segment.n_postings for part in self._parts]
+        if (start := tail_to_merge(sizes)) is not None:
+            tail = self._parts[start:]
+            together = [batch for part in tail for batch in part.batches]
+            self._parts[start:] = [self._part(together, weigh)]
+        return [part.segment for part in self._parts]
+
+    def _part(self, batches: list[Batch], weigh: Weigh) -> _Part:
+        builder = build(list(batches), weigh, self._precision)
+        return _Part(batches, builder.segment("documents in memory"))
+
+    def _clear(self) -> None:
+        self._batches: list[Batch] = []
+        self._parts: list[_Part] = []
+        self._average_length = 0.0
+
+
+def build(batches: list[Batch], weigh: Weigh, precision: str) -> _native.SegmentBuilder:
+    """A builder of the batches; the list is empty afterwards, so that none is held twice."""
+    builder = _native.SegmentBuilder(precision)
+    builder.reserve(sum(len(b.docs) for b in batches), sum(len(b.terms) for b in batches))
+    batches.reverse()
+    while batches:
+        batch = batches.pop()
+        builder.add(batch.docs, batch.indptr, batch.terms, weigh(batch))
+    return builder

@@ -1,0 +1,203 @@
+"""The segment files of an index as its writer keeps them: written, joined, and no others there.
+
+Large segments are written and joined on a thread of their own, so that neither adding nor
+committing waits for them; the catalog learns of the result on the writer's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparse_ir._native import Segment, SegmentBuilder
+from sparse_ir.index.bitsets import DocRows
+from sparse_ir.index.catalog import Catalog, SegmentRow
+from sparse_ir.index.compaction import groups, most_postings, tail_to_merge
+from sparse_ir.index.merge import Reweighting, merge
+from sparse_ir.index.params import BuildParams
+
+_GLOB = "segment-*.sir"
+_QUICK = 2**18  # documents and postings that are joined within a commit: a few ms
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """What became of the segments that were joined: a file, unless all was deleted."""
+
+    row: SegmentRow
+    gone: NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Merging:
+    """A merge on the other thread: these segments become the file of that name."""
+
+    rows: list[SegmentRow]
+    name: str
+    result: Future[_Joined]
+
+
+class SegmentFiles:
+    """Segment files of one folder; to be used on the writer's thread.
+
+    Args:
+        first_number: Of the next new file.
+    """
+
+    def __init__(
+        self, folder: Path, catalog: Catalog, params: BuildParams, first_number: int
+    ) -> None:
+        self._folder = folder
+        self._catalog = catalog
+        self._params = params
+        self._most_postings = most_postings(params.memory_mb)
+        self.next_number = first_number
+        # One thread: whatever waits for it, only one segment at a time is built in memory.
+        self._thread = ThreadPoolExecutor(1, "sparse-ir-files")
+        self._writing: Future[None] | None = None
+        self._merging: _Merging | None = None
+        self.remove_orphans()
+
+    def write(self, make: Callable[[], SegmentBuilder], n_docs: int, n_postings: int) -> None:
+        """A segment of what ``make`` gathers belongs to the index.
+
+        A large one is on the disk when ``wait`` returns, which a second call does first.
+        """
+        self.wait()
+        row = SegmentRow(self._new_name(), n_docs, n_postings)
+        path = str(self._folder / row.name)
+        self._catalog.add_segment(row)
+        if _size(row) <= _QUICK:
+            make().write(path)
+        else:
+            self._writing = self._thread.submit(lambda: make().write(path))
+
+    def wait(self) -> None:
+        """All that ``write`` promised is on the disk.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def open_all(self) -> list[Segment]:
+        """Every segment, opened, oldest first."""
+        self.wait()
+        return [self._open(row) for row in self._catalog.segments()]
+
+    # joining
+
+    def merge_quickly(self) -> None:
+        """Small segments at the end are joined, as far as that takes a few milliseconds."""
+        self.wait()
+        self.adopt()
+        while (tail := self._tail()) and sum(map(_size, tail)) <= _QUICK:
+            self._exchange(tail, self._join(self._new_name(), tail, self._deleted_of(tail)))
+
+    def reserve_merge(self) -> Callable[[], None]:
+        """Chooses what to join on the other thread; call the result after the commit to start."""
+        tail = self._tail() if self._merging is None else []
+        if not tail:
+            return lambda: None
+        name, deleted = self._new_name(), self._deleted_of(tail)
+
+        def start() -> None:
+            self._merging = _Merging(
+                tail, name, self._thread.submit(self._join, name, tail, deleted)
+            )
+
+        return start
+
+    def adopt(self, *, wait: bool = False) -> bool:
+        """Whether the merge on the other thread, if done, took the place of its sources."""
+        merging = self._merging
+        if merging is None or not (wait or merging.result.done()):
+            return False
+        self._merging = None
+        self._exchange(merging.rows, merging.result.result())
+        return True
+
+    def rewrite(self, reweighting: Reweighting | None) -> None:
+        """As few segments as memory allows hold the living documents, reweighted.
+
+        A segment that would come out as it went in stays.
+        """
+        self.wait()
+        self.adopt(wait=True)
+        rows = self._catalog.segments()
+        for group in groups([row.n_postings for row in rows], self._most_postings):
+            sources = rows[group]
+            deleted = self._deleted_of(sources)
+            if len(sources) > 1 or len(deleted) or reweighting is not None:
+                joined = self._join(self._new_name(), sources, deleted, reweighting)
+                self._exchange(sources, joined)
+
+    # the folder
+
+    def remove_orphans(self) -> None:
+        """No files are left but those of the index, and of a merge that is under way."""
+        kept = {row.name for row in self._catalog.segments()}
+        if self._merging is not None:
+            kept |= {self._merging.name, self._merging.name + ".tmp"}
+        for file in [*self._folder.glob(_GLOB), *self._folder.glob(_GLOB + ".tmp")]:
+            if file.name not in kept:
+                file.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Nothing is being written any more."""
+        self._thread.shutdown()
+
+    # inside
+
+    def _tail(self) -> list[SegmentRow]:
+        """Segments at the end that should be joined, those apart that are being joined."""
+        rows = self._catalog.segments()
+        if self._merging is not None:
+            rows = rows[rows.index(self._merging.rows[-1]) + 1 :]
+        start = tail_to_merge([_size(row) for row in rows], self._most_postings)
+        return [] if start is None else rows[start:]
+
+    def _deleted_of(self, rows: list[SegmentRow]) -> NDArray[np.uint64]:
+        """Deleted documents that these segments may hold, ascending."""
+        spans = [DocRows(self._open(row).doc_numbers).span() for row in rows]
+        first, last = min(first for first, _ in spans), max(last for _, last in spans)
+        return np.array(self._catalog.deletions(first, last), np.uint64)
+
+    def _join(
+        self,
+        name: str,
+        rows: list[SegmentRow],
+        deleted: NDArray[np.uint64],
+        reweighting: Reweighting | None = None,
+    ) -> _Joined:
+        segments = [self._open(row) for row in rows]
+        merged = merge(segments, deleted, self._params.precision, reweighting)
+        if merged.builder.n_docs:
+            merged.builder.write(str(self._folder / name))
+        row = SegmentRow(name, merged.builder.n_docs, merged.builder.n_postings)
+        return _Joined(row, merged.gone)
+
+    def _exchange(self, rows: list[SegmentRow], joined: _Joined) -> None:
+        self._catalog.remove_segments([row.name for row in rows])
+        self._catalog.forget_deletions(joined.gone.tolist())
+        if joined.row.n_docs:
+            self._catalog.add_segment(joined.row)
+
+    def _open(self, row: SegmentRow) -> Segment:
+        return Segment.open(str(self._folder / row.name))
+
+    def _new_name(self) -> str:
+        name = f"segment-{self.next_number:06d}.sir"
+        self.next_number += 1
+        return name
+
+
+def _size(row: SegmentRow) -> int:
+    return row.n_docs + row.n_postings
