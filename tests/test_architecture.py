@@ -16,10 +16,14 @@ LAYERS = {
     "vocabulary": 0,
     "corpus": 0,
     "hits": 0,
+    "files": 0,
     "_native": 1,
     "encoders": 2,
     "index": 2,
+    "evaluation": 2,
     "retrieval": 3,
+    "export": 3,
+    "integrations": 4,
     "cli": 5,
 }
 TORCH_FILES = {"sparse_head", "masked_lm", "head_init"}

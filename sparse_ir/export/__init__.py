@@ -1,0 +1,1 @@
+"""An index for other engines: their file formats, written and read."""
