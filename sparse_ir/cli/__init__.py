@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from sparse_ir import __version__
-from sparse_ir.cli import encode, index, info, init_head, quickstart, search
+from sparse_ir.cli import encode, index, info, init_head, optimize, quickstart, search, verify
 from sparse_ir.errors import SparseIRError
 
 app = typer.Typer(
@@ -28,6 +28,8 @@ app.command()(index.index)
 app.command()(search.search)
 app.command()(encode.encode)
 app.command()(info.info)
+app.command()(verify.verify)
+app.command()(optimize.optimize)
 app.command()(init_head.init_head)
 
 

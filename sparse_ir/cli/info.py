@@ -9,7 +9,7 @@ from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
 
 
 def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> None:
-    """Show what is in an index: documents, terms, sizes, model."""
+    """Show what is in an index: documents, terms, sizes, segments, model."""
     from sparse_ir.index.reader import Index
 
     with Index.open(find_index(folder)) as opened:
@@ -23,6 +23,7 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
         "documents": f"{facts['documents']:,} ({facts['deleted']:,} deleted, not yet merged away)",
         "postings": f"{facts['postings']:,}, {facts['bytes_per_posting']} bytes each",
         "terms": f"{facts['learned_terms']:,} learned, {facts['words']:,} words",
+        "documents a term": _distribution(facts["document_frequencies"]),
         "segments": f"{len(facts['segments'])}, {facts['segment_bytes'] / 2**20:.1f} MiB",
         "catalog": f"{facts['catalog_bytes'] / 2**20:.1f} MiB",
         "model": settings.get("model", "none: raw vectors"),
@@ -34,3 +35,18 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
     }
     for name, value in rows.items():
         out.print(f"[bold]{name:<16}[/bold] {value}")
+    for segment in facts["segments"]:
+        out.print(
+            f"[dim]{segment['file']:<20} {segment['documents']:>12,} documents "
+            f"{segment['postings']:>14,} postings {segment['bytes'] / 2**20:>9.1f} MiB[/dim]"
+        )
+
+
+def _distribution(frequencies: dict[str, int]) -> str:
+    if not frequencies["terms"]:
+        return "none"
+    return (
+        f"median {frequencies['median']:,}, 90 % up to {frequencies['p90']:,}, 99 % up to "
+        f"{frequencies['p99']:,}, at most {frequencies['greatest']:,}; of {frequencies['terms']:,} "
+        f"terms {frequencies['in_one_document']:,} in one document"
+    )

@@ -36,6 +36,7 @@ CREATE TABLE documents (
 CREATE TABLE texts (doc INTEGER PRIMARY KEY, title TEXT NOT NULL, text TEXT NOT NULL);
 CREATE TABLE deletions (doc INTEGER PRIMARY KEY);
 CREATE TABLE fields (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE terms (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE lexicon (word TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE) WITHOUT ROWID;
 """
 _CHUNK = 500  # values in one IN (...): SQLite allows 999 on its oldest builds
@@ -283,6 +284,33 @@ class Catalog:
     def add_words(self, numbered: Mapping[str, int]) -> None:
         """The words have these numbers for ever."""
         self._run_many("INSERT INTO lexicon VALUES (?, ?)", list(numbered.items()))
+
+    # names of the learned block's terms, where no model knows them
+
+    def term_names(self) -> list[str]:
+        """Names of the learned terms by number; empty if they are not kept here."""
+        return [row[0] for row in self._run("SELECT name FROM terms ORDER BY number")]
+
+    def add_term_names(self, names: Iterable[str]) -> None:
+        """Terms 0, 1, ... have these names."""
+        self._run_many("INSERT INTO terms VALUES (?, ?)", enumerate(names))
+
+    # checks
+
+    def check_integrity(self) -> None:
+        """SQLite has read the whole file and found it sound.
+
+        Raises:
+            IndexFormatError: it is not.
+        """
+        ((found,), *_) = self._run("PRAGMA integrity_check")
+        if found != "ok":
+            raise IndexFormatError(f"{self._path}: {found}; restore the file or build it anew")
+
+    def count(self, query: str) -> int:
+        """The single number that the query gives."""
+        ((n,),) = self._run(query)
+        return int(n)
 
     # the one place that talks to SQLite
 

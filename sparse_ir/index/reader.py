@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,7 @@ from sparse_ir.hits import Hits
 from sparse_ir.index.bitsets import Bitsets, DocRows, Filter, cleared
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.params import Exact
+from sparse_ir.index.verify import verify
 from sparse_ir.vectors import TermWeights, as_term_weights
 
 _VERIFY_BYTES = 4 * 2**20  # of segments that are read whole at opening: a few ms
@@ -211,6 +212,30 @@ class Index:
                 return sp.csr_array((weights, terms.astype(np.int64), indptr), shape=shape)
         raise IndexFormatError(f"{self.path}: no segment holds document {doc_id!r}; build it anew")
 
+    def stored_vectors(self, batch_size: int = 1024) -> Iterator[tuple[list[int], TermWeights]]:
+        """(doc numbers, (n, n_terms + n_words) their stored weights) of all living documents.
+
+        Batches come in the order of the doc numbers, each of up to ``batch_size`` documents.
+        """
+        _require_positive("batch_size", batch_size)
+        n_columns = self.n_terms + self.n_words
+        for segment, living in zip(self._segments, self._bitsets.living(), strict=True):
+            rows = np.arange(segment.n_docs, dtype=np.uint32)
+            if living is not None:
+                rows = np.delete(rows, cleared(living, segment.n_docs))
+            rows = rows[np.argsort(segment.doc_numbers[rows], kind="stable")]
+            for start in range(0, len(rows), batch_size):
+                chosen = rows[start : start + batch_size]
+                indptr, terms, weights = segment.rows(chosen)
+                matrix = sp.csr_array(
+                    (weights, terms.astype(np.int64), indptr), shape=(len(chosen), n_columns)
+                )
+                yield segment.doc_numbers[chosen].tolist(), matrix
+
+    def term_names(self) -> list[str]:
+        """Names of the learned terms by number; empty if the index does not keep them."""
+        return self._catalog.term_names()
+
     def word_numbers(self, words: Sequence[str]) -> dict[str, int]:
         """The known ones of these analysed words -> their term numbers, behind ``n_terms``."""
         numbers = self._catalog.word_numbers(words)
@@ -257,25 +282,41 @@ class Index:
             "learned_terms": self.n_terms,
             "words": self.n_words,
             "fields": sorted(self._catalog.fields()),
+            "document_frequencies": self._frequency_distribution(),
             "kernel": _native.active_kernel(),
             "segments": segments,
             "settings": dict(self._settings),
         }
 
-    def verify(self) -> None:
-        """Every byte of every segment was read and found good.
+    def verify(self, on_segment: Callable[[int], object] = lambda n_bytes: None) -> None:
+        """Every byte of segments and catalog was read, and all that must hold was found to hold.
+
+        Args:
+            on_segment: Told the bytes of each segment when it is done.
 
         Raises:
-            IndexFormatError: names the file and the section that is not.
+            IndexFormatError: says what is wrong, and in which file.
         """
-        for segment in self._segments:
-            segment.verify()
+        verify(self.path, self._catalog, self._segments, on_segment)
 
     def forget(self, docs: Sequence[int]) -> None:
         """These documents are no hits any more; called by the writer that made this index."""
         self._bitsets.forget(docs)
 
     # inside
+
+    def _frequency_distribution(self) -> dict[str, int]:
+        """How many terms living documents have, and in how many of them those occur."""
+        empty = np.empty(0, np.uint32)
+        terms = np.unique(np.concatenate([empty, *(segment.terms for segment in self._segments)]))
+        frequencies = self.document_frequencies(terms)
+        frequencies = frequencies[frequencies > 0]
+        if not len(frequencies):
+            return {"terms": 0}
+        at = {"median": 0.5, "p90": 0.9, "p99": 0.99, "greatest": 1.0}
+        found = np.quantile(frequencies, list(at.values()), method="lower").tolist()
+        counts = {"terms": len(frequencies), "in_one_document": int((frequencies == 1).sum())}
+        return {**counts, **dict(zip(at, found, strict=True))}
 
     def _row(self, doc_id: str) -> int:
         row = self._catalog.documents([doc_id]).get(doc_id)

@@ -143,18 +143,26 @@ class SegmentFiles:
 
     def remove_orphans(self) -> None:
         """No files are left but those of the index, and of a merge that is under way."""
-        kept = {row.name for row in self._catalog.segments()}
-        if self._merging is not None:
-            kept |= {self._merging.name, self._merging.name + ".tmp"}
-        for file in [*self._folder.glob(_GLOB), *self._folder.glob(_GLOB + ".tmp")]:
-            if file.name not in kept:
-                file.unlink(missing_ok=True)
+        for file in self._orphans():
+            file.unlink(missing_ok=True)
+
+    def remove_orphans_later(self) -> None:
+        """As ``remove_orphans``, on the other thread: removing eight files can take 30 ms."""
+        if orphans := self._orphans():
+            self._thread.submit(lambda: [file.unlink(missing_ok=True) for file in orphans])
 
     def close(self) -> None:
         """Nothing is being written any more."""
         self._thread.shutdown()
 
     # inside
+
+    def _orphans(self) -> list[Path]:
+        kept = {row.name for row in self._catalog.segments()}
+        if self._merging is not None:
+            kept |= {self._merging.name, self._merging.name + ".tmp"}
+        files = [*self._folder.glob(_GLOB), *self._folder.glob(_GLOB + ".tmp")]
+        return [file for file in files if file.name not in kept]
 
     def _tail(self) -> list[SegmentRow]:
         """Segments at the end that should be joined, those apart that are being joined."""

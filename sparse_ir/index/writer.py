@@ -57,6 +57,7 @@ class IndexWriter:
         *,
         n_terms: int,
         vocabulary: str = "",
+        term_names: Sequence[str] | None = None,
         params: BuildParams | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> IndexWriter:
@@ -66,6 +67,7 @@ class IndexWriter:
             path: Folder; made with its parents if missing, else it must not hold an index.
             n_terms: Size of the learned block, >= 1; lexical terms are numbered behind it.
             vocabulary: Fingerprint of the learned block's vocabulary.
+            term_names: The learned block's terms, to be kept where no model knows them.
             params: How to build.
             settings: More to keep with the index (the model, the language), JSON values.
 
@@ -76,6 +78,10 @@ class IndexWriter:
         folder = Path(path)
         if n_terms < 1 or n_terms >= 2**32:
             raise InvalidInputError(f"n_terms is {n_terms}; want 1..{2**32 - 1}")
+        if term_names is not None and not len(set(term_names)) == len(term_names) == n_terms:
+            raise InvalidInputError(
+                f"{len(term_names)} term names came for {n_terms} terms; want one each, no two alike"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         lock = WriterLock(folder)
         try:
@@ -94,6 +100,10 @@ class IndexWriter:
                     **(settings or {}),
                 },
             )
+            if term_names is not None:
+                catalog.add_term_names(term_names)
+                catalog.commit()
+                catalog.begin()
         except BaseException:
             lock.release()
             raise
@@ -194,6 +204,8 @@ class IndexWriter:
 
     def delete(self, doc_ids: Collection[str]) -> int:
         """Returns how many of these were there; they are gone with the commit."""
+        if not len(self):
+            return 0
         rows = list(self._catalog.documents(list(doc_ids)).values())
         docs = [row.doc for row in rows]
         for index in self._indexes if docs else ():
@@ -422,7 +434,7 @@ class IndexWriter:
         self._catalog.commit()
         self._catalog.begin()
         self._is_dirty = False
-        self._files.remove_orphans()
+        self._files.remove_orphans_later()
 
 
 def _as_json(doc_id: str, metadata: Mapping[str, Any]) -> str:
