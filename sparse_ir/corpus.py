@@ -8,15 +8,15 @@ and nothing is skipped.
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from sparse_ir.errors import DataFormatError, InvalidInputError
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.lines import Place, decode_lines, error_at, read_lines
 
 TEXT_SUFFIXES = (".txt", ".md", ".rst")
 _ID_KEYS = ("_id", "id", "docid")
@@ -70,7 +70,7 @@ def read_documents(source: str | Path, *, allow_empty: bool = False) -> Iterator
     for place, document in _unique(_located(source)):
         if not allow_empty and not document.content:
             came = f"no text in document {document.doc_id!r}"
-            raise _error(place, came, "a title or text, or leave to index it empty (allow_empty)")
+            raise error_at(place, came, "a title or text, or leave to index it empty (allow_empty)")
         yield document
 
 
@@ -90,20 +90,17 @@ def read_queries(source: str | Path) -> Iterator[Query]:
     if str(source) != "-" and path.is_dir():
         source = path = _first_existing(path, "queries.jsonl", "queries.jsonl.gz")
     if _suffix(path) == ".txt":
-        return (Query(str(n), text) for (_, n), text in _lines(path) if text.strip())
+        return (Query(str(n), text) for (_, n), text in read_lines(path) if text.strip())
     return (Query(d.doc_id, d.content) for _, d in _unique(_located(source)))
-
-
-Place = tuple[str, int]  # a file and a line in it, from 1
 
 
 def _located(source: str | Path) -> Iterator[tuple[Place, Document]]:
     path = Path(source)
     if str(source) == "-":
-        return _from_jsonl(_decoded("standard input", sys.stdin.buffer))
+        return _from_jsonl(decode_lines("standard input", sys.stdin.buffer))
     if path.is_dir():
         if corpus := _first_existing(path, "corpus.jsonl", "corpus.jsonl.gz", missing_ok=True):
-            return _from_jsonl(_lines(corpus))
+            return _from_jsonl(read_lines(corpus))
         return _from_folder(path)
     readers = {".jsonl": _from_jsonl, ".tsv": _from_tsv, ".csv": _from_csv}
     if _suffix(path) not in readers:
@@ -112,7 +109,7 @@ def _located(source: str | Path) -> Iterator[tuple[Place, Document]]:
             f"{path} is of no known kind; want a BEIR folder, .jsonl, .tsv, .csv (or these .gz), "
             f"or a folder of {', '.join(TEXT_SUFFIXES)} files"
         )
-    return readers[_suffix(path)](_lines(path))
+    return readers[_suffix(path)](read_lines(path))
 
 
 def _from_jsonl(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Document]]:
@@ -122,11 +119,11 @@ def _from_jsonl(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Doc
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise _error(
+            raise error_at(
                 place, f"not JSON ({error.msg}, column {error.colno})", "an object"
             ) from None
         if not isinstance(record, dict):
-            raise _error(place, f"a JSON {type(record).__name__}", "an object")
+            raise error_at(place, f"a JSON {type(record).__name__}", "an object")
         yield place, _document(place, record)
 
 
@@ -136,7 +133,7 @@ def _from_tsv(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Docum
             continue
         cells = line.split("\t")
         if len(cells) not in (2, 3):
-            raise _error(place, f"{len(cells)} columns", "id TAB text, or id TAB title TAB text")
+            raise error_at(place, f"{len(cells)} columns", "id TAB text, or id TAB title TAB text")
         names = ("id", "text") if len(cells) == 2 else ("id", "title", "text")
         yield place, _document(place, dict(zip(names, cells, strict=True)))
 
@@ -153,17 +150,17 @@ def _from_csv(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Docum
     try:
         header = next(rows, [])
         if not set(header) & set(_ID_KEYS) or not set(header) & {"title", *_TEXT_KEYS}:
-            raise _error(
+            raise error_at(
                 place, f"the columns {', '.join(header) or 'none'}", "a header with id, text"
             )
         for row in rows:
             if not row:
                 continue
             if len(row) != len(header):
-                raise _error(place, f"{len(row)} columns", f"{len(header)}, as in the header")
+                raise error_at(place, f"{len(row)} columns", f"{len(header)}, as in the header")
             yield place, _document(place, dict(zip(header, row, strict=True)))
     except csv.Error as error:
-        raise _error(place, f"not CSV ({error})", "quotes that close") from None
+        raise error_at(place, f"not CSV ({error})", "quotes that close") from None
 
 
 def _from_folder(folder: Path) -> Iterator[tuple[Place, Document]]:
@@ -179,7 +176,7 @@ def _from_folder(folder: Path) -> Iterator[tuple[Place, Document]]:
             f"{folder} holds no corpus.jsonl and no {', '.join(TEXT_SUFFIXES)} file; want either"
         )
     for path in files:
-        text = "\n".join(line for _, line in _lines(path)).strip()
+        text = "\n".join(line for _, line in read_lines(path)).strip()
         title = _heading(path, text) if text else ""
         record = {"id": path.relative_to(folder).as_posix(), "title": title}
         yield (str(path), 1), _document((str(path), 1), {**record, "text": text})
@@ -197,7 +194,7 @@ def _document(place: Place, record: dict[str, Any]) -> Document:
     if isinstance(doc_id, int) and not isinstance(doc_id, bool):
         doc_id = str(doc_id)
     if not isinstance(doc_id, str) or not doc_id.strip():
-        raise _error(place, f"the id {doc_id!r}", "_id or id, a string that is not empty")
+        raise error_at(place, f"the id {doc_id!r}", "_id or id, a string that is not empty")
     title = _text_of(place, record, ("title",))
     text = _text_of(place, record, _TEXT_KEYS)
     nested = record.get("metadata")
@@ -211,11 +208,11 @@ def _document(place: Place, record: dict[str, Any]) -> Document:
 def _text_of(place: Place, record: dict[str, Any], keys: tuple[str, ...]) -> str:
     text = next((record[key] for key in keys if record.get(key) is not None), "")
     if not isinstance(text, str):
-        raise _error(place, f"{keys[0]} is a {type(text).__name__}", "a string")
+        raise error_at(place, f"{keys[0]} is a {type(text).__name__}", "a string")
     try:
         text.encode()
     except UnicodeEncodeError:  # JSON's \ud800 escapes
-        raise _error(place, f"{keys[0]} holds half a surrogate pair", "text") from None
+        raise error_at(place, f"{keys[0]} holds half a surrogate pair", "text") from None
     return text
 
 
@@ -226,35 +223,11 @@ def _unique(
     for place, document in documents:
         if document.doc_id in first_line:
             file, line = first_line[document.doc_id]
-            raise _error(
+            raise error_at(
                 place, f"the id {document.doc_id!r} of {file}:{line} again", "each id once"
             )
         first_line[document.doc_id] = place
         yield place, document
-
-
-def _lines(path: Path) -> Iterator[tuple[Place, str]]:
-    with _opened(path) as file:
-        try:
-            yield from _decoded(str(path), file)
-        except (gzip.BadGzipFile, EOFError) as error:
-            raise DataFormatError(
-                f"{path}: not a whole gzip file ({error}); fetch it anew"
-            ) from None
-
-
-def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
-    return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
-
-
-def _decoded(name: str, file: BinaryIO | gzip.GzipFile) -> Iterator[tuple[Place, str]]:
-    for number, line in enumerate(file, 1):
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            came = f"byte 0x{line[error.start]:02x} at column {error.start + 1}"
-            raise _error((name, number), came, "UTF-8") from None
-        yield (name, number), text.rstrip("\r\n")
 
 
 def _first_existing(folder: Path, *names: str, missing_ok: bool = False) -> Path:
@@ -268,8 +241,3 @@ def _first_existing(folder: Path, *names: str, missing_ok: bool = False) -> Path
 
 def _suffix(path: Path) -> str:
     return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
-
-
-def _error(place: Place, came: str, wanted: str) -> DataFormatError:
-    file, line = place
-    return DataFormatError(f"{file}:{line}: {came} came; want {wanted}")

@@ -17,6 +17,7 @@ LAYERS = {
     "corpus": 0,
     "hits": 0,
     "files": 0,
+    "lines": 0,
     "_native": 1,
     "encoders": 2,
     "index": 2,

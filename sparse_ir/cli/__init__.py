@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from sparse_ir import __version__
-from sparse_ir.cli import encode, index, info, init_head, optimize, quickstart, search, verify
+from sparse_ir.cli import encode, eval, index, info, init_head, optimize, quickstart, search, verify
 from sparse_ir.errors import SparseIRError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command()(encode.encode)
 app.command()(info.info)
 app.command()(verify.verify)
 app.command()(optimize.optimize)
+app.command()(eval.eval)
 app.command()(init_head.init_head)
 
 

@@ -26,6 +26,16 @@ ExistingIndexOption = Annotated[
     ),
 ]
 
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(help="Where built indexes are kept.", show_default="the platform's cache"),
+]
+
+
+def named(text: str) -> list[str]:
+    """The names in a list with commas between them."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
 
 def find_index(given: Path | None) -> Path:
     """The folder given, else ``.sparse-ir`` here or in the nearest folder above, as git does.

@@ -169,7 +169,7 @@ def _postings_list(term: str, docs: NDArray[Any], values: NDArray[np.int64]) -> 
     return head + table[used].tobytes()
 
 
-def _varints(numbers: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _varints(numbers: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """(n, 5) bytes of (n,) int31 varints, low group first, and how many of them count."""
     shifted = numbers[:, None] >> (7 * np.arange(5))
     sizes = np.maximum((shifted > 0).sum(axis=1), 1)

@@ -1,0 +1,135 @@
+"""The retrievers that ``eval`` and ``run`` know by name: what they rank, and what that costs.
+
+A new one is a class here with the methods of ``System``, and a line in ``SYSTEMS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.hits import Hit
+from sparse_ir.retrieval.cached import CachedIndexes
+from sparse_ir.retrieval.retriever import Mode, Retriever, SparseRetriever
+from sparse_ir.retrieval.tantivy_bm25 import TantivyBM25
+
+Ranking = dict[str, float]  # doc_id -> score
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a system needs.
+
+    Args:
+        index_bytes: Size of its postings on disk; the three modes of one index share theirs.
+        terms_a_document: Mean number of different terms.
+        terms_a_query: The same of the queries.
+        flops: Multiplications that a random pair of query and document needs, on average: the
+            expected number of common terms, ``sum_j P(q_j > 0) P(d_j > 0)``.
+    """
+
+    index_bytes: int
+    terms_a_document: float
+    terms_a_query: float
+    flops: float
+
+
+class System(Retriever, Protocol):
+    """A retriever that can be measured."""
+
+    def rank(self, queries: Sequence[str], k: int, *, threads: int = 1) -> list[Ranking]:
+        """As ``search``, without the documents' texts."""
+        ...
+
+    def cost(self, queries: Sequence[str]) -> Cost:
+        """What answering these queries costs."""
+        ...
+
+
+class SparseSystem:
+    """One mode of our own index."""
+
+    def __init__(self, retriever: SparseRetriever, mode: Mode) -> None:
+        self._retriever = retriever
+        self._mode: Mode = mode
+
+    def search(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
+        """The k best documents of each query, best first."""
+        return self._retriever.search(queries, k, mode=self._mode)
+
+    def rank(self, queries: Sequence[str], k: int, *, threads: int = 1) -> list[Ranking]:
+        """As ``search``, without the documents' texts."""
+        hits = self._retriever.search_arrays(queries, k, mode=self._mode, threads=threads)
+        return [
+            dict(zip(ids, scores[:n].tolist(), strict=True))
+            for ids, scores, n in zip(hits.ids, hits.scores, hits.counts.tolist(), strict=True)
+        ]
+
+    def cost(self, queries: Sequence[str]) -> Cost:
+        """From the query vectors and the document frequencies of the mode's blocks."""
+        index = self._retriever.index
+        first = index.n_terms if self._mode == "lexical" else 0
+        last = index.n_terms + (index.n_words if self._mode != "learned" else 0)
+        frequencies = index.document_frequencies(np.arange(first, last, dtype=np.uint32))
+        vectors = self._retriever.query_vectors(queries, self._mode)
+        common = np.bincount(vectors.indices, minlength=last)[first:] @ frequencies
+        n_docs, n_queries = max(len(index), 1), max(len(queries), 1)
+        return Cost(
+            index_bytes=index.info()["segment_bytes"],
+            terms_a_document=float(frequencies.sum() / n_docs),
+            terms_a_query=vectors.nnz / n_queries,
+            flops=float(common / n_docs / n_queries),
+        )
+
+
+class TantivySystem:
+    """BM25 by tantivy."""
+
+    def __init__(self, retriever: TantivyBM25) -> None:
+        self._retriever = retriever
+
+    def search(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
+        """The k best documents of each query, best first."""
+        return self._retriever.search(queries, k)
+
+    def rank(self, queries: Sequence[str], k: int, *, threads: int = 1) -> list[Ranking]:
+        """As ``search``; on one thread whatever ``threads`` is."""
+        hits = self._retriever.search(queries, k)
+        return [{hit.doc_id: hit.score for hit in of_query} for of_query in hits]
+
+    def cost(self, queries: Sequence[str]) -> Cost:
+        """From the analysed queries and tantivy's document frequencies."""
+        words = [set(self._retriever.words(query)) for query in queries]
+        common = sum(self._retriever.document_frequency(word) for one in words for word in one)
+        n_docs, n_queries = max(len(self._retriever), 1), max(len(queries), 1)
+        return Cost(
+            index_bytes=self._retriever.n_bytes(),
+            terms_a_document=self._retriever.terms_a_document,
+            terms_a_query=sum(map(len, words)) / n_queries,
+            flops=common / n_docs / n_queries,
+        )
+
+
+SYSTEMS: dict[str, Callable[[CachedIndexes], System]] = {
+    "anchored": lambda indexes: SparseSystem(indexes.sparse, "anchored"),
+    "learned": lambda indexes: SparseSystem(indexes.sparse, "learned"),
+    "lexical": lambda indexes: SparseSystem(indexes.sparse, "lexical"),
+    "bm25": lambda indexes: TantivySystem(indexes.bm25),
+}
+
+
+def require_known(names: Sequence[str]) -> None:
+    """Returns if each is a retriever's name, and comes once.
+
+    Raises:
+        InvalidInputError: one is not.
+    """
+    for name in names:
+        if name not in SYSTEMS:
+            raise InvalidInputError(f"retriever is {name!r}; want {', '.join(SYSTEMS)}")
+    if len(set(names)) != len(names) or not names:
+        raise InvalidInputError(f"retrievers are {', '.join(names) or 'none'}; want each once")
