@@ -12,7 +12,20 @@ from typing import Annotated
 import typer
 
 from sparse_ir import __version__
-from sparse_ir.cli import encode, eval, index, info, init_head, optimize, quickstart, search, verify
+from sparse_ir.cli import (
+    compare,
+    encode,
+    eval,
+    export,
+    index,
+    info,
+    init_head,
+    optimize,
+    quickstart,
+    run,
+    search,
+    verify,
+)
 from sparse_ir.errors import SparseIRError
 
 app = typer.Typer(
@@ -27,10 +40,13 @@ app.command()(quickstart.quickstart)
 app.command()(index.index)
 app.command()(search.search)
 app.command()(encode.encode)
+app.command()(run.run)
+app.command()(eval.eval)
+app.command()(compare.compare)
+app.command()(export.export)
 app.command()(info.info)
 app.command()(verify.verify)
 app.command()(optimize.optimize)
-app.command()(eval.eval)
 app.command()(init_head.init_head)
 
 

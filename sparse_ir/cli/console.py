@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -19,6 +20,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False)
 
 _SNIPPET = 220  # characters
+_UNLIMITED = 1000  # characters, a width that no table reaches
 
 
 class Advance(Protocol):
@@ -87,6 +90,18 @@ def print_matches(matches: Sequence[TermMatch], most: int = 12) -> None:
     if len(matches) > most:
         rest = sum(match.product for match in matches[most:])
         out.print(f"       [dim]{len(matches) - most} more{'':>32} = {rest:7.3f}[/dim]")
+
+
+def print_table(rows: Sequence[Mapping[str, str]]) -> None:
+    """The rows under their keys, never narrowed: a number cut short is worse than a long line."""
+    if not rows:
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for i, name in enumerate(rows[0]):
+        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row.values())
+    Console(highlight=False, width=_UNLIMITED).print(table)
 
 
 def snippet(text: str, words: Sequence[str]) -> str:

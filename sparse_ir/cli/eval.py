@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sparse_ir.cli.console import err, out, progress
+from sparse_ir.cli.console import err, out, print_table, progress
 from sparse_ir.cli.options import BatchSizeOption, CacheOption, JsonOption, ModelOption, named
 from sparse_ir.cli.plot import plot_tradeoffs, require_plot
 from sparse_ir.cli.report import averages, costs, quality
@@ -18,8 +18,6 @@ from sparse_ir.errors import InvalidInputError
 if TYPE_CHECKING:
     from sparse_ir.evaluation.collection import Collection
     from sparse_ir.retrieval.experiment import Report
-
-_LEAST_WIDTH = 100  # of a table, where the output is no terminal or a narrow one
 
 
 def eval(
@@ -181,22 +179,8 @@ def _print_tables(reports: list[Report]) -> None:
             facts.insert(0, f"{report.n_documents:,} documents")
         split = f" ({report.split})" if report.split else ""
         out.print(f"[bold]{report.collection}{split}[/bold]: {', '.join(facts)}")
-        _print(quality(report))
-        _print(costs(report))
+        print_table(quality(report))
+        print_table(costs(report))
     if len(reports) > 1:
         out.print(f"[bold]average of {len(reports)} collections[/bold]")
-        _print(averages(reports))
-
-
-def _print(rows: list[dict[str, str]]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    if not rows:
-        return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name, justify="left" if name == "retriever" else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row.values())
-    out.print(table, width=max(out.width, _LEAST_WIDTH))
+        print_table(averages(reports))

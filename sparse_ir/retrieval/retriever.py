@@ -29,7 +29,7 @@ from sparse_ir.index import bm25
 from sparse_ir.index.params import Exact
 from sparse_ir.index.reader import Filter, Index
 from sparse_ir.vectors import TermWeights, append_terms
-from sparse_ir.vocabulary import require_same_vocabulary
+from sparse_ir.vocabulary import Vocabulary, require_same_vocabulary
 
 Mode = Literal["anchored", "learned", "lexical"]
 QUERY_ENCODER = "query_encoder"  # folder inside an index: searching needs no other model
@@ -101,6 +101,11 @@ class SparseRetriever:
         except BaseException:
             index.close()
             raise
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Names of the learned block's terms, by number."""
+        return self._encoder.vocabulary
 
     def close(self) -> None:
         """The index is closed."""
