@@ -76,6 +76,8 @@ def eval(
     require_measures(wanted)
     if plot:
         require_plot(plot)
+        if runs:
+            raise InvalidInputError("--plot came with --run; FLOPS and times come from systems")
     if runs:
         reports = [_of_runs(runs, qrels, baseline, wanted)]
     else:

@@ -76,11 +76,10 @@ def _why(
     first: Mapping[str, float], second: Mapping[str, float], grades: Mapping[str, int]
 ) -> tuple[Placed | None, Placed | None]:
     ranks_a, ranks_b = _ranks(first), _ranks(second)
-    last = len(ranks_a) + 1  # where a document that is not there would be at best
 
     def fall(doc_id: str) -> float:
         """How much further up the second run has it, in reciprocal ranks: the top counts most."""
-        return 1 / ranks_b[doc_id] - 1 / ranks_a.get(doc_id, last)
+        return 1 / ranks_b[doc_id] - (1 / ranks_a[doc_id] if doc_id in ranks_a else 0)
 
     def placed(doc_id: str) -> Placed:
         return Placed(doc_id, grades.get(doc_id), ranks_a.get(doc_id), ranks_b.get(doc_id))

@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sparse_ir.errors import InvalidInputError
@@ -64,13 +63,12 @@ def quantise(weights: TermWeights, scale: float) -> Any:
     """
     if not scale > 0 or not np.isfinite(scale):
         raise InvalidInputError(f"scale is {scale}; want a number > 0")
-    data = np.rint(weights.data.astype(np.float64) * scale)
-    if data.size and data.max() > _LARGEST:
+    matrix = weights.astype(np.float64)  # a copy: the indices are changed below
+    matrix.data = np.rint(matrix.data * scale)
+    if matrix.nnz and matrix.data.max() > _LARGEST:
         raise InvalidInputError(f"scale is {scale}; a weight passes 2**31-1, want a smaller one")
-    parts = (data.astype(np.int64), weights.indices, weights.indptr)
-    matrix = sp.csr_array(parts, shape=weights.shape)
     matrix.eliminate_zeros()
-    return matrix
+    return matrix.astype(np.int64)
 
 
 def term_names(

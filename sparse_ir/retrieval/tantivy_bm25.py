@@ -174,15 +174,22 @@ def _schema() -> Any:
 
 
 def _analyzer(language: str) -> Any:
-    tantivy = _tantivy()
-    words = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-    words = words.filter(tantivy.Filter.remove_long(_LONGEST_WORD + 1))
-    words = words.filter(tantivy.Filter.lowercase())
+    filters = _tantivy().Filter
     if language == "none":
-        return words.build()
-    with suppress(ValueError):  # it has no list for some languages that it stems
-        words = words.filter(tantivy.Filter.stopword(language))
+        return _chain()
+    with suppress(ValueError):  # it has no stop words for some languages that it stems
+        return _chain(filters.stopword(language), filters.stemmer(language))
     try:
-        return words.filter(tantivy.Filter.stemmer(language)).build()
+        return _chain(filters.stemmer(language))
     except ValueError as error:
         raise InvalidInputError(f"tantivy: {error}; want a language that it stems") from None
+
+
+def _chain(*filters: Any) -> Any:
+    """Lower-cased words, put through the filters."""
+    tantivy = _tantivy()
+    words = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+    first = (tantivy.Filter.remove_long(_LONGEST_WORD + 1), tantivy.Filter.lowercase())
+    for one in (*first, *filters):
+        words = words.filter(one)
+    return words.build()

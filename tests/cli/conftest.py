@@ -64,6 +64,12 @@ def cli(tmp_path):
     return CommandLine(tmp_path)
 
 
+@pytest.fixture
+def fables_jsonl_text():
+    """A corpus of five fables."""
+    return fables_jsonl()
+
+
 @pytest.fixture(scope="session")
 def fables_index(tmp_path_factory):
     """A folder with fables.jsonl, indexed by the shipped model into .sparse-ir."""

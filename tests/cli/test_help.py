@@ -22,7 +22,18 @@ def test_help_imports_no_library(tmp_path):
 
 def test_help_and_version(cli):
     shown = cli("--help").stdout
-    for command in ("quickstart", "index", "search", "encode", "info", "init-head"):
+    for command in (
+        "quickstart",
+        "index",
+        "search",
+        "encode",
+        "info",
+        "init-head",
+        "run",
+        "eval",
+        "compare",
+        "export",
+    ):
         assert command in shown
         assert "Usage" in cli(command, "--help").stdout
     assert cli("--version").stdout.strip() == sparse_ir.__version__

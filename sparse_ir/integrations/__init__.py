@@ -1,0 +1,1 @@
+"""A retriever in the clothes of other frameworks, one file a framework."""
