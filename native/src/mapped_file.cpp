@@ -15,6 +15,8 @@
 namespace sir {
 namespace {
 
+constexpr std::align_val_t kMemoryAlignment{64};  // of every section in a file
+
 /// A file descriptor, closed at the end.
 class Descriptor {
  public:
@@ -54,18 +56,22 @@ MappedFile::MappedFile(const std::string& path) {
   void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.number(), 0);
   if (mapped == MAP_FAILED) throw FileError(errno, path);
   data_ = static_cast<const std::byte*>(mapped);
+  is_mapped_ = true;
 }
 
 MappedFile::MappedFile(std::span<const std::byte> bytes) : size_(bytes.size()) {
   if (size_ == 0) return;
-  void* pages = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (pages == MAP_FAILED) throw std::bad_alloc();
-  std::copy(bytes.begin(), bytes.end(), static_cast<std::byte*>(pages));
-  data_ = static_cast<const std::byte*>(pages);
+  auto* copy = static_cast<std::byte*>(::operator new(size_, kMemoryAlignment));
+  std::copy(bytes.begin(), bytes.end(), copy);
+  data_ = copy;
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  auto* data = const_cast<std::byte*>(data_);
+  if (is_mapped_)
+    ::munmap(data, size_);
+  else
+    ::operator delete(data, kMemoryAlignment);
 }
 
 void write_file(const std::string& path, std::span<const std::span<const std::byte>> parts) {

@@ -12,7 +12,7 @@ class MappedFile {
  public:
   /// Throws FileError.
   explicit MappedFile(const std::string& path);
-  /// Copies the bytes to pages of their own, aligned as a mapped file is.
+  /// Copies the bytes to memory of their own.
   explicit MappedFile(std::span<const std::byte> bytes);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
@@ -24,6 +24,7 @@ class MappedFile {
  private:
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  bool is_mapped_ = false;
 };
 
 /// The parts, one after another, are the synced contents of `path`, also in the folder's entry.
