@@ -18,8 +18,10 @@ namespace sir {
 /// Which rows of a segment may be hits: bit i % 64 of word i / 64; empty if all may.
 using Allowed = std::span<const std::uint64_t>;
 
+/// Of any row number, also one past the last, which a corrupt file may name.
 inline bool is_allowed(Allowed allowed, LocalDoc doc) {
-  return allowed.empty() || (allowed[doc / 64] >> (doc % 64) & 1) != 0;
+  if (allowed.empty()) return true;
+  return doc / 64 < allowed.size() && (allowed[doc / 64] >> (doc % 64) & 1) != 0;
 }
 
 /// The segments of an index and, as many or none, what is allowed of each.
