@@ -110,6 +110,7 @@ def _rows(segment: _native.Segment, left_out: NDArray[np.intp]) -> Iterator[Rows
     is_wanted = np.ones(len(numbers), np.bool_)
     is_wanted[left_out] = False
     wanted = np.flatnonzero(is_wanted).astype(np.uint32)
+    wanted = wanted[np.argsort(numbers[wanted], kind="stable")]  # rows may lie in another order
     for start in range(0, len(wanted), _CHUNK):
         chunk = wanted[start : start + _CHUNK]
         yield numbers[chunk], *segment.rows(chunk)
