@@ -17,6 +17,7 @@ from sparse_ir.cli import (
     encode,
     eval,
     export,
+    import_,
     index,
     info,
     init_head,
@@ -43,6 +44,7 @@ app.command()(encode.encode)
 app.command()(run.run)
 app.command()(eval.eval)
 app.command()(compare.compare)
+app.command("import")(import_.import_)
 app.command()(export.export)
 app.command()(info.info)
 app.command()(verify.verify)

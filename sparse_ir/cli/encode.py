@@ -73,26 +73,10 @@ def _encoded(
 
 
 def _write_npz(path: Path, encoder: Encoder, batches: Iterator[Batch]) -> int:
-    import numpy as np
-    import scipy.sparse as sp
+    from sparse_ir.export.npz import write_npz
 
-    ids: list[str] = []
-    parts = [sp.csr_array((0, len(encoder.vocabulary)), dtype=np.float32)]
-    for batch_ids, _, weights in batches:
-        ids += batch_ids
-        parts.append(weights)
-    matrix = sp.vstack(parts, format="csr")
-    with path.open("wb") as file:  # a name would get .npz behind it
-        np.savez_compressed(
-            file,
-            format=np.array(b"csr"),
-            shape=np.array(matrix.shape),
-            data=matrix.data,
-            indices=matrix.indices,
-            indptr=matrix.indptr,
-            ids=np.array(ids, np.str_),
-        )
-    return len(ids)
+    rows = ((ids, weights) for ids, _, weights in batches)
+    return write_npz(path, rows, len(encoder.vocabulary))
 
 
 def _write_jsonl(path: Path, encoder: Encoder, batches: Iterator[Batch]) -> int:

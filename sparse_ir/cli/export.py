@@ -26,6 +26,8 @@ class Format(str, Enum):
 
     jsonvector = "jsonvector"
     ciff = "ciff"
+    npz = "npz"
+    seismic = "seismic"
     topics = "topics"
 
 
@@ -35,6 +37,7 @@ def export(
         Format,
         typer.Option(
             help="jsonvector: Anserini's JsonVectorCollection; ciff: Common Index File Format; "
+            "npz: SciPy CSR and ids, and seismic: Seismic's binary, both with weights as stored; "
             "topics: the --queries, as Anserini and Pyserini read them."
         ),
     ] = Format.jsonvector,
@@ -65,6 +68,10 @@ def export(
         n = _export_queries(path, queries, mode, scale, output)
     else:
         with _opened(path) as (index, terms), progress("exporting", len(index)) as advance:
+            if format in (Format.npz, Format.seismic):
+                n = _write_stored(index, format, mode, output, advance)
+                err.print(f"{n} documents in {output}")
+                return
             names = term_names(index, mode.value, terms)
             batches = document_impacts(index, mode.value, scale=scale)
             if format is Format.ciff:
@@ -83,7 +90,7 @@ def _opened(path: Path) -> Iterator[tuple[Index, Sequence[str] | None]]:
 
     with Index.open(path) as index:
         if "model" not in index.settings:
-            yield index, None
+            yield index, index.term_names() or None
             return
     with SparseRetriever.open(path) as retriever:
         yield retriever.index, retriever.vocabulary.terms
@@ -119,6 +126,23 @@ def _write_ciff(
         output, ids, columns[:, used], [named[term] for term in used.tolist()], description=about
     )
     return len(ids)
+
+
+def _write_stored(
+    index: Index, format: Format, mode: SearchMode, output: Path, advance: Callable[[int], None]
+) -> int:
+    from sparse_ir.export.impacts import only_block
+    from sparse_ir.export.npz import write_npz
+    from sparse_ir.export.seismic import write_seismic
+
+    stored = (
+        (docs, only_block(weights, index.n_terms, mode.value))
+        for docs, weights in index.stored_vectors()
+    )
+    if format is Format.seismic:
+        return write_seismic(output, (weights for _, weights in stored), on_progress=advance)
+    named = (([index.doc_ids(docs)[doc] for doc in docs], weights) for docs, weights in stored)
+    return write_npz(output, named, index.n_terms + index.n_words, on_progress=advance)
 
 
 def _export_queries(path: Path, source: str, mode: SearchMode, scale: float, output: Path) -> int:

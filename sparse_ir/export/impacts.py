@@ -52,7 +52,7 @@ def document_impacts(
     for docs, weights in index.stored_vectors(batch_size):
         documents = index.documents(docs)
         ids = [documents[doc].doc_id for doc in docs]
-        yield Impacts(ids, quantise(_only(weights, index.n_terms, block), scale))
+        yield Impacts(ids, quantise(only_block(weights, index.n_terms, block), scale))
 
 
 def quantise(weights: TermWeights, scale: float) -> Any:
@@ -106,7 +106,8 @@ def rows_of(impacts: Impacts) -> Iterator[tuple[str, NDArray[np.int64], NDArray[
         yield one, matrix.indices[start:stop], matrix.data[start:stop]
 
 
-def _only(weights: TermWeights, n_terms: int, block: Block) -> TermWeights:
+def only_block(weights: TermWeights, n_terms: int, block: Block) -> TermWeights:
+    """The rows without the terms of the other block; ``anchored`` keeps both."""
     if block == "anchored":
         return weights
     kept = weights.copy()

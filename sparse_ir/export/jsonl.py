@@ -12,15 +12,17 @@ its id, a tab, and each term as often as its number says. Index and search them 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.export.impacts import Impacts, rows_of
 from sparse_ir.files import whole_file
+from sparse_ir.lines import Place, error_at, read_lines
 
 Names = Callable[[NDArray[np.int64]], Mapping[int, str]]
 Texts = Callable[[list[str]], Mapping[str, str]]
@@ -73,3 +75,52 @@ def write_impact_topics(path: str | Path, queries: Impacts, names: Names) -> Non
             pairs = zip(terms.tolist(), numbers.tolist(), strict=True)
             words = (word for term, number in pairs for word in [named[term]] * number)
             file.write(f"{query_id}\t{' '.join(words)}\n")
+
+
+def read_json_vectors(path: str | Path) -> Iterator[tuple[Place, Document, dict[str, float]]]:
+    """(place, document, {term: weight}) of each line of a file, or of a folder's files by name.
+
+    A document's text is its ``contents``; other keys but ``id`` and ``vector`` are metadata.
+    Weights may be any numbers >= 0.
+
+    Raises:
+        DataFormatError: a malformed line; says file and line.
+        InvalidInputError: a folder without .jsonl or .jsonl.gz files.
+        OSError: a file cannot be read.
+    """
+    path = Path(path)
+    files = [path]
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.name.endswith((".jsonl", ".jsonl.gz")))
+        if not files:
+            raise InvalidInputError(f"{path} holds no .jsonl and no .jsonl.gz file; want either")
+    for file in files:
+        for place, line in read_lines(file):
+            if line.strip():
+                yield place, *_read_record(place, line)
+
+
+def _read_record(place: Place, line: str) -> tuple[Document, dict[str, float]]:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise error_at(
+            place, f"not JSON ({error.msg}, column {error.colno})", "an object"
+        ) from None
+    if not isinstance(record, dict):
+        raise error_at(place, f"a JSON {type(record).__name__}", "an object")
+    doc_id, vector = record.pop("id", None), record.pop("vector", None)
+    contents = record.pop("contents", "")
+    if isinstance(doc_id, int) and not isinstance(doc_id, bool):
+        doc_id = str(doc_id)
+    if not isinstance(doc_id, str) or not doc_id:
+        raise error_at(place, f"the id {doc_id!r}", "id, a string that is not empty")
+    if not isinstance(contents, str):
+        raise error_at(place, f"contents is a {type(contents).__name__}", "a string")
+    if not isinstance(vector, dict):
+        raise error_at(place, f"the vector is a {type(vector).__name__}", "{term: weight}")
+    for term, weight in vector.items():
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not is_number or not 0 <= weight < float("inf"):
+            raise error_at(place, f"term {term!r} with weight {weight!r}", "a number >= 0")
+    return Document(doc_id, contents, metadata=record), vector

@@ -165,7 +165,9 @@ class Catalog:
 
     def segments(self) -> list[SegmentRow]:
         """Every segment, oldest first."""
-        rows = self._run("SELECT name, n_docs, n_postings FROM segments ORDER BY length(name), name")
+        rows = self._run(
+            "SELECT name, n_docs, n_postings FROM segments ORDER BY length(name), name"
+        )
         return [SegmentRow(*row) for row in rows]
 
     def add_segment(self, row: SegmentRow) -> None:

@@ -198,6 +198,10 @@ class Index:
             for doc, (title, text, metadata) in self._catalog.contents(docs).items()
         }
 
+    def doc_ids(self, docs: Sequence[int]) -> dict[int, str]:
+        """Doc number -> doc_id."""
+        return self._catalog.doc_ids(docs)
+
     def vector(self, doc_id: str) -> TermWeights:
         """(1, n_terms + n_words) the document's stored weights, in both blocks.
 

@@ -130,6 +130,10 @@ class IndexWriter:
         """What the index keeps of how it was made."""
         return dict(self._settings)
 
+    def term_names(self) -> list[str]:
+        """Names of the learned terms by number; empty if the index does not keep them."""
+        return self._catalog.term_names()
+
     def __len__(self) -> int:
         """Living documents, the uncommitted ones included."""
         return int(self._settings["n_docs"])
@@ -273,8 +277,11 @@ class IndexWriter:
     def close(self) -> None:
         """Uncommitted changes are discarded and another writer may come.
 
-        Waits for a merge on the other thread, and commits its result.
+        Waits for a merge on the other thread, and commits its result. Closing twice does nothing.
         """
+        if self._is_closed:
+            return
+        self._is_closed, self._is_dirty = True, False
         try:
             self._catalog.roll_back()
             self._files.close()
@@ -422,7 +429,7 @@ class IndexWriter:
         self._lexicon: dict[str, int] = {}
         self._pending = Pending(self._params.precision)
         self._indexes: WeakSet[Index] = WeakSet()
-        self._is_dirty = False
+        self._is_dirty = self._is_closed = False
         self._files = SegmentFiles(
             self._folder, self._catalog, self._params, self._settings["next_segment"]
         )

@@ -1,0 +1,82 @@
+"""SciPy's .npz of a CSR matrix, with the ids of its rows beside it.
+
+``scipy.sparse.load_npz`` reads the matrix, ``numpy.load`` the array ``ids``.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ir.errors import DataFormatError
+from sparse_ir.files import whole_file
+from sparse_ir.vectors import TermWeights
+
+_MATRIX = ("format", "shape", "data", "indices", "indptr")
+
+
+def read_npz(path: str | Path) -> tuple[list[str], TermWeights]:
+    """(ids, (n, n_terms) csr_array) of the file; without ids in it, the rows' numbers from 0.
+
+    Raises:
+        DataFormatError: not such a file, or its parts do not fit together.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            missing = [name for name in _MATRIX if name not in arrays]
+            if missing:
+                raise DataFormatError(
+                    f"{path}: no array {missing[0]!r} in it; want what scipy.sparse.save_npz writes"
+                )
+            if arrays["format"].item() not in (b"csr", "csr"):
+                raise DataFormatError(f"{path}: format {arrays['format'].item()!r}; want csr")
+            parts = (arrays["data"], arrays["indices"], arrays["indptr"])
+            matrix = sp.csr_array(parts, shape=tuple(arrays["shape"].tolist()))
+            matrix.check_format(full_check=True)
+            ids = arrays["ids"].tolist() if "ids" in arrays else list(range(matrix.shape[0]))
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise (
+            error
+            if isinstance(error, DataFormatError)
+            else DataFormatError(
+                f"{path}: no CSR matrix ({error}); want what scipy.sparse.save_npz writes"
+            )
+        ) from None
+    if len(ids) != matrix.shape[0]:
+        raise DataFormatError(f"{path}: {len(ids)} ids came for {matrix.shape[0]} rows")
+    return [str(one) for one in ids], matrix
+
+
+def write_npz(
+    path: str | Path,
+    batches: Iterable[tuple[Sequence[str], TermWeights]],
+    n_terms: int,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> int:
+    """The rows of all batches, with their ids, are in the file, whole or not; returns how many."""
+    ids: list[str] = []
+    parts = [sp.csr_array((0, n_terms), dtype=np.float32)]
+    for batch_ids, weights in batches:
+        ids += batch_ids
+        parts.append(weights)
+        if on_progress:
+            on_progress(len(batch_ids))
+    matrix = sp.vstack(parts, format="csr")
+    with whole_file(path) as beside, beside.open("wb") as file:  # a name would get .npz behind it
+        np.savez_compressed(
+            file,
+            format=np.array(b"csr"),
+            shape=np.array(matrix.shape),
+            data=matrix.data,
+            indices=matrix.indices,
+            indptr=matrix.indptr,
+            ids=np.array(ids, np.str_),
+        )
+    return len(ids)

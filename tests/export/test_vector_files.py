@@ -1,0 +1,190 @@
+"""npz, Seismic's binary and JsonVectorCollection: against SciPy, struct and json, and each other."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import struct
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparse_ir.errors import DataFormatError, InvalidInputError
+from sparse_ir.export.ciff import write_ciff
+from sparse_ir.export.npz import read_npz, write_npz
+from sparse_ir.export.seismic import SeismicFile, write_seismic
+from sparse_ir.export.vector_source import open_vectors
+
+MATRIX = sp.csr_array(np.array([[0, 1.5, 0, 2], [0, 0, 0, 0], [3, 0, 0, 0.25]], np.float32))
+
+
+def seismic_bytes(rows):
+    parts = [struct.pack("<I", len(rows))]
+    for row in rows:
+        n = len(row)
+        parts.append(struct.pack(f"<I{n}I{n}f", n, *row.keys(), *row.values()))
+    return b"".join(parts)
+
+
+ROWS = [{1: 1.5, 3: 2.0}, {}, {0: 3.0, 3: 0.25}]
+
+
+def everything(source, columns=None, n_columns=None):
+    parts = list(source.batches(columns or {}, n_columns or source.n_terms))
+    documents = [document for batch, _ in parts for document in batch]
+    return documents, sp.vstack([matrix for _, matrix in parts], format="csr")
+
+
+class TestNpz:
+    def test_scipy_reads_ours_and_we_read_scipys(self, tmp_path):
+        n = write_npz(tmp_path / "a.npz", [(["x", "y"], MATRIX[:2]), (["z"], MATRIX[2:])], 4)
+        assert n == 3
+        assert (sp.load_npz(tmp_path / "a.npz").toarray() == MATRIX.toarray()).all()
+        ids, matrix = read_npz(tmp_path / "a.npz")
+        assert ids == ["x", "y", "z"]
+        assert (matrix.toarray() == MATRIX.toarray()).all()
+        sp.save_npz(tmp_path / "b.npz", MATRIX)
+        ids, matrix = read_npz(tmp_path / "b.npz")
+        assert ids == ["0", "1", "2"]
+        assert (matrix.toarray() == MATRIX.toarray()).all()
+
+    def test_refuses(self, tmp_path):
+        path = tmp_path / "v.npz"
+        path.write_bytes(b"no zip")
+        with pytest.raises(DataFormatError, match="v.npz: no CSR matrix"):
+            read_npz(path)
+        np.savez(path, data=np.zeros(3))
+        with pytest.raises(DataFormatError, match="no array 'format'"):
+            read_npz(path)
+        sp.save_npz(path, MATRIX.tocsc())
+        with pytest.raises(DataFormatError, match="format b'csc'; want csr"):
+            read_npz(path)
+        parts = {"shape": np.array([3, 4]), "data": MATRIX.data, "indptr": MATRIX.indptr}
+        np.savez(path, format=np.array(b"csr"), indices=np.array([9, 9, 9, 9]), **parts)
+        with pytest.raises(DataFormatError, match="no CSR matrix"):
+            read_npz(path)
+        np.savez(path, format=np.array(b"csr"), indices=MATRIX.indices, ids=["x"], **parts)
+        with pytest.raises(DataFormatError, match="1 ids came for 3 rows"):
+            read_npz(path)
+        np.savez(path, format=np.array(b"csr"), indices=np.array([{}] * 4), **parts)
+        with pytest.raises(DataFormatError, match="allow_pickle"):
+            read_npz(path)
+
+
+class TestSeismic:
+    def test_bytes_by_hand(self, tmp_path):
+        assert write_seismic(tmp_path / "v.bin", [MATRIX[:1], MATRIX[1:]]) == 3
+        assert (tmp_path / "v.bin").read_bytes() == seismic_bytes(ROWS)
+
+    def test_reading_in_batches(self, tmp_path):
+        (tmp_path / "v.bin").write_bytes(seismic_bytes(ROWS))
+        file = SeismicFile(tmp_path / "v.bin")
+        assert (len(file), file.n_terms) == (3, 4)
+        for size in (1, 2, 3, 9):
+            found = sp.vstack(list(file.batches(4, size)), format="csr")
+            assert (found.toarray() == MATRIX.toarray()).all()
+
+    def test_no_rows(self, tmp_path):
+        (tmp_path / "v.bin").write_bytes(seismic_bytes([]))
+        assert (len(SeismicFile(tmp_path / "v.bin")), SeismicFile(tmp_path / "v.bin").n_terms) == (
+            0,
+            1,
+        )
+
+    @settings(deadline=None)
+    @given(st.binary(max_size=80))
+    def test_any_bytes_are_vectors_or_a_clear_error(self, tmp_path_factory, content):
+        path = tmp_path_factory.mktemp("s") / "v.bin"
+        path.write_bytes(content)
+        try:
+            file = SeismicFile(path)
+        except DataFormatError as error:
+            assert "v.bin: at byte" in str(error)
+        else:
+            assert len(content) == 4 + 4 * len(file) + 8 * sum(m.nnz for m in file.batches(2**32))
+
+    @pytest.mark.parametrize("cut", [2, 6, 11, 30])
+    def test_cut_short(self, tmp_path, cut):
+        (tmp_path / "v.bin").write_bytes(seismic_bytes(ROWS)[:cut])
+        with pytest.raises(DataFormatError, match="v.bin: at byte"):
+            SeismicFile(tmp_path / "v.bin")
+
+
+LINES = [
+    {"id": "a", "contents": "some text", "vector": {"fox": 1.5, "##es": 2}, "year": 7},
+    {"id": 2, "contents": "", "vector": {}},
+    {"id": "c", "vector": {"hen": 3, "##es": 0.25}},
+]
+
+
+class TestOpenVectors:
+    def test_json_files_and_folders(self, tmp_path):
+        text = "\n".join(map(json.dumps, LINES[:2])) + "\n\n"
+        (tmp_path / "a.jsonl").write_text(text)
+        with gzip.open(tmp_path / "b.jsonl.gz", "wt") as file:
+            file.write(json.dumps(LINES[2]))
+        source = open_vectors(tmp_path)
+        assert source.terms == ["##es", "fox", "hen"]
+        documents, matrix = everything(source, {"##es": 3, "fox": 1, "hen": 0}, 4)
+        assert [d.doc_id for d in documents] == ["a", "2", "c"]
+        assert (documents[0].text, documents[0].metadata) == ("some text", {"year": 7})
+        assert (matrix.toarray() == MATRIX.toarray()).all()
+        assert open_vectors(tmp_path / "a.jsonl").terms == ["##es", "fox"]
+
+    def test_ciff(self, tmp_path):
+        whole = sp.csr_array(MATRIX * 4)
+        write_ciff(tmp_path / "v.ciff", ["x", "y", "z"], whole, ["t0", "t1", "t2", "t3"])
+        source = open_vectors(tmp_path / "v.ciff")
+        columns = {"t0": 0, "t1": 1, "t3": 3}
+        documents, matrix = everything(source, columns, 4)
+        assert [d.doc_id for d in documents] == ["x", "y", "z"]
+        assert (matrix.toarray() == whole.toarray()).all()
+
+    def test_numbered_kinds(self, tmp_path):
+        write_npz(tmp_path / "v.npz", [(["x", "y", "z"], MATRIX)], 4)
+        write_seismic(tmp_path / "v.bin", [MATRIX])
+        for name, ids in (("v.npz", ["x", "y", "z"]), ("v.bin", ["0", "1", "2"])):
+            source = open_vectors(tmp_path / name)
+            assert (source.terms, source.n_terms) == (None, 4)
+            documents, matrix = everything(source, None, 6)
+            assert [d.doc_id for d in documents] == ids
+            assert matrix.shape == (3, 6)
+            assert (matrix.toarray()[:, :4] == MATRIX.toarray()).all()
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ('{"id": "a"', "v.jsonl:1: not JSON"),
+            ("[]", "v.jsonl:1: a JSON list came"),
+            ('{"vector": {}}', "v.jsonl:1: the id None came"),
+            ('{"id": "a", "vector": [1]}', "v.jsonl:1: the vector is a list"),
+            ('{"id": "a", "vector": {"x": -1}}', "v.jsonl:1: term 'x' with weight -1"),
+            ('{"id": "a", "vector": {"x": "1"}}', "v.jsonl:1: term 'x' with weight '1'"),
+            ('{"id": "a", "vector": {"x": NaN}}', "v.jsonl:1: term 'x' with weight nan"),
+            ('{"id": "a", "vector": {}, "contents": 1}', "v.jsonl:1: contents is a int"),
+        ],
+    )
+    def test_malformed_lines(self, tmp_path, line, message):
+        (tmp_path / "v.jsonl").write_text(line)
+        with pytest.raises(DataFormatError, match=message):
+            open_vectors(tmp_path / "v.jsonl")
+
+    def test_other_sources(self, tmp_path):
+        with pytest.raises(FileNotFoundError):
+            open_vectors(tmp_path / "nothing.npz")
+        with pytest.raises(FileNotFoundError):
+            open_vectors(tmp_path / "nothing.xyz")
+        with pytest.raises(InvalidInputError, match="holds no .jsonl"):
+            open_vectors(tmp_path)
+        (tmp_path / "v.parquet").touch()
+        with pytest.raises(InvalidInputError, match="is of no known kind"):
+            open_vectors(tmp_path / "v.parquet")
+
+    def test_a_term_that_the_index_does_not_have(self, tmp_path):
+        (tmp_path / "v.jsonl").write_text(json.dumps(LINES[0]))
+        source = open_vectors(tmp_path / "v.jsonl")
+        with pytest.raises(DataFormatError, match="v.jsonl:1: the term '##es' came"):
+            list(source.batches({"fox": 0}, 1))

@@ -1,0 +1,70 @@
+"""Doc numbers to rows and to bits, against Python sets."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparse_ir.index.bitsets import Bitsets, DocRows, cleared
+from sparse_ir.index.catalog import Catalog
+
+numbers = st.one_of(
+    st.lists(st.integers(0, 60), unique=True),  # in any order
+    st.lists(st.integers(0, 2**60), unique=True).map(sorted),
+    st.tuples(st.integers(0, 50), st.integers(0, 20)).map(lambda p: list(range(p[0], sum(p)))),
+)
+
+
+@given(numbers, st.sets(st.integers(0, 70)))
+def test_rows_of_documents(held, wanted):
+    held = np.array(held, np.uint64)
+    wanted = np.array(sorted(wanted), np.uint64)
+    rows = DocRows(held).find(wanted)
+    assert held[rows].tolist() == [doc for doc in wanted.tolist() if doc in held.tolist()]
+    first, last = DocRows(held).span()
+    assert (first, last) == ((int(held.min()), int(held.max())) if len(held) else (0, -1))
+
+
+def flags(bits, n):
+    if bits is None:
+        return [True] * n
+    return np.unpackbits(bits.view(np.uint8), bitorder="little")[:n].astype(bool).tolist()
+
+
+def test_filters_and_deletions_are_bits_of_the_right_rows(tmp_path):
+    catalog = Catalog.create(tmp_path, {})
+    n = 150
+    metadata = [f'{{"even": {"true" if i % 2 == 0 else "false"}}}' for i in range(n)]
+    catalog.add_documents(0, [str(i) for i in range(n)], [0] * n, [None] * n, metadata)
+    catalog.add_fields(["even"])
+    catalog.delete_documents([3, 10])
+    order = np.random.default_rng(0).permutation(100).astype(np.uint64)
+    segments = [order, np.arange(100, 150, dtype=np.uint64), np.empty(0, np.uint64)]
+    bitsets = Bitsets(catalog, [DocRows(docs) for docs in segments])
+    for docs, bits in zip(segments, bitsets.living(), strict=True):
+        assert flags(bits, len(docs)) == [doc not in (3, 10) for doc in docs.tolist()]
+    assert bitsets.living()[1] is None
+    allowed = bitsets.allowed("even = true")
+    for docs, bits in zip(segments, allowed, strict=True):
+        assert flags(bits, len(docs)) == [doc % 2 == 0 and doc != 10 for doc in docs.tolist()]
+    assert bitsets.allowed({"even": True}) is allowed, "the same condition is not asked twice"
+    catalog.delete_documents([12])
+    bitsets.forget([12])
+    assert flags(bitsets.allowed("even = true")[0], 100)[order.tolist().index(12)] is False
+    assert flags(bitsets.living()[0], 100)[order.tolist().index(12)] is False
+    catalog.close()
+
+
+def test_cleared():
+    bits = np.array([0b1011], np.uint64)
+    assert cleared(bits, 6).tolist() == [2, 4, 5]
+
+
+def test_a_scan_in_many_chunks_finds_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("sparse_ir.index.catalog._SCANNED", 7)
+    catalog = Catalog.create(tmp_path, {})
+    catalog.add_documents(5, [str(i) for i in range(40)], [0] * 40, [None] * 40, ["{}"] * 40)
+    assert catalog.matching("1", []).tolist() == list(range(5, 45))
+    assert catalog.matching("doc_id IN (?, ?)", ["0", "39"]).tolist() == [5, 44]
+    catalog.close()
