@@ -16,7 +16,8 @@ using NoGil = nb::call_guard<nb::gil_scoped_release>;
 format::Precision precision_named(const std::string& name) {
   if (name == "float32") return format::Precision::kFloat32;
   if (name == "float16") return format::Precision::kFloat16;
-  throw InvalidInput("precision is '" + name + "'; want float32 or float16");
+  if (name == "uint8") return format::Precision::kUint8;
+  throw InvalidInput("precision is '" + name + "'; want float32, float16 or uint8");
 }
 
 void add(SegmentBuilder& builder, const ArrayIn<DocNumber>& docs,
@@ -83,7 +84,7 @@ void bind_segment(nb::module_& module) {
            "ascending in a row, float32 weights finite and > 0.")
       .def("write", &SegmentBuilder::write, nb::arg("path"), NoGil(),
            "The rows are a synced file; the same rows give the same bytes.")
-      .def("segment", [](const SegmentBuilder& builder, const std::string& name) {
+      .def("segment", [](SegmentBuilder& builder, const std::string& name) {
             const nb::gil_scoped_release no_gil;
             return std::const_pointer_cast<Segment>(builder.segment(name)); },
           nb::arg("name"), "The rows as a segment in memory, of the file's bytes.")
@@ -107,10 +108,16 @@ void bind_segment(nb::module_& module) {
       .def_prop_ro("n_postings", &Segment::n_postings)
       .def_prop_ro("n_bytes", &Segment::n_bytes)
       .def_prop_ro("precision",
-                   [](const Segment& s) { return s.has_half_weights() ? "float16" : "float32"; })
+                   [](const Segment& s) {
+                     constexpr const char* names[] = {"float32", "float16", "uint8"};
+                     return names[static_cast<std::uint32_t>(s.precision())];
+                   })
       .def_prop_ro("doc_numbers", [](nb::handle_t<Segment> self) {
             return view(self, nb::cast<const Segment&>(self).doc_numbers()); },
-          "(n_docs,) uint64, ascending, read-only: the number of each row in the index.")
+          "(n_docs,) uint64, read-only: the number of each row in the index.")
+      .def_prop_ro("rows_by_number", [](nb::handle_t<Segment> self) {
+            return view(self, nb::cast<const Segment&>(self).rows_by_number()); },
+          "(n_docs,) uint32, read-only: the rows in ascending order of their doc numbers.")
       .def_prop_ro("terms", [](nb::handle_t<Segment> self) {
             return view(self, nb::cast<const Segment&>(self).terms()); },
           "(n_terms,) uint32, ascending, read-only: the terms that occur.")

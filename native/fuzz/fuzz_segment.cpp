@@ -87,7 +87,7 @@ void search_all(const std::shared_ptr<const Segment>& segment, Allowed allowed, 
   std::vector<std::vector<Hit>> expected;
   for (const char* algorithm : kAlgorithms) {
     try {
-      auto hits = search({{segment}, {allowed}}, view, 5, algorithm, 1);
+      auto hits = search({{segment}, {allowed}}, view, 5, {algorithm}, 1);
       if (expected.empty()) expected = std::move(hits);
       else if (whole && !same(hits, expected)) std::abort();
     } catch (const FormatError&) {

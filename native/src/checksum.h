@@ -2,6 +2,7 @@
 /// Source: Y. Collet, "xxHash fast digest algorithm", specification 0.1.1, section XXH64.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -32,34 +33,72 @@ std::uint64_t read(const unsigned char* at) {
   return value;
 }
 
-inline std::uint64_t stripes(const unsigned char*& at, const unsigned char* end) {
-  std::uint64_t lane[4] = {kPrime1 + kPrime2, kPrime2, 0, 0 - kPrime1};
-  for (; end - at >= 32; at += 32)
-    for (int i = 0; i < 4; ++i) lane[i] = round(lane[i], read<std::uint64_t>(at + 8 * i));
-  std::uint64_t hash = std::rotl(lane[0], 1) + std::rotl(lane[1], 7) + std::rotl(lane[2], 12) +
-                       std::rotl(lane[3], 18);
-  for (std::uint64_t one : lane) hash = merge(hash, one);
-  return hash;
-}
-
 }  // namespace xxh64
+
+/// A digest of bytes that come in parts.
+class Checksum {
+ public:
+  void update(const void* data, std::size_t n_bytes) {
+    const auto* at = static_cast<const unsigned char*>(data);
+    const unsigned char* end = at + n_bytes;
+    total_ += n_bytes;
+    if (n_buffered_ > 0) {
+      const std::size_t n = std::min(kStripe - n_buffered_, n_bytes);
+      std::memcpy(buffer_ + n_buffered_, at, n);
+      n_buffered_ += n;
+      at += n;
+      if (n_buffered_ < kStripe) return;
+      stripe(buffer_);
+      n_buffered_ = 0;
+    }
+    for (; end - at >= std::ptrdiff_t{kStripe}; at += kStripe) stripe(at);
+    if (at != end) std::memcpy(buffer_, at, n_buffered_ = static_cast<std::size_t>(end - at));
+  }
+
+  std::uint64_t digest() const {
+    using namespace xxh64;
+    const unsigned char* at = buffer_;
+    const unsigned char* end = buffer_ + n_buffered_;
+    std::uint64_t hash = (total_ >= kStripe ? merged() : kPrime5) + total_;
+    for (; end - at >= 8; at += 8)
+      hash = std::rotl(hash ^ round(0, read<std::uint64_t>(at)), 27) * kPrime1 + kPrime4;
+    if (end - at >= 4) {
+      hash = std::rotl(hash ^ (read<std::uint32_t>(at) * kPrime1), 23) * kPrime2 + kPrime3;
+      at += 4;
+    }
+    for (; at < end; ++at) hash = std::rotl(hash ^ (*at * kPrime5), 11) * kPrime1;
+    hash = (hash ^ (hash >> 33)) * kPrime2;
+    hash = (hash ^ (hash >> 29)) * kPrime3;
+    return hash ^ (hash >> 32);
+  }
+
+ private:
+  static constexpr std::size_t kStripe = 32;
+
+  void stripe(const unsigned char* at) {
+    for (int i = 0; i < 4; ++i)
+      lanes_[i] = xxh64::round(lanes_[i], xxh64::read<std::uint64_t>(at + 8 * i));
+  }
+
+  std::uint64_t merged() const {
+    std::uint64_t hash = std::rotl(lanes_[0], 1) + std::rotl(lanes_[1], 7) +
+                         std::rotl(lanes_[2], 12) + std::rotl(lanes_[3], 18);
+    for (const std::uint64_t lane : lanes_) hash = xxh64::merge(hash, lane);
+    return hash;
+  }
+
+  std::uint64_t lanes_[4] = {xxh64::kPrime1 + xxh64::kPrime2, xxh64::kPrime2, 0,
+                             0 - xxh64::kPrime1};
+  unsigned char buffer_[kStripe] = {};
+  std::size_t n_buffered_ = 0;
+  std::uint64_t total_ = 0;
+};
 
 /// The XXH64 digest with seed 0.
 inline std::uint64_t checksum(const void* data, std::size_t n_bytes) {
-  using namespace xxh64;
-  const auto* at = static_cast<const unsigned char*>(data);
-  const unsigned char* end = at + n_bytes;
-  std::uint64_t hash = (n_bytes >= 32 ? stripes(at, end) : kPrime5) + n_bytes;
-  for (; end - at >= 8; at += 8)
-    hash = std::rotl(hash ^ round(0, read<std::uint64_t>(at)), 27) * kPrime1 + kPrime4;
-  if (end - at >= 4) {
-    hash = std::rotl(hash ^ (read<std::uint32_t>(at) * kPrime1), 23) * kPrime2 + kPrime3;
-    at += 4;
-  }
-  for (; at < end; ++at) hash = std::rotl(hash ^ (*at * kPrime5), 11) * kPrime1;
-  hash = (hash ^ (hash >> 33)) * kPrime2;
-  hash = (hash ^ (hash >> 29)) * kPrime3;
-  return hash ^ (hash >> 32);
+  Checksum sum;
+  sum.update(data, n_bytes);
+  return sum.digest();
 }
 
 }  // namespace sir

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <new>
 
 #include "errors.h"
@@ -31,19 +30,6 @@ class Descriptor {
  private:
   int number_;
 };
-
-void write_all(int file, std::span<const std::byte> part, const std::string& path) {
-  constexpr std::size_t kMost = std::size_t{1} << 30;  // Linux writes no more than 2 GiB at once
-  while (!part.empty()) {
-    const ssize_t n = ::write(file, part.data(), std::min(part.size(), kMost));
-    if (n < 0 && errno != EINTR) throw FileError(errno, path);
-    if (n > 0) part = part.subspan(static_cast<std::size_t>(n));
-  }
-}
-
-void sync(int file, const std::string& path) {
-  if (::fsync(file) != 0) throw FileError(errno, path);
-}
 
 }  // namespace
 
@@ -72,22 +58,6 @@ MappedFile::~MappedFile() {
     ::munmap(data, size_);
   else
     ::operator delete(data, kMemoryAlignment);
-}
-
-void write_file(const std::string& path, std::span<const std::span<const std::byte>> parts) {
-  const std::string beside = path + ".tmp";
-  try {
-    const Descriptor file(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
-    for (const auto part : parts) write_all(file.number(), part, beside);
-    sync(file.number(), beside);
-  } catch (const FileError&) {
-    ::unlink(beside.c_str());
-    throw;
-  }
-  if (std::rename(beside.c_str(), path.c_str()) != 0) throw FileError(errno, path);
-  const auto slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  sync(Descriptor(folder, O_RDONLY | O_CLOEXEC).number(), folder);
 }
 
 }  // namespace sir

@@ -1,4 +1,4 @@
-/// A file in memory, read-only, and a file written whole or not at all.
+/// A file in memory, read-only.
 #pragma once
 
 #include <cstddef>
@@ -26,9 +26,5 @@ class MappedFile {
   std::size_t size_ = 0;
   bool is_mapped_ = false;
 };
-
-/// The parts, one after another, are the synced contents of `path`, also in the folder's entry.
-/// They are written beside it first, so nobody ever sees half a file. Throws FileError.
-void write_file(const std::string& path, std::span<const std::span<const std::byte>> parts);
 
 }  // namespace sir

@@ -76,7 +76,7 @@ Row Segment::row(LocalDoc doc) const {
   require(begin <= end && end <= n_postings(), kRowBegins,
           "a document's end is before its begin or past the last");
   return {sections_[kRowOrdinals] + begin * (has_short_ordinals() ? 2 : 4),
-          sections_[kRowWeights] + begin * (has_half_weights() ? 2 : 4), end - begin};
+          sections_[kRowWeights] + begin * weight_bytes(precision()), end - begin};
 }
 
 Ordinal Segment::ordinal_at(const Row& row, std::size_t i) const {
@@ -84,9 +84,40 @@ Ordinal Segment::ordinal_at(const Row& row, std::size_t i) const {
                               : reinterpret_cast<const std::uint32_t*>(row.ordinals)[i];
 }
 
-float Segment::weight_at(const Row& row, std::size_t i) const {
-  return has_half_weights() ? half_to_float(reinterpret_cast<const Half*>(row.weights)[i])
-                            : reinterpret_cast<const float*>(row.weights)[i];
+float Segment::stored_at(const Row& row, std::size_t i) const {
+  switch (precision()) {
+    case Precision::kFloat32:
+      return reinterpret_cast<const float*>(row.weights)[i];
+    case Precision::kFloat16:
+      return half_to_float(reinterpret_cast<const Half*>(row.weights)[i]);
+    default:
+      return reinterpret_cast<const std::uint8_t*>(row.weights)[i];
+  }
+}
+
+namespace {
+
+/// The term's place in an ascending list, or its size.
+std::size_t place_of(Ordinal term, std::span<const Ordinal> terms) {
+  const auto at = std::lower_bound(terms.begin(), terms.end(), term);
+  return at != terms.end() && *at == term ? static_cast<std::size_t>(at - terms.begin())
+                                          : terms.size();
+}
+
+}  // namespace
+
+const std::uint8_t* Segment::block_bounds(Ordinal term) const {
+  const auto all = section<Ordinal>(kBlockTerms);
+  const std::size_t at = place_of(term, all);
+  return at == all.size() ? nullptr
+                          : section<std::uint8_t>(kBlockBounds).data() + at * n_blocks();
+}
+
+const std::uint8_t* Segment::cell_bounds(Ordinal term) const {
+  const auto all = section<Ordinal>(kCellTerms);
+  const std::size_t at = place_of(term, all);
+  return at == all.size() ? nullptr : section<std::uint8_t>(kCellBounds).data() +
+                                          at * n_blocks() * kBlockCells;
 }
 
 void Segment::check_header() const {
@@ -99,14 +130,13 @@ void Segment::check_header() const {
   if (header().version != kVersion)
     throw FormatError(path_, "header: format version is " + std::to_string(header().version) +
                                  "; this release reads " + std::to_string(kVersion));
-  if (header().precision > Precision::kFloat16)
+  if (header().precision > Precision::kUint8)
     throw FormatError(path_, "header: unknown precision");
   // Counts beyond this would overflow the products below; no disk holds so many.
   constexpr std::uint64_t kMost = std::uint64_t{1} << 48;
-  for (const std::uint64_t n : {header().n_docs, header().n_terms, header().n_postings,
-                                header().n_runs, header().n_champions})
+  for (const std::uint64_t n : {header().n_postings, header().n_runs})
     if (n > kMost) throw FormatError(path_, "header: impossible counts");
-  if (header().n_docs > std::uint64_t{1} << 32 || header().n_terms >= std::uint64_t{1} << 32)
+  if (header().n_docs > std::uint64_t{1} << 32)
     throw FormatError(path_, "header: impossible counts");
 }
 
@@ -136,13 +166,18 @@ void Segment::verify() const {
   verify_terms();
   verify_postings();
   verify_rows();
+  verify_bounds();
 }
 
 void Segment::verify_terms() const {
   const auto ascends = [](const auto& all) {
     return std::adjacent_find(all.begin(), all.end(), std::greater_equal<>()) == all.end();
   };
-  require(ascends(doc_numbers()), kDocNumbers, "not ascending");
+  const auto rows = rows_by_number();
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    require(rows[i] < n_docs() &&
+                (i == 0 || doc_numbers()[rows[i - 1]] < doc_numbers()[rows[i]]),
+            kRowsByNumber, "doc numbers do not ascend in this order");
   require(ascends(terms()), kTerms, "not ascending");
   for (const float weight : section<float>(kMaxWeights))
     require(std::isfinite(weight) && weight > 0, kMaxWeights, "not finite and > 0");
@@ -197,12 +232,39 @@ void Segment::verify_rows() const {
       const std::uint64_t at = next[term]++;
       require(docs[at] == doc % kWindowDocs, kPostingDocs, "rows and postings disagree");
       const float weight = weight_at(one, i);
+      if (precision() == Precision::kUint8) {
+        require(impacts[at] > 0 && impacts[at] == stored_at(one, i), kImpacts,
+                "an impact is not the row's");
+        continue;
+      }
       require(std::isfinite(weight) && weight > 0 && weight <= max_weight(term), kRowWeights,
               "a weight is not finite, not > 0, or above its term's greatest");
       require(bound_of(impacts[at], max_weight(term)) >= weight, kImpacts,
               "an impact does not bound its weight");
     }
   }
+}
+
+/// No posting's impact is above the bounds of its block and cell.
+void Segment::verify_bounds() const {
+  const auto hold = [this](Section which, Section list, std::size_t rows_each,
+                           const std::uint8_t* (Segment::*bounds_of)(Ordinal) const) {
+    std::int64_t last = -1;
+    for (const Ordinal term : section<Ordinal>(list)) {
+      require(std::int64_t{term} > last && term < n_terms(), list,
+              "terms do not ascend, or do not exist");
+      last = term;
+      const std::uint8_t* bounds = (this->*bounds_of)(term);
+      for (std::size_t i = 0; i < n_runs(term); ++i) {
+        const Run one = run(term, i);
+        for (std::size_t j = 0; j < one.size; ++j)
+          require(one.impacts[j] <= bounds[(one.window << kWindowBits | one.docs[j]) / rows_each],
+                  which, "a bound is below an impact");
+      }
+    }
+  };
+  hold(kBlockBounds, kBlockTerms, kBlockRows, &Segment::block_bounds);
+  hold(kCellBounds, kCellTerms, kCellRows, &Segment::cell_bounds);
 }
 
 void Segment::require(bool holds, Section which, const char* what) const {

@@ -49,10 +49,14 @@ class Segment {
   std::size_t n_postings() const { return header().n_postings; }
   std::size_t n_bytes() const { return file_.size(); }
   bool has_short_ordinals() const { return n_terms() <= format::kMostShortOrdinals; }
-  bool has_half_weights() const { return header().precision == format::Precision::kFloat16; }
+  format::Precision precision() const { return header().precision; }
+  std::size_t n_blocks() const { return format::padded_blocks(n_docs()); }
 
   std::span<const DocNumber> doc_numbers() const {
     return section<DocNumber>(format::kDocNumbers);
+  }
+  std::span<const LocalDoc> rows_by_number() const {
+    return section<LocalDoc>(format::kRowsByNumber);
   }
   std::span<const TermNumber> terms() const { return section<TermNumber>(format::kTerms); }
 
@@ -68,8 +72,20 @@ class Segment {
   std::span<const LocalDoc> champions(Ordinal term) const;
   Row row(LocalDoc doc) const;
 
+  /// A term's greatest impact in each block, n_blocks() of them; null if they are not kept.
+  const std::uint8_t* block_bounds(Ordinal term) const;
+  /// A term's greatest impact in each cell, 8 a block; null if they are not kept.
+  const std::uint8_t* cell_bounds(Ordinal term) const;
+
   Ordinal ordinal_at(const Row& row, std::size_t i) const;
-  float weight_at(const Row& row, std::size_t i) const;
+  /// What the row stores, and what a weight is of it: where impacts are stored, a share.
+  float stored_at(const Row& row, std::size_t i) const;
+  float unit(Ordinal term) const {
+    return precision() == format::Precision::kUint8 ? max_weight(term) / 255.0F : 1.0F;
+  }
+  float weight_at(const Row& row, std::size_t i) const {
+    return unit(ordinal_at(row, i)) * stored_at(row, i);
+  }
 
  private:
   template <class Source>
@@ -91,6 +107,7 @@ class Segment {
   void verify_terms() const;
   void verify_postings() const;
   void verify_rows() const;
+  void verify_bounds() const;
   void require(bool holds, format::Section which, const char* what) const;
 
   std::string path_;

@@ -9,7 +9,7 @@
 #include "checksum.h"
 #include "errors.h"
 #include "half.h"
-#include "mapped_file.h"
+#include "similarity_order.h"
 
 namespace sir {
 
@@ -17,16 +17,10 @@ using namespace format;
 
 namespace {
 
-/// The different terms, ascending, and what each row entry's ordinal among them is.
-struct Dictionary {
+/// Replaces each entry by its ordinal among the different terms; returns these, ascending. In time
+/// and memory of the entries, never of the terms that could be.
+std::vector<TermNumber> number_terms(std::vector<TermNumber>& entries) {
   std::vector<TermNumber> terms;
-  std::vector<Ordinal> ordinals;
-};
-
-/// In time and memory of the entries, never of the terms that could be.
-Dictionary make_dictionary(const std::vector<TermNumber>& entries) {
-  Dictionary result;
-  result.ordinals.resize(entries.size());
   const TermNumber greatest =
       entries.empty() ? 0 : *std::max_element(entries.begin(), entries.end());
   if (greatest / 8 < entries.size()) {
@@ -34,49 +28,82 @@ Dictionary make_dictionary(const std::vector<TermNumber>& entries) {
     for (const TermNumber term : entries) ordinal_of[term] = 1;
     for (std::size_t term = 0; term < ordinal_of.size(); ++term) {
       if (ordinal_of[term] == 0) continue;
-      ordinal_of[term] = static_cast<Ordinal>(result.terms.size());
-      result.terms.push_back(static_cast<TermNumber>(term));
+      ordinal_of[term] = static_cast<Ordinal>(terms.size());
+      terms.push_back(static_cast<TermNumber>(term));
     }
-    for (std::size_t i = 0; i < entries.size(); ++i) result.ordinals[i] = ordinal_of[entries[i]];
-    return result;
+    for (TermNumber& entry : entries) entry = ordinal_of[entry];
+    return terms;
   }
-  result.terms = entries;
-  std::sort(result.terms.begin(), result.terms.end());
-  result.terms.erase(std::unique(result.terms.begin(), result.terms.end()), result.terms.end());
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    const auto at = std::lower_bound(result.terms.begin(), result.terms.end(), entries[i]);
-    result.ordinals[i] = static_cast<Ordinal>(at - result.terms.begin());
-  }
-  return result;
+  terms = entries;
+  std::sort(terms.begin(), terms.end());
+  terms.erase(std::unique(terms.begin(), terms.end()), terms.end());
+  for (TermNumber& entry : entries)
+    entry = static_cast<Ordinal>(std::lower_bound(terms.begin(), terms.end(), entry) -
+                                 terms.begin());
+  return terms;
 }
 
-/// The rows turned around: each term's documents and weights, documents ascending.
-struct Inverted {
-  std::vector<std::uint64_t> begins;
-  std::vector<LocalDoc> docs;
-  std::vector<float> weights;
-  std::vector<float> max_weights;
+/// Impacts of a term's weights, rounded up so that they bound them, or to the nearest where the
+/// impact itself is what is stored.
+class Impacts {
+ public:
+  Impacts(Precision precision, std::size_t n_terms)
+      : is_stored_(precision == Precision::kUint8), max_weights_(n_terms, 0) {}
+
+  void see(Ordinal term, float weight) {
+    max_weights_[term] = std::max(max_weights_[term], weight);
+  }
+
+  const std::vector<float>& max_weights() const { return max_weights_; }
+
+  std::uint8_t of(Ordinal term, float weight) const {
+    const float most = max_weights_[term];
+    const double share = static_cast<double>(weight) / most * 255.0;
+    if (is_stored_) return static_cast<std::uint8_t>(std::clamp(std::nearbyint(share), 1.0, 255.0));
+    auto impact = static_cast<std::uint8_t>(std::clamp(std::ceil(share), 1.0, 255.0));
+    while (bound_of(impact, most) < weight) ++impact;  // the division may have rounded down
+    return impact;
+  }
+
+ private:
+  bool is_stored_;
+  std::vector<float> max_weights_;
 };
 
-Inverted invert(const std::vector<std::uint64_t>& row_begins, const std::vector<Ordinal>& ordinals,
-                const std::vector<float>& weights, std::size_t n_terms) {
-  Inverted result;
-  result.begins.assign(n_terms + 1, 0);
-  for (const Ordinal term : ordinals) ++result.begins[term + 1];
+/// The rows in the order of the file.
+struct OrderedRows {
+  OrdinalRows rows;
+  std::vector<LocalDoc> order;
+
+  std::uint64_t begin(std::size_t row) const { return rows.begins[order[row]]; }
+  std::uint64_t end(std::size_t row) const { return rows.begins[order[row] + 1]; }
+};
+
+/// The rows turned around: each term's documents and impacts, documents ascending.
+struct Postings {
+  std::vector<std::uint64_t> begins;
+  std::vector<LocalDoc> docs;
+  std::vector<std::uint8_t> impacts;
+
+  std::size_t n_terms() const { return begins.size() - 1; }
+  std::uint64_t n_of(std::size_t term) const { return begins[term + 1] - begins[term]; }
+};
+
+Postings invert(const OrderedRows& ordered, const Impacts& impacts) {
+  const auto& [rows, order] = ordered;
+  Postings result;
+  result.begins.assign(impacts.max_weights().size() + 1, 0);
+  for (const Ordinal term : rows.ordinals) ++result.begins[term + 1];
   std::partial_sum(result.begins.begin(), result.begins.end(), result.begins.begin());
-  result.docs.resize(ordinals.size());
-  result.weights.resize(ordinals.size());
-  result.max_weights.assign(n_terms, 0);
+  result.docs.resize(rows.ordinals.size());
+  result.impacts.resize(rows.ordinals.size());
   std::vector<std::uint64_t> next(result.begins.begin(), result.begins.end() - 1);
-  for (std::size_t doc = 0; doc + 1 < row_begins.size(); ++doc) {
-    for (std::size_t i = row_begins[doc]; i < row_begins[doc + 1]; ++i) {
-      const std::uint64_t at = next[ordinals[i]]++;
-      result.docs[at] = static_cast<LocalDoc>(doc);
-      result.weights[at] = weights[i];
-      float& greatest = result.max_weights[ordinals[i]];
-      greatest = std::max(greatest, weights[i]);
+  for (std::size_t row = 0; row < order.size(); ++row)
+    for (std::uint64_t i = ordered.begin(row); i < ordered.end(row); ++i) {
+      const std::uint64_t at = next[rows.ordinals[i]]++;
+      result.docs[at] = static_cast<LocalDoc>(row);
+      result.impacts[at] = impacts.of(rows.ordinals[i], rows.weights[i]);
     }
-  }
   return result;
 }
 
@@ -86,9 +113,9 @@ struct Runs {
   std::vector<std::uint32_t> ends;
 };
 
-Runs cut_at_windows(const Inverted& postings) {
+Runs cut_at_windows(const Postings& postings) {
   Runs runs;
-  for (std::size_t term = 0; term + 1 < postings.begins.size(); ++term) {
+  for (std::size_t term = 0; term < postings.n_terms(); ++term) {
     const std::uint64_t begin = postings.begins[term], end = postings.begins[term + 1];
     for (std::uint64_t i = begin; i < end; ++i) {
       const auto window = static_cast<std::uint16_t>(postings.docs[i] >> kWindowBits);
@@ -107,15 +134,15 @@ struct Champions {
   std::vector<LocalDoc> docs;
 };
 
-Champions choose_champions(const Inverted& postings) {
+Champions choose_champions(const Postings& postings) {
   Champions result;
   std::vector<std::uint64_t> order;
   const auto heavier = [&](std::uint64_t a, std::uint64_t b) {
-    return postings.weights[a] != postings.weights[b] ? postings.weights[a] > postings.weights[b]
+    return postings.impacts[a] != postings.impacts[b] ? postings.impacts[a] > postings.impacts[b]
                                                       : a < b;
   };
-  for (std::size_t term = 0; term + 1 < postings.begins.size(); ++term) {
-    order.resize(postings.begins[term + 1] - postings.begins[term]);
+  for (std::size_t term = 0; term < postings.n_terms(); ++term) {
+    order.resize(postings.n_of(term));
     if (order.size() > kLeastForChampions) {
       std::iota(order.begin(), order.end(), postings.begins[term]);
       std::partial_sort(order.begin(), order.begin() + kChampions, order.end(), heavier);
@@ -126,58 +153,143 @@ Champions choose_champions(const Inverted& postings) {
   return result;
 }
 
-std::uint8_t impact_of(float weight, float max_weight) {
-  const double share = std::ceil(static_cast<double>(weight) / max_weight * 255.0);
-  auto impact = static_cast<std::uint8_t>(std::clamp(share, 1.0, 255.0));
-  while (bound_of(impact, max_weight) < weight) ++impact;  // the division may have rounded down
-  return impact;
+/// Terms that occur in at least 1 of `share` rows; none where a segment is too small for bounds.
+std::vector<Ordinal> terms_in_one_of(std::size_t share, const Postings& postings,
+                                     std::size_t n_docs) {
+  std::vector<Ordinal> result;
+  if (n_docs < kLeastBounded) return result;
+  for (std::size_t term = 0; term < postings.n_terms(); ++term)
+    if (postings.n_of(term) * share >= n_docs) result.push_back(static_cast<Ordinal>(term));
+  return result;
 }
 
-std::vector<std::uint8_t> quantise(const Inverted& postings) {
-  std::vector<std::uint8_t> impacts(postings.docs.size());
-  for (std::size_t term = 0; term + 1 < postings.begins.size(); ++term)
-    for (std::uint64_t i = postings.begins[term]; i < postings.begins[term + 1]; ++i)
-      impacts[i] = impact_of(postings.weights[i], postings.max_weights[term]);
-  return impacts;
-}
-
-template <class To, class From, class Convert>
-std::vector<To> converted(const std::vector<From>& from, Convert convert) {
-  std::vector<To> to(from.size());
-  std::transform(from.begin(), from.end(), to.begin(), convert);
-  return to;
-}
-
-template <class T>
-std::span<const std::byte> bytes(const std::vector<T>& values) {
-  return std::as_bytes(std::span(values));
-}
-
-using Sections = std::array<std::span<const std::byte>, kSections>;
-
-/// Calls `sink` with header, table and sections, each section padded to its place.
-void lay_out(Header header, const Sections& sections, const SegmentBuilder::Sink& sink) {
-  Table table{};
-  std::uint64_t end = sizeof(Header) + sizeof(Table);
-  for (std::size_t i = 0; i < kSections; ++i) {
-    table[i] = {aligned(end), sections[i].size(), checksum(sections[i].data(), sections[i].size())};
-    end = table[i].offset + table[i].n_bytes;
+/// Writes header, table and sections, each section padded to its place, each in as many parts as
+/// it comes in.
+class SectionWriter {
+ public:
+  SectionWriter(const Header& header, Output& output)
+      : header_(header), wanted_(section_bytes(header)), output_(output) {
+    append(std::as_bytes(std::span(&header_, 1)));
+    append(std::as_bytes(std::span(&table_, 1)));
+    begin_section();
   }
-  std::vector<std::byte> covered(offsetof(Header, table_checksum) + sizeof(Table));
-  std::memcpy(covered.data(), &header, offsetof(Header, table_checksum));
-  std::memcpy(covered.data() + offsetof(Header, table_checksum), &table, sizeof(Table));
-  header.table_checksum = checksum(covered.data(), covered.size());
 
-  static constexpr std::byte kPadding[kAlignment] = {};
-  std::vector<std::span<const std::byte>> parts{
-      std::as_bytes(std::span(&header, 1)), std::as_bytes(std::span(&table, 1))};
-  end = sizeof(Header) + sizeof(Table);
-  for (std::size_t i = 0; i < kSections; ++i) {
-    parts.emplace_back(kPadding, table[i].offset - end);
-    parts.push_back(sections[i]);
-    end = table[i].offset + table[i].n_bytes;
+  template <class T>
+  void add(std::span<const T> part) {
+    const auto bytes = std::as_bytes(part);
+    sum_.update(bytes.data(), bytes.size());
+    append(bytes);
   }
-  sink(parts);
+
+  /// The section that began last is whole.
+  void end_section() {
+    table_[which_].n_bytes = size_ - table_[which_].offset;
+    table_[which_].checksum = sum_.digest();
+    if (table_[which_].n_bytes != wanted_[which_])
+      throw std::logic_error(std::string("section ") + kNames[which_] + " came in a wrong size");
+    if (++which_ < kSections) begin_section();
+  }
+
+  template <class T>
+  void section(const std::vector<T>& values) {
+    add(std::span<const T>(values));
+    end_section();
+  }
+
+  /// A section of converted values, a piece in memory at a time.
+  template <class To, class Convert>
+  void section_of(std::size_t n, Convert convert) {
+    constexpr std::size_t kPiece = std::size_t{1} << 16;
+    std::vector<To> piece;
+    for (std::size_t begin = 0; begin < n; begin += kPiece) {
+      piece.resize(std::min(kPiece, n - begin));
+      for (std::size_t i = 0; i < piece.size(); ++i) piece[i] = convert(begin + i);
+      add(std::span<const To>(piece));
+    }
+    end_section();
+  }
+
+  void finish() {
+    std::vector<std::byte> covered(offsetof(Header, table_checksum) + sizeof(Table));
+    std::memcpy(covered.data(), &header_, offsetof(Header, table_checksum));
+    std::memcpy(covered.data() + offsetof(Header, table_checksum), &table_, sizeof(Table));
+    header_.table_checksum = checksum(covered.data(), covered.size());
+    output_.overwrite(0, std::as_bytes(std::span(&header_, 1)));
+    output_.overwrite(sizeof(Header), std::as_bytes(std::span(&table_, 1)));
+  }
+
+ private:
+  void begin_section() {
+    static constexpr std::byte kPadding[kAlignment] = {};
+    append({kPadding, aligned(size_) - size_});
+    table_[which_].offset = size_;
+    sum_ = Checksum();
+  }
+
+  void append(std::span<const std::byte> bytes) {
+    output_.append(bytes);
+    size_ += bytes.size();
+  }
+
+  Header header_;
+  std::array<std::uint64_t, kSections> wanted_;
+  Output& output_;
+  Table table_{};
+  std::size_t which_ = 0;
+  std::uint64_t size_ = 0;
+  Checksum sum_;
+};
+
+/// The terms' greatest impacts in each `rows_each` neighbouring rows, a term at a time.
+void write_bounds(SectionWriter& writer, const std::vector<Ordinal>& terms,
+                  const Postings& postings, std::size_t rows_each, std::size_t n_bounds) {
+  std::vector<std::uint8_t> bounds(n_bounds);
+  for (const Ordinal term : terms) {
+    std::fill(bounds.begin(), bounds.end(), std::uint8_t{0});
+    for (std::uint64_t i = postings.begins[term]; i < postings.begins[term + 1]; ++i) {
+      std::uint8_t& bound = bounds[postings.docs[i] / rows_each];
+      bound = std::max(bound, postings.impacts[i]);
+    }
+    writer.add(std::span<const std::uint8_t>(bounds));
+  }
+  writer.end_section();
+}
+
+/// A section of one value an entry, the rows in the order of the file.
+template <class To, class Convert>
+void write_entries(SectionWriter& writer, const OrderedRows& ordered, Convert convert) {
+  std::vector<To> piece;
+  for (std::size_t row = 0; row < ordered.order.size(); ++row) {
+    piece.clear();
+    for (std::uint64_t i = ordered.begin(row); i < ordered.end(row); ++i)
+      piece.push_back(convert(i));
+    writer.add(std::span<const To>(piece));
+  }
+  writer.end_section();
+}
+
+void write_rows(SectionWriter& writer, const OrderedRows& ordered, const Impacts& impacts,
+                Precision precision) {
+  std::vector<std::uint64_t> begins{0};
+  for (std::size_t row = 0; row < ordered.order.size(); ++row)
+    begins.push_back(begins.back() + ordered.end(row) - ordered.begin(row));
+  writer.section(begins);
+  const auto& rows = ordered.rows;
+  if (impacts.max_weights().size() <= kMostShortOrdinals)
+    write_entries<std::uint16_t>(writer, ordered, [&](std::uint64_t i) {
+      return static_cast<std::uint16_t>(rows.ordinals[i]);
+    });
+  else
+    write_entries<Ordinal>(writer, ordered, [&](std::uint64_t i) { return rows.ordinals[i]; });
+  if (precision == Precision::kFloat32)
+    write_entries<float>(writer, ordered, [&](std::uint64_t i) { return rows.weights[i]; });
+  else if (precision == Precision::kFloat16)
+    write_entries<Half>(writer, ordered,
+                        [&](std::uint64_t i) { return float_to_half(rows.weights[i]); });
+  else
+    write_entries<std::uint8_t>(writer, ordered, [&](std::uint64_t i) {
+      return impacts.of(rows.ordinals[i], rows.weights[i]);
+    });
 }
 
 std::string in_row(std::size_t row) { return "row " + std::to_string(row) + ": "; }
@@ -222,51 +334,70 @@ void SegmentBuilder::add(std::span<const DocNumber> docs, const CsrView& rows) {
     weights_.push_back(is_half ? half_to_float(float_to_half(weight)) : weight);
 }
 
-void SegmentBuilder::write(const std::string& path) const {
-  build([&path](Parts parts) { write_file(path, parts); });
+void SegmentBuilder::write(const std::string& path) {
+  FileWriter file(path);
+  build(file);
+  file.finish();
 }
 
-std::shared_ptr<const Segment> SegmentBuilder::segment(const std::string& name) const {
-  std::vector<std::byte> image;
-  build([&image](Parts parts) {
-    std::size_t size = 0;
-    for (const auto part : parts) size += part.size();
-    image.reserve(size);
-    for (const auto part : parts) image.insert(image.end(), part.begin(), part.end());
-  });
-  return Segment::from_bytes(image, name);
+std::shared_ptr<const Segment> SegmentBuilder::segment(const std::string& name) {
+  MemoryOutput memory;
+  build(memory);
+  return Segment::from_bytes(memory.bytes(), name);
 }
 
-void SegmentBuilder::build(const Sink& sink) const {
-  const auto [terms, ordinals] = make_dictionary(terms_);
-  const Inverted postings = invert(row_begins_, ordinals, weights_, terms.size());
+void SegmentBuilder::build(Output& output) {
+  std::vector<Ordinal> ordinals = std::move(terms_);
+  const std::vector<float> weights = std::move(weights_);
+  const std::vector<TermNumber> terms = number_terms(ordinals);
+  const OrdinalRows rows{row_begins_, ordinals, weights};
+  const OrderedRows ordered{rows, similarity_order(rows, terms.size())};
+  Impacts impacts(precision_, terms.size());
+  for (std::size_t i = 0; i < ordinals.size(); ++i) impacts.see(ordinals[i], weights[i]);
+  const Postings postings = invert(ordered, impacts);
   const Runs runs = cut_at_windows(postings);
   const Champions champions = choose_champions(postings);
-  const auto impacts = quantise(postings);
-  const auto posting_docs = converted<std::uint16_t>(
-      postings.docs, [](LocalDoc doc) { return static_cast<std::uint16_t>(doc); });
-  const bool is_short = terms.size() <= kMostShortOrdinals;
-  const auto short_ordinals = converted<std::uint16_t>(
-      is_short ? ordinals : std::vector<Ordinal>(), [](Ordinal o) { return static_cast<std::uint16_t>(o); });
-  const bool is_half = precision_ == Precision::kFloat16;
-  const auto halves = converted<Half>(is_half ? weights_ : std::vector<float>(), float_to_half);
+  const auto block_terms = terms_in_one_of(kBlockShare, postings, docs_.size());
+  const auto cell_terms = terms_in_one_of(kCellShare, postings, docs_.size());
 
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   header.version = kVersion;
   header.precision = precision_;
   header.n_docs = docs_.size();
-  header.n_terms = terms.size();
-  header.n_postings = terms_.size();
+  header.n_postings = ordinals.size();
   header.n_runs = runs.windows.size();
-  header.n_champions = champions.docs.size();
-  lay_out(header,
-          {bytes(docs_), bytes(terms), bytes(postings.max_weights), bytes(postings.begins),
-           bytes(runs.begins), bytes(runs.windows), bytes(runs.ends), bytes(champions.begins),
-           bytes(champions.docs), bytes(posting_docs), bytes(impacts), bytes(row_begins_),
-           is_short ? bytes(short_ordinals) : bytes(ordinals),
-           is_half ? bytes(halves) : bytes(weights_)},
-          sink);
+  header.n_terms = static_cast<std::uint32_t>(terms.size());
+  header.n_champions = static_cast<std::uint32_t>(champions.docs.size());
+  header.n_block_terms = static_cast<std::uint32_t>(block_terms.size());
+  header.n_cell_terms = static_cast<std::uint32_t>(cell_terms.size());
+
+  SectionWriter writer(header, output);
+  const auto& order = ordered.order;
+  writer.section_of<DocNumber>(order.size(), [&](std::size_t row) { return docs_[order[row]]; });
+  std::vector<LocalDoc> rows_by_number(order.size());
+  for (std::size_t row = 0; row < order.size(); ++row)
+    rows_by_number[order[row]] = static_cast<LocalDoc>(row);
+  writer.section(rows_by_number);
+  writer.section(terms);
+  writer.section(impacts.max_weights());
+  writer.section(postings.begins);
+  writer.section(runs.begins);
+  writer.section(runs.windows);
+  writer.section(runs.ends);
+  writer.section(champions.begins);
+  writer.section(champions.docs);
+  writer.section_of<std::uint16_t>(postings.docs.size(), [&](std::size_t i) {
+    return static_cast<std::uint16_t>(postings.docs[i]);
+  });
+  writer.section(postings.impacts);
+  const std::size_t n_blocks = padded_blocks(docs_.size());
+  writer.section(block_terms);
+  write_bounds(writer, block_terms, postings, kBlockRows, n_blocks);
+  writer.section(cell_terms);
+  write_bounds(writer, cell_terms, postings, kCellRows, n_blocks * kBlockCells);
+  write_rows(writer, ordered, impacts, precision_);
+  writer.finish();
 }
 
 }  // namespace sir

@@ -3,12 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "file_writer.h"
 #include "format.h"
 #include "segment.h"
 #include "types.h"
@@ -35,9 +35,6 @@ void check(const CsrView& batch);
 
 class SegmentBuilder {
  public:
-  using Parts = std::span<const std::span<const std::byte>>;
-  using Sink = std::function<void(Parts)>;
-
   explicit SegmentBuilder(format::Precision precision) : precision_(precision) {}
 
   /// Takes the memory for so many rows at once, where adding alone would take up to twice as much.
@@ -51,24 +48,25 @@ class SegmentBuilder {
   /// Copies the rows. Doc numbers must ascend over all calls. Throws InvalidInput.
   void add(std::span<const DocNumber> docs, const CsrView& rows);
 
-  /// The rows are the file `path`, synced; the same rows give the same bytes. Throws FileError.
-  void write(const std::string& path) const;
+  /// The rows are the file `path`, synced; the same rows give the same bytes. They are given up,
+  /// their numbers stay known. Throws FileError.
+  void write(const std::string& path);
 
   /// The rows as a segment that lives in memory, of the same bytes as the file would be.
-  std::shared_ptr<const Segment> segment(const std::string& name) const;
+  std::shared_ptr<const Segment> segment(const std::string& name);
 
   std::size_t n_docs() const { return docs_.size(); }
-  std::size_t n_postings() const { return terms_.size(); }
+  std::size_t n_postings() const { return row_begins_.back(); }
   std::size_t memory_bytes() const { return 16 * docs_.capacity() + 8 * terms_.capacity(); }
 
  private:
-  void build(const Sink& sink) const;
+  void build(Output& output);
 
   format::Precision precision_;
   std::vector<DocNumber> docs_;
   std::vector<std::uint64_t> row_begins_{0};
   std::vector<TermNumber> terms_;
-  std::vector<float> weights_;  // rounded to the precision already
+  std::vector<float> weights_;  // rounded to a half already
 };
 
 }  // namespace sir

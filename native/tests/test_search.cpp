@@ -27,11 +27,11 @@ std::vector<std::uint64_t> random_bits(std::size_t n, unsigned one_in, std::mt19
 
 void check_all(const Searched& searched, const Rows& queries) {
   for (const std::int64_t k : {1, 3, 10, 100000}) {
-    const auto expected = search(searched, queries.view(), k, "exhaustive", 1);
+    const auto expected = search(searched, queries.view(), k, {"exhaustive"}, 1);
     for (const Kernels* const* one = available_kernels(); *one != nullptr; ++one) {
       use_kernel((*one)->name);
-      CHECK(equal(search(searched, queries.view(), k, "maxscore", 1), expected));
-      CHECK(equal(search(searched, queries.view(), k, "maxscore", 3), expected));
+      CHECK(equal(search(searched, queries.view(), k, {"maxscore"}, 1), expected));
+      CHECK(equal(search(searched, queries.view(), k, {"maxscore"}, 3), expected));
     }
   }
 }
@@ -62,8 +62,8 @@ int main() {
     check_all(searched, queries);
   }
   const Rows query = random_rows(1, 5, 3, random);
-  CHECK_THROWS(InvalidInput, search({}, query.view(), 0, "maxscore", 1));
-  CHECK_THROWS(InvalidInput, search({}, query.view(), 1, "maxscore", 0));
-  CHECK_THROWS(InvalidInput, search({}, query.view(), 1, "guess", 1));
+  CHECK_THROWS(InvalidInput, search({}, query.view(), 0, {"maxscore"}, 1));
+  CHECK_THROWS(InvalidInput, search({}, query.view(), 1, {"maxscore"}, 0));
+  CHECK_THROWS(InvalidInput, search({}, query.view(), 1, {"guess"}, 1));
   CHECK_THROWS(InvalidInput, use_kernel("guess"));
 }

@@ -53,7 +53,7 @@ bool use(const std::string& path) {
   }();
   for (const char* algorithm : {"exhaustive", "maxscore"}) {
     try {
-      (void)search({{segment}, {Allowed()}}, query.view(), 5, algorithm, 1);
+      (void)search({{segment}, {Allowed()}}, query.view(), 5, {algorithm}, 1);
     } catch (const FormatError&) {
     }
   }

@@ -59,8 +59,8 @@ void search_until(const Index& index, const Rows& queries, const std::atomic<boo
     Searched searched{index.snapshot(), {}};
     for (std::size_t i = 0; i < searched.segments.size(); ++i)
       searched.allowed.push_back(i % 2 == 0 ? Allowed() : Allowed(bits));
-    const auto expected = search(searched, queries.view(), 10, "exhaustive", 1);
-    const auto found = search(searched, queries.view(), 10, "maxscore", 2);
+    const auto expected = search(searched, queries.view(), 10, {"exhaustive"}, 1);
+    const auto found = search(searched, queries.view(), 10, {"auto"}, 2);
     for (std::size_t q = 0; q < expected.size(); ++q) {
       CHECK(found[q].size() == expected[q].size());
       for (std::size_t i = 0; i < found[q].size(); ++i)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparse_ir import _native
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.filters import compile_filter
 
@@ -22,43 +23,44 @@ class DocRows:
     """Finds the rows of documents in a segment.
 
     Args:
-        numbers: (n,) doc number of each row, in any order; read where a lookup needs it.
+        numbers: (n,) doc number of each row.
+        order: (n,) rows in ascending order of their doc numbers.
     """
 
-    def __init__(self, numbers: NDArray[np.uint64]) -> None:
+    def __init__(self, numbers: NDArray[np.uint64], order: NDArray[np.uint32]) -> None:
         self._numbers = numbers
+        self._order = order
+
+    @classmethod
+    def of(cls, segment: _native.Segment) -> DocRows:
+        """Those of a segment."""
+        return cls(segment.doc_numbers, segment.rows_by_number)
 
     def __len__(self) -> int:
         """Rows."""
         return len(self._numbers)
 
-    def find(self, docs: NDArray[np.uint64]) -> NDArray[np.intp]:
+    def find(self, docs: NDArray[np.uint64]) -> NDArray[np.uint32]:
         """Rows of those of these documents (ascending) that the segment holds, in their order."""
         if not len(docs) or not len(self):
-            return np.zeros(0, np.intp)
-        numbers, order = self._ascending
-        docs = docs[np.searchsorted(docs, numbers[0]) : np.searchsorted(docs, numbers[-1], "right")]
-        if int(numbers[-1] - numbers[0]) == len(numbers) - 1:  # without a gap
-            at = (docs - numbers[0]).astype(np.intp)
-        else:
-            at = np.searchsorted(numbers, docs)
-            at = at[numbers[at] == docs]
-        return at if order is None else order[at]
+            return np.zeros(0, np.uint32)
+        first, last = self.span()
+        docs = docs[np.searchsorted(docs, first) : np.searchsorted(docs, last, "right")]
+        if last - first == len(self) - 1:  # without a gap
+            return self._order[(docs - np.uint64(first)).astype(np.intp)]
+        numbers = self._ascending
+        at = np.searchsorted(numbers, docs)
+        return self._order[at[numbers[at] == docs]]
 
     def span(self) -> tuple[int, int]:
         """The least and the greatest doc number; (0, -1) if there are no rows."""
         if not len(self):
             return 0, -1
-        numbers, _ = self._ascending
-        return int(numbers[0]), int(numbers[-1])
+        return int(self._numbers[self._order[0]]), int(self._numbers[self._order[-1]])
 
     @cached_property
-    def _ascending(self) -> tuple[NDArray[np.uint64], NDArray[np.intp] | None]:
-        """The numbers ascending, and the row of each, None if they lie so already."""
-        if (self._numbers[1:] > self._numbers[:-1]).all():
-            return self._numbers, None
-        order = np.argsort(self._numbers)
-        return self._numbers[order], order
+    def _ascending(self) -> NDArray[np.uint64]:
+        return self._numbers[self._order]
 
 
 class Bitsets:
@@ -109,7 +111,7 @@ def cleared(bits: Bitset, n: int) -> NDArray[np.uint32]:
     return np.flatnonzero(flags == 0).astype(np.uint32)
 
 
-def _all_but(rows: NDArray[np.intp], n: int) -> Bitset | None:
+def _all_but(rows: NDArray[np.uint32], n: int) -> Bitset | None:
     if not len(rows):
         return None
     flags = np.zeros(-(-n // 64) * 64, np.bool_)
@@ -118,7 +120,7 @@ def _all_but(rows: NDArray[np.intp], n: int) -> Bitset | None:
     return _packed(flags)
 
 
-def _only(rows: NDArray[np.intp], n: int) -> Bitset | None:
+def _only(rows: NDArray[np.uint32], n: int) -> Bitset | None:
     if len(rows) == n:
         return None
     flags = np.zeros(-(-n // 64) * 64, np.bool_)

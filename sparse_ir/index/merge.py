@@ -92,7 +92,7 @@ def merge(
     builder.reserve(sum(s.n_docs for s in segments), sum(s.n_postings for s in segments))
     for segment in segments:
         numbers = segment.doc_numbers
-        dead = DocRows(numbers).find(deleted)
+        dead = DocRows.of(segment).find(deleted)
         gone.append(np.sort(numbers[dead]))
         for docs, indptr, terms, stored in _rows(segment, dead):
             weights = stored
@@ -105,12 +105,11 @@ def merge(
 Rows = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
 
 
-def _rows(segment: _native.Segment, left_out: NDArray[np.intp]) -> Iterator[Rows]:
-    numbers = segment.doc_numbers
+def _rows(segment: _native.Segment, left_out: NDArray[np.uint32]) -> Iterator[Rows]:
+    numbers, order = segment.doc_numbers, segment.rows_by_number
     is_wanted = np.ones(len(numbers), np.bool_)
     is_wanted[left_out] = False
-    wanted = np.flatnonzero(is_wanted).astype(np.uint32)
-    wanted = wanted[np.argsort(numbers[wanted], kind="stable")]  # rows may lie in another order
+    wanted = order[is_wanted[order]]
     for start in range(0, len(wanted), _CHUNK):
         chunk = wanted[start : start + _CHUNK]
         yield numbers[chunk], *segment.rows(chunk)

@@ -46,7 +46,7 @@ class Index:
         self._is_snapshot = is_snapshot  # else the catalog is a writer's, which may change it
         self._segments = list(segments)
         self._settings = catalog.settings()
-        self._rows = [DocRows(segment.doc_numbers) for segment in self._segments]
+        self._rows = [DocRows.of(segment) for segment in self._segments]
         self._bitsets = Bitsets(catalog, self._rows)
 
     @classmethod
@@ -212,7 +212,7 @@ class Index:
         shape = (1, self.n_terms + self.n_words)
         for segment, rows in zip(self._segments, self._rows, strict=True):
             if len(found := rows.find(doc)):
-                indptr, terms, weights = segment.rows(found.astype(np.uint32))
+                indptr, terms, weights = segment.rows(found)
                 return sp.csr_array((weights, terms.astype(np.int64), indptr), shape=shape)
         raise IndexFormatError(f"{self.path}: no segment holds document {doc_id!r}; build it anew")
 
@@ -224,10 +224,9 @@ class Index:
         _require_positive("batch_size", batch_size)
         n_columns = self.n_terms + self.n_words
         for segment, living in zip(self._segments, self._bitsets.living(), strict=True):
-            rows = np.arange(segment.n_docs, dtype=np.uint32)
+            rows = segment.rows_by_number
             if living is not None:
-                rows = np.delete(rows, cleared(living, segment.n_docs))
-            rows = rows[np.argsort(segment.doc_numbers[rows], kind="stable")]
+                rows = rows[~np.isin(rows, cleared(living, segment.n_docs))]
             for start in range(0, len(rows), batch_size):
                 chosen = rows[start : start + batch_size]
                 indptr, terms, weights = segment.rows(chosen)

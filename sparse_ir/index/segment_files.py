@@ -174,7 +174,7 @@ class SegmentFiles:
 
     def _deleted_of(self, rows: list[SegmentRow]) -> NDArray[np.uint64]:
         """Deleted documents that these segments may hold, ascending."""
-        spans = [DocRows(self._open(row).doc_numbers).span() for row in rows]
+        spans = [DocRows.of(self._open(row)).span() for row in rows]
         first, last = min(first for first, _ in spans), max(last for _, last in spans)
         return np.array(self._catalog.deletions(first, last), np.uint64)
 

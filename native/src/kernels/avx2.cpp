@@ -20,6 +20,11 @@ SIR_AVX2 inline __m256 load_weights(const std::uint16_t* at) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
 }
 
+SIR_AVX2 inline __m256 load_weights(const std::uint8_t* at) {
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at))));
+}
+
 /// Eight products; those that count are added one by one, in order, as the score is defined.
 SIR_AVX2 inline float add_products(float sum, __m256i ordinals, __m256 weights, const float* query,
                                    __m256i last) {
@@ -82,6 +87,41 @@ SIR_AVX2 std::size_t select(const std::uint16_t* bounds, std::size_t n, std::uin
   return found;
 }
 
+SIR_AVX2 void add_bounds(const std::uint8_t* const* rows, const std::uint16_t* factors,
+                         std::size_t n_rows, std::size_t n, std::uint16_t* sums) {
+  const __m256i ones = _mm256_set1_epi16(static_cast<short>(n_rows));
+  for (std::size_t i = 0; i < n; i += 32) {
+    auto* at = reinterpret_cast<__m256i*>(sums + i);
+    __m256i low = _mm256_add_epi16(_mm256_loadu_si256(at), ones);
+    __m256i high = _mm256_add_epi16(_mm256_loadu_si256(at + 1), ones);
+    for (std::size_t r = 0; r < n_rows; ++r) {
+      const __m256i factor = _mm256_set1_epi16(static_cast<short>(factors[r]));
+      const auto* row = reinterpret_cast<const __m128i*>(rows[r] + i);
+      // The product's upper half with the impact moved up by 8 bits is the product >> 8.
+      const __m256i a = _mm256_slli_epi16(_mm256_cvtepu8_epi16(_mm_loadu_si128(row)), 8);
+      const __m256i b = _mm256_slli_epi16(_mm256_cvtepu8_epi16(_mm_loadu_si128(row + 1)), 8);
+      low = _mm256_add_epi16(low, _mm256_mulhi_epu16(a, factor));
+      high = _mm256_add_epi16(high, _mm256_mulhi_epu16(b, factor));
+    }
+    _mm256_storeu_si256(at, low);
+    _mm256_storeu_si256(at + 1, high);
+  }
+}
+
+SIR_AVX2 void centroid_products(const std::uint32_t* features, const float* weights, std::size_t n,
+                                const float* centroids, float* products) {
+  __m256 sums[kCentroids / 8];
+  for (auto& sum : sums) sum = _mm256_setzero_ps();
+  for (std::size_t i = 0; i < n; ++i) {
+    const __m256 weight = _mm256_set1_ps(weights[i]);
+    const float* centroid = centroids + features[i] * kCentroids;
+    for (std::size_t c = 0; c < kCentroids / 8; ++c)
+      sums[c] =
+          _mm256_add_ps(sums[c], _mm256_mul_ps(weight, _mm256_loadu_ps(centroid + 8 * c)));
+  }
+  for (std::size_t c = 0; c < kCentroids / 8; ++c) _mm256_storeu_ps(products + 8 * c, sums[c]);
+}
+
 }  // namespace
 
 extern const Kernels kAvx2;
@@ -90,7 +130,11 @@ const Kernels kAvx2 = {"avx2",
                        dot<std::uint16_t, std::uint16_t>,
                        dot<std::uint32_t, float>,
                        dot<std::uint32_t, std::uint16_t>,
-                       select};
+                       dot<std::uint16_t, std::uint8_t>,
+                       dot<std::uint32_t, std::uint8_t>,
+                       select,
+                       add_bounds,
+                       centroid_products};
 
 }  // namespace sir
 

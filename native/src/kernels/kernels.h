@@ -15,17 +15,32 @@ template <class Ordinal, class Weight>
 using Dot = float (*)(const Ordinal* ordinals, const Weight* weights, std::size_t n,
                       const float* query, std::uint32_t last);
 
+/// Parts of one split of a clustering; the width of `centroid_products`.
+inline constexpr std::size_t kCentroids = 64;
+
 struct Kernels {
   const char* name;
   Dot<std::uint16_t, float> dot_short_float;
   Dot<std::uint16_t, std::uint16_t> dot_short_half;
   Dot<std::uint32_t, float> dot_long_float;
   Dot<std::uint32_t, std::uint16_t> dot_long_half;
+  Dot<std::uint16_t, std::uint8_t> dot_short_byte;
+  Dot<std::uint32_t, std::uint8_t> dot_long_byte;
 
   /// Positions i < n (a multiple of 64) with bounds[i] >= least and, where `allowed` is given, its
   /// bit i set, ascending, go to `positions` (room for n); returns their number. least > 0.
   std::size_t (*select)(const std::uint16_t* bounds, std::size_t n, std::uint16_t least,
                         const std::uint64_t* allowed, std::uint16_t* positions);
+
+  /// sums[i] += the sum over the rows of (rows[r][i] x factors[r]) >> 8, plus 1 a row: an upper
+  /// bound of the exact products. i < n, a multiple of 64.
+  void (*add_bounds)(const std::uint8_t* const* rows, const std::uint16_t* factors,
+                     std::size_t n_rows, std::size_t n, std::uint16_t* sums);
+
+  /// products[c] = sum over i of weights[i] x centroids[features[i]][c], in ascending i, multiply
+  /// then add, for all kCentroids c.
+  void (*centroid_products)(const std::uint32_t* features, const float* weights, std::size_t n,
+                            const float* centroids, float* products);
 };
 
 /// The versions this machine can run, best first; null at the end.

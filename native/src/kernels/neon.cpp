@@ -11,6 +11,7 @@ float value(float weight) { return weight; }
 float value(std::uint16_t half) {
   return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half))), 0);
 }
+float value(std::uint8_t impact) { return impact; }
 
 /// NEON has no gather: four query weights at a time are looked at together, and most are 0.
 template <class Ordinal, class Weight>
@@ -43,6 +44,33 @@ std::size_t select(const std::uint16_t* bounds, std::size_t n, std::uint16_t lea
   return found;
 }
 
+void add_bounds(const std::uint8_t* const* rows, const std::uint16_t* factors, std::size_t n_rows,
+                std::size_t n, std::uint16_t* sums) {
+  const uint16x8_t one = vdupq_n_u16(1);
+  for (std::size_t i = 0; i < n; i += 8) {
+    uint16x8_t sum = vld1q_u16(sums + i);
+    for (std::size_t r = 0; r < n_rows; ++r) {
+      const uint16x8_t impact = vmovl_u8(vld1_u8(rows[r] + i));
+      const uint16x4_t low = vshrn_n_u32(vmull_n_u16(vget_low_u16(impact), factors[r]), 8);
+      const uint16x4_t high = vshrn_n_u32(vmull_n_u16(vget_high_u16(impact), factors[r]), 8);
+      sum = vaddq_u16(vaddq_u16(sum, vcombine_u16(low, high)), one);
+    }
+    vst1q_u16(sums + i, sum);
+  }
+}
+
+void centroid_products(const std::uint32_t* features, const float* weights, std::size_t n,
+                       const float* centroids, float* products) {
+  for (std::size_t c = 0; c < kCentroids; c += 4) {
+    float32x4_t sum = vdupq_n_f32(0);
+    for (std::size_t i = 0; i < n; ++i) {
+      const float32x4_t centroid = vld1q_f32(centroids + features[i] * kCentroids + c);
+      sum = vaddq_f32(sum, vmulq_n_f32(centroid, weights[i]));
+    }
+    vst1q_f32(products + c, sum);
+  }
+}
+
 }  // namespace
 
 extern const Kernels kNeon;
@@ -51,7 +79,11 @@ const Kernels kNeon = {"neon",
                        dot<std::uint16_t, std::uint16_t>,
                        dot<std::uint32_t, float>,
                        dot<std::uint32_t, std::uint16_t>,
-                       select};
+                       dot<std::uint16_t, std::uint8_t>,
+                       dot<std::uint32_t, std::uint8_t>,
+                       select,
+                       add_bounds,
+                       centroid_products};
 
 }  // namespace sir
 

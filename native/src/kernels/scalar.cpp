@@ -7,6 +7,7 @@ namespace {
 
 float value(float weight) { return weight; }
 float value(std::uint16_t half) { return half_to_float(half); }
+float value(std::uint8_t impact) { return impact; }
 
 template <class Ordinal, class Weight>
 float dot(const Ordinal* ordinals, const Weight* weights, std::size_t n, const float* query,
@@ -29,6 +30,21 @@ std::size_t select(const std::uint16_t* bounds, std::size_t n, std::uint16_t lea
   return found;
 }
 
+void add_bounds(const std::uint8_t* const* rows, const std::uint16_t* factors, std::size_t n_rows,
+                std::size_t n, std::uint16_t* sums) {
+  for (std::size_t r = 0; r < n_rows; ++r)
+    for (std::size_t i = 0; i < n; ++i)
+      sums[i] = static_cast<std::uint16_t>(sums[i] + (rows[r][i] * factors[r] >> 8) + 1);
+}
+
+void centroid_products(const std::uint32_t* features, const float* weights, std::size_t n,
+                       const float* centroids, float* products) {
+  for (std::size_t c = 0; c < kCentroids; ++c) products[c] = 0;
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t c = 0; c < kCentroids; ++c)
+      products[c] += weights[i] * centroids[features[i] * kCentroids + c];
+}
+
 }  // namespace
 
 extern const Kernels kScalar;
@@ -37,6 +53,10 @@ const Kernels kScalar = {"scalar",
                          dot<std::uint16_t, std::uint16_t>,
                          dot<std::uint32_t, float>,
                          dot<std::uint32_t, std::uint16_t>,
-                         select};
+                         dot<std::uint16_t, std::uint8_t>,
+                         dot<std::uint32_t, std::uint8_t>,
+                         select,
+                         add_bounds,
+                         centroid_products};
 
 }  // namespace sir

@@ -13,7 +13,7 @@ Score score_of(const Segment& segment, LocalDoc doc, const SparseVector& query) 
     const Ordinal ordinal = segment.ordinal_at(row, i);
     if (ordinal >= terms.size()) break;  // a corrupt file: no term, no score
     if (terms[ordinal] == query.terms[j])
-      sum += query.weights[j++] * segment.weight_at(row, i++);
+      sum += query.weights[j++] * segment.unit(ordinal) * segment.stored_at(row, i++);
     else if (terms[ordinal] < query.terms[j])
       ++i;
     else

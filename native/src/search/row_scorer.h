@@ -37,7 +37,8 @@ class RowScorer {
         query_(query),
         dense_(dense.at_least(segment.n_terms())),
         last_(static_cast<Ordinal>(std::max(segment.n_terms(), std::size_t{1}) - 1)) {
-    for (const Term& term : query_) dense_[term.ordinal] = term.weight;
+    for (const Term& term : query_)
+      dense_[term.ordinal] = term.weight * segment.unit(term.ordinal);
   }
   ~RowScorer() {
     for (const Term& term : query_) dense_[term.ordinal] = 0;
@@ -52,18 +53,32 @@ class RowScorer {
     const Row row = segment_.row(doc);
     const auto* ordinals = reinterpret_cast<const char*>(row.ordinals);
     const auto* weights = reinterpret_cast<const char*>(row.weights);
-    for (std::size_t at = 0; at < row.size * 2; at += 64) __builtin_prefetch(ordinals + at);
-    for (std::size_t at = 0; at < row.size * 4; at += 64) __builtin_prefetch(weights + at);
+    const std::size_t width = segment_.has_short_ordinals() ? 2 : 4;
+    for (std::size_t at = 0; at < row.size * width; at += 64) __builtin_prefetch(ordinals + at);
+    const std::size_t bytes = row.size * format::weight_bytes(segment_.precision());
+    for (std::size_t at = 0; at < bytes; at += 64) __builtin_prefetch(weights + at);
   }
 
  private:
   Score score(const Row& row) const {
-    const bool is_half = segment_.has_half_weights();
-    if (segment_.has_short_ordinals())
-      return is_half ? dot<std::uint16_t, Half>(kernels_.dot_short_half, row)
-                     : dot<std::uint16_t, float>(kernels_.dot_short_float, row);
-    return is_half ? dot<std::uint32_t, Half>(kernels_.dot_long_half, row)
-                   : dot<std::uint32_t, float>(kernels_.dot_long_float, row);
+    return segment_.has_short_ordinals()
+               ? score_as<std::uint16_t>(row, kernels_.dot_short_float, kernels_.dot_short_half,
+                                         kernels_.dot_short_byte)
+               : score_as<std::uint32_t>(row, kernels_.dot_long_float, kernels_.dot_long_half,
+                                         kernels_.dot_long_byte);
+  }
+
+  template <class O>
+  Score score_as(const Row& row, Dot<O, float> of_float, Dot<O, Half> of_half,
+                 Dot<O, std::uint8_t> of_byte) const {
+    switch (segment_.precision()) {
+      case format::Precision::kFloat32:
+        return dot(of_float, row);
+      case format::Precision::kFloat16:
+        return dot(of_half, row);
+      default:
+        return dot(of_byte, row);
+    }
   }
 
   template <class O, class W>

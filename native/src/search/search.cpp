@@ -1,20 +1,78 @@
 #include "search.h"
 
 #include <algorithm>
+#include <bit>
+#include <limits>
 #include <string>
 
 #include "../errors.h"
 #include "../parallel.h"
+#include "contest.h"
 
 namespace sir {
 namespace {
 
-using Algorithm = void (*)(const Segment&, Allowed, const SparseVector&, TopK&);
+constexpr std::size_t kMostTerms = 16384;  // more cannot share 16 bits; exhaustive does it
+constexpr std::size_t kRowCost = 16;       // postings read in the time of scoring one row
+constexpr std::size_t kBlocksPerPosting = 4;  // blocks whose bounds are summed in that time
 
-Algorithm find_algorithm(std::string_view name) {
-  if (name == "maxscore") return maxscore;
-  if (name == "exhaustive") return exhaustive;
-  throw InvalidInput("algorithm is '" + std::string(name) + "'; want maxscore or exhaustive");
+/// Whether the sums stay finite and the terms few enough for 16-bit bounds.
+bool is_ordinary(const Contest& contest) {
+  return contest.terms.size() <= kMostTerms && contest.total_bound > 0 &&
+         contest.total_bound < std::numeric_limits<float>::max() / 2;
+}
+
+std::size_t count(Allowed allowed) {
+  std::size_t n = 0;
+  for (const std::uint64_t word : allowed) n += static_cast<std::size_t>(std::popcount(word));
+  return n;
+}
+
+/// Few documents allowed: their rows are cheaper than any postings.
+void score_allowed(Contest& contest) {
+  for (std::size_t word = 0; word < contest.allowed.size(); ++word)
+    for (std::uint64_t bits = contest.allowed[word]; bits != 0; bits &= bits - 1) {
+      const std::size_t doc = 64 * word + static_cast<std::size_t>(std::countr_zero(bits));
+      if (doc < contest.segment.n_docs()) contest.enter(static_cast<LocalDoc>(doc));
+    }
+}
+
+/// Whether looking at every block's bounds is cheap beside reading the postings.
+bool may_prune_blocks(const Contest& contest) {
+  if (contest.segment.n_docs() < format::kLeastBounded) return false;
+  std::size_t cost = 0;
+  for (const QueryTerm& term : contest.terms)
+    cost += contest.segment.block_bounds(term.ordinal) != nullptr
+                ? contest.segment.n_blocks() / kBlocksPerPosting
+                : 2 * term.n_postings;
+  return 2 * cost < contest.n_postings;
+}
+
+/// Picks the plan by what it will cost: the postings it reads, the bounds it sums, the rows it scores.
+void search_segment(const Segment& segment, Allowed allowed, const SparseVector& query,
+                    const Plan& plan, TopK& best) {
+  if (plan.algorithm == "exhaustive") return exhaustive(segment, allowed, query, best);
+  static thread_local ContestScratch scratch;
+  Contest contest(segment, allowed, query, plan.bound_share, best, scratch);
+  if (contest.n_postings == 0) return;
+  if (!is_ordinary(contest)) return exhaustive(segment, allowed, query, best);
+  if (!allowed.empty() && count(allowed) * kRowCost < contest.n_postings)
+    return score_allowed(contest);
+  contest.seed();
+  const bool blocks = plan.algorithm == "block_pruning"
+                          ? segment.n_docs() >= format::kLeastBounded
+                          : plan.algorithm == "auto" && may_prune_blocks(contest);
+  if (!blocks || !block_pruning(contest)) maxscore(contest);
+}
+
+void check_plan(const Plan& plan) {
+  constexpr std::string_view kKnown[] = {"auto", "maxscore", "block_pruning", "exhaustive"};
+  if (std::find(std::begin(kKnown), std::end(kKnown), plan.algorithm) == std::end(kKnown))
+    throw InvalidInput("algorithm is '" + std::string(plan.algorithm) +
+                       "'; want auto, maxscore, block_pruning or exhaustive");
+  if (!(plan.bound_share > 0 && plan.bound_share <= 1))
+    throw InvalidInput("bound_share is " + std::to_string(plan.bound_share) +
+                       "; want more than 0 and at most 1");
 }
 
 void check_arguments(const Searched& searched, const CsrView& queries, std::int64_t k,
@@ -43,9 +101,8 @@ std::size_t n_docs(const Searched& searched) {
 }  // namespace
 
 std::vector<std::vector<Hit>> search(const Searched& searched, const CsrView& queries,
-                                     std::int64_t k, std::string_view algorithm,
-                                     std::int64_t n_threads) {
-  const Algorithm run = find_algorithm(algorithm);
+                                     std::int64_t k, const Plan& plan, std::int64_t n_threads) {
+  check_plan(plan);
   check_arguments(searched, queries, k, n_threads);
   // No more can be found than there are: a huge k must not become a huge heap.
   const std::size_t most = std::min(static_cast<std::size_t>(k), n_docs(searched));
@@ -54,7 +111,7 @@ std::vector<std::vector<Hit>> search(const Searched& searched, const CsrView& qu
   parallel_for(hits.size(), static_cast<std::size_t>(n_threads), [&](std::size_t i) {
     TopK best(most);  // carried from segment to segment: what is found raises the bar for the rest
     for (std::size_t s = 0; s < searched.segments.size(); ++s)
-      run(*searched.segments[s], searched.allowed[s], queries.row(i), best);
+      search_segment(*searched.segments[s], searched.allowed[s], queries.row(i), plan, best);
     hits[i] = best.take();
   });
   return hits;

@@ -30,17 +30,21 @@ struct Searched {
   std::vector<Allowed> allowed;
 };
 
+/// How to search. What is left out of `exhaustive` never changes a hit while bounds are believed
+/// whole; below, a document is passed over if that share of its bound does not reach the threshold.
+struct Plan {
+  std::string_view algorithm = "auto";  ///< auto, maxscore, block_pruning or exhaustive
+  double bound_share = 1;               ///< in (0, 1]
+};
+
 /// The best k hits of every query, best first; a document that shares no term is no hit.
-/// Throws InvalidInput for k or n_threads < 1, an unknown algorithm, queries that are not rows of
-/// ascending terms with weights > 0, or bitsets of the wrong size; FormatError where a file lies.
+/// Throws InvalidInput for k or n_threads < 1, an unknown algorithm, a share that is none, queries
+/// that are not rows of ascending terms with weights > 0, or bitsets of the wrong size; FormatError
+/// where a file lies.
 std::vector<std::vector<Hit>> search(const Searched& searched, const CsrView& queries,
-                                     std::int64_t k, std::string_view algorithm,
-                                     std::int64_t n_threads);
+                                     std::int64_t k, const Plan& plan, std::int64_t n_threads);
 
 /// Scores every allowed row, in the plainest way. The oracle of all others.
 void exhaustive(const Segment& segment, Allowed allowed, const SparseVector& query, TopK& best);
-
-/// Scores what can still be among the best. Equal to `exhaustive`, ties included.
-void maxscore(const Segment& segment, Allowed allowed, const SparseVector& query, TopK& best);
 
 }  // namespace sir
