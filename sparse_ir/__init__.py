@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         VocabularyMismatchError,
     )
     from sparse_ir.hits import Hit, Hits
-    from sparse_ir.index.params import Exact
+    from sparse_ir.index.params import Approximate, Exact
     from sparse_ir.index.reader import Index
     from sparse_ir.index.writer import IndexWriter
     from sparse_ir.retrieval.ingest import ingest
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Approximate": "index.params",
     "DataFormatError": "errors",
     "Document": "corpus",
     "Encoder": "encoders.encoder",

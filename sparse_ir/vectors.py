@@ -41,13 +41,16 @@ def as_term_weights(batch: Any, *, n_terms: int | None = None) -> TermWeights:
         raise InvalidInputError(
             f"term weights have {matrix.shape[1]} columns; want {n_terms}, one a term"
         )
-    matrix = sp.csr_array(matrix, dtype=np.float32, copy=False)
+    if not isinstance(matrix, sp.csr_array) or matrix.dtype != np.float32:
+        matrix = sp.csr_array(matrix, dtype=np.float32, copy=False)
     if not matrix.has_canonical_format:
         matrix = matrix.copy()
         matrix.sort_indices()
         _refuse_duplicates(matrix)
+    if not matrix.nnz or (matrix.data.min() > 0 and matrix.data.max() < np.inf):
+        return matrix
     _refuse_bad_weights(matrix)
-    if matrix.nnz and not matrix.data.all():
+    if not matrix.data.all():
         matrix = matrix.copy()
         matrix.eliminate_zeros()
     return matrix

@@ -29,7 +29,7 @@ inline constexpr std::size_t kBlockRows = std::size_t{1} << kBlockBits;
 inline constexpr unsigned kCellBits = 3;
 inline constexpr std::size_t kCellRows = std::size_t{1} << kCellBits;
 inline constexpr std::size_t kBlockCells = kBlockRows / kCellRows;
-inline constexpr std::size_t kBlockShare = 128;  // block bounds: in 1 of so many rows, or more ...
+inline constexpr std::size_t kBlockShare = 256;  // block bounds: in 1 of so many rows, or more ...
 inline constexpr std::size_t kCellShare = 32;    // ... cell bounds likewise
 inline constexpr std::size_t kLeastBounded = 4096;  // rows of a segment that has bounds at all
 

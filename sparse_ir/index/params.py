@@ -12,18 +12,42 @@ from sparse_ir.errors import InvalidInputError
 class Exact:
     """Search that returns what scoring every document would return, ties included."""
 
-    algorithm: Literal["maxscore", "exhaustive"] = "maxscore"
-    """``maxscore`` skips what cannot enter the top k; ``exhaustive`` scores every document, and is
-    there to check the former."""
+    algorithm: Literal["auto", "maxscore", "block_pruning", "exhaustive"] = "auto"
+    """``auto`` picks ``maxscore`` or ``block_pruning`` by what each would cost; ``exhaustive``
+    scores every document, and is there to check the others."""
+
+    @property
+    def bound_share(self) -> float:
+        """Bounds are believed whole."""
+        return 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Approximate:
+    """Search that may miss a document whose bound is only just above the threshold."""
+
+    bound_share: float = 0.95
+    """Share of a document's score bound that is believed, more than 0 and at most 1, where it is
+    exact. Less is faster; on a synthetic collection .95 lost 1 hit of 500."""
+
+    algorithm: Literal["auto", "maxscore", "block_pruning"] = "auto"
+    """As in ``Exact``."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.bound_share <= 1:
+            raise InvalidInputError(
+                f"bound_share is {self.bound_share!r}; want more than 0 and at most 1"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class BuildParams:
     """How an index is built."""
 
-    precision: Literal["float32", "float16"] = "float32"
-    """Stored weights: float32 keeps BM25 scores to seven digits; float16 saves 2 bytes a posting
-    and rounds each weight by at most 1 part in 2048."""
+    precision: Literal["float32", "float16", "uint8"] = "float16"
+    """Stored weights: float32 keeps BM25 scores to seven digits (what ``ingest`` takes); float16
+    saves 2 bytes a posting and rounds each weight by at most 1 part in 2048; uint8 saves 3 and
+    rounds to 255ths of the term's greatest weight in the segment."""
 
     k1: float = 1.2
     """BM25's term frequency saturation, >= 0."""
@@ -36,8 +60,10 @@ class BuildParams:
     new segment, and segments are joined, so far as this allows (22 million postings by default)."""
 
     def __post_init__(self) -> None:
-        if self.precision not in ("float32", "float16"):
-            raise InvalidInputError(f"precision is {self.precision!r}; want float32 or float16")
+        if self.precision not in ("float32", "float16", "uint8"):
+            raise InvalidInputError(
+                f"precision is {self.precision!r}; want float32, float16 or uint8"
+            )
         if not self.k1 >= 0 or not 0 <= self.b <= 1:
             raise InvalidInputError(f"k1 is {self.k1}, b is {self.b}; want k1 >= 0 and b in 0..1")
         if self.memory_mb < 1:

@@ -19,10 +19,11 @@ from sparse_ir.errors import IndexFormatError, InvalidInputError, VocabularyMism
 from sparse_ir.hits import Hits
 from sparse_ir.index.bitsets import Bitsets, DocRows, Filter, cleared
 from sparse_ir.index.catalog import Catalog
-from sparse_ir.index.params import Exact
+from sparse_ir.index.params import Approximate, Exact
 from sparse_ir.index.verify import verify
 from sparse_ir.vectors import TermWeights, as_term_weights
 
+EXACT = Exact()
 _VERIFY_BYTES = 4 * 2**20  # of segments that are read whole at opening: a few ms
 _OPEN_ATTEMPTS = 5
 
@@ -101,7 +102,7 @@ class Index:
         queries: TermWeights,
         k: int = 10,
         *,
-        plan: Exact | None = None,
+        plan: Exact | Approximate = EXACT,
         threads: int = 1,
         filter: Filter | None = None,
     ) -> Hits:
@@ -111,7 +112,7 @@ class Index:
             queries: (Q, n_terms) term weights; in an index of text, columns from the learned
                 block's size on are word numbers.
             k: Hits wanted a query, >= 1.
-            plan: How to search; every plan so far is exact.
+            plan: ``Exact()`` or ``Approximate()``.
             threads: Queries searched at once, >= 1.
             filter: Only documents whose metadata match (see ``index.filters``).
 
@@ -132,7 +133,7 @@ class Index:
         weights: NDArray[np.float32],
         k: int,
         *,
-        plan: Exact | None = None,
+        plan: Exact | Approximate = EXACT,
         threads: int = 1,
         filter: Filter | None = None,
     ) -> Hits:
@@ -147,8 +148,9 @@ class Index:
                 terms.astype(np.uint32, copy=False),
                 weights,
                 k,
-                (plan or Exact()).algorithm,
+                plan.algorithm,
                 threads,
+                plan.bound_share,
             )
             if self._is_snapshot:
                 return Hits(docs, scores, counts, self._catalog.doc_ids)

@@ -146,7 +146,7 @@ def _open_writer(path: Path, wanted: dict[str, Any], params: BuildParams | None)
             path,
             n_terms=len(vocabulary),
             vocabulary=vocabulary.fingerprint,
-            params=params,
+            params=params or BuildParams(precision="float32"),  # BM25 is to be exact
             settings=wanted,
         )
     writer = IndexWriter.open(path)

@@ -26,8 +26,8 @@ from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit, Hits
 from sparse_ir.index import bm25
-from sparse_ir.index.params import Exact
-from sparse_ir.index.reader import Filter, Index
+from sparse_ir.index.params import Approximate, Exact
+from sparse_ir.index.reader import EXACT, Filter, Index
 from sparse_ir.vectors import TermWeights, append_terms
 from sparse_ir.vocabulary import Vocabulary, require_same_vocabulary
 
@@ -185,7 +185,7 @@ class SparseRetriever:
         *,
         mode: Mode = "anchored",
         filter: Filter | None = None,
-        plan: Exact | None = None,
+        plan: Exact | Approximate = EXACT,
         threads: int = 1,
     ) -> Hits:
         """As ``search``, giving arrays, without reading any document's text."""

@@ -25,12 +25,19 @@ SIR_AVX2 inline __m256 load_weights(const std::uint8_t* at) {
       _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at))));
 }
 
-/// Eight products; those that count are added one by one, in order, as the score is defined.
-SIR_AVX2 inline float add_products(float sum, __m256i ordinals, __m256 weights, const float* query,
-                                   __m256i last) {
-  const __m256 q = _mm256_i32gather_ps(query, _mm256_min_epu32(ordinals, last), 4);
-  int hits = _mm256_movemask_ps(_mm256_cmp_ps(q, _mm256_setzero_ps(), _CMP_GT_OQ));
+/// Eight ordinals; the products of those in the query are added one by one, as the score is defined.
+SIR_AVX2 inline float add_products(float sum, __m256i ordinals, __m256 weights,
+                                   const QueryTable& query) {
+  const __m256i index = _mm256_min_epu32(ordinals, _mm256_set1_epi32(static_cast<int>(query.last)));
+  const __m256i words = _mm256_i32gather_epi32(reinterpret_cast<const int*>(query.bits),
+                                               _mm256_srli_epi32(index, 5), 4);
+  // The bit moved to the sign, by as much as it is below it.
+  const __m256i up = _mm256_andnot_si256(index, _mm256_set1_epi32(31));
+  const __m256 is_hit = _mm256_castsi256_ps(_mm256_sllv_epi32(words, up));
+  int hits = _mm256_movemask_ps(is_hit);
   if (hits == 0) return sum;
+  const __m256 q =
+      _mm256_mask_i32gather_ps(_mm256_setzero_ps(), query.weights, index, is_hit, 4);
   alignas(32) float products[8];
   _mm256_store_ps(products, _mm256_mul_ps(q, weights));
   for (; hits != 0; hits &= hits - 1) sum += products[__builtin_ctz(hits)];
@@ -39,12 +46,11 @@ SIR_AVX2 inline float add_products(float sum, __m256i ordinals, __m256 weights, 
 
 template <class Ordinal, class Weight>
 SIR_AVX2 float dot(const Ordinal* ordinals, const Weight* weights, std::size_t n,
-                   const float* query, std::uint32_t last) {
-  const __m256i greatest = _mm256_set1_epi32(static_cast<int>(last));
+                   const QueryTable& query) {
   float sum = 0;
   std::size_t i = 0;
   for (; i + 8 <= n; i += 8)
-    sum = add_products(sum, load_ordinals(ordinals + i), load_weights(weights + i), query, greatest);
+    sum = add_products(sum, load_ordinals(ordinals + i), load_weights(weights + i), query);
   if (i < n) {
     // The rest, padded with its last entry at weight 0: adding a zero changes no sum.
     Ordinal rest_ordinals[8];
@@ -53,8 +59,7 @@ SIR_AVX2 float dot(const Ordinal* ordinals, const Weight* weights, std::size_t n
       rest_ordinals[j] = ordinals[i + j < n ? i + j : n - 1];
       rest_weights[j] = i + j < n ? weights[i + j] : Weight{0};
     }
-    sum = add_products(sum, load_ordinals(rest_ordinals), load_weights(rest_weights), query,
-                       greatest);
+    sum = add_products(sum, load_ordinals(rest_ordinals), load_weights(rest_weights), query);
   }
   return sum;
 }
@@ -108,6 +113,19 @@ SIR_AVX2 void add_bounds(const std::uint8_t* const* rows, const std::uint16_t* f
   }
 }
 
+SIR_AVX2 void add_cell_bounds(const std::uint8_t* row, std::uint16_t factor,
+                           const std::uint32_t* blocks, std::size_t n, std::uint16_t* sums) {
+  const __m128i factors = _mm_set1_epi16(static_cast<short>(factor));
+  const __m128i one = _mm_set1_epi16(1);
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto* cells = reinterpret_cast<const __m128i*>(row + std::size_t{blocks[i]} * 8);
+    const __m128i impact = _mm_slli_epi16(_mm_cvtepu8_epi16(_mm_loadl_epi64(cells)), 8);
+    auto* sum = reinterpret_cast<__m128i*>(sums + 8 * i);
+    const __m128i bound = _mm_add_epi16(_mm_mulhi_epu16(impact, factors), one);
+    _mm_storeu_si128(sum, _mm_add_epi16(_mm_loadu_si128(sum), bound));
+  }
+}
+
 SIR_AVX2 void centroid_products(const std::uint32_t* features, const float* weights, std::size_t n,
                                 const float* centroids, float* products) {
   __m256 sums[kCentroids / 8];
@@ -134,6 +152,7 @@ const Kernels kAvx2 = {"avx2",
                        dot<std::uint32_t, std::uint8_t>,
                        select,
                        add_bounds,
+                       add_cell_bounds,
                        centroid_products};
 
 }  // namespace sir

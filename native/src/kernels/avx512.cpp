@@ -26,21 +26,26 @@ SIR_AVX512 inline __m512 load_weights(__mmask16 lanes, const std::uint8_t* at) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, at)));
 }
 
-/// Sixteen products; those that count are added one by one, in order, as the score is defined.
+/// Sixteen ordinals at a time; the products of those in the query are added one by one, in order,
+/// as the score is defined.
 template <class Ordinal, class Weight>
 SIR_AVX512 float dot(const Ordinal* ordinals, const Weight* weights, std::size_t n,
-                     const float* query, std::uint32_t last) {
-  const __m512i greatest = _mm512_set1_epi32(static_cast<int>(last));
-  const __m512 zero = _mm512_setzero_ps();
+                     const QueryTable& query) {
+  const __m512i last = _mm512_set1_epi32(static_cast<int>(query.last));
+  const __m512i one = _mm512_set1_epi32(1), low = _mm512_set1_epi32(31);
   float sum = 0;
   for (std::size_t i = 0; i < n; i += 16) {
     const std::size_t left = n - i;
     const auto lanes = static_cast<__mmask16>(left >= 16 ? 0xFFFFU : (1U << left) - 1);
-    const __m512i index = _mm512_min_epu32(load_ordinals(lanes, ordinals + i), greatest);
-    const __m512 q = _mm512_mask_i32gather_ps(zero, lanes, index, query, 4);
-    const __mmask16 hits = _mm512_cmp_ps_mask(q, zero, _CMP_GT_OQ);
+    const __m512i index = _mm512_min_epu32(load_ordinals(lanes, ordinals + i), last);
+    const __m512i words = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), lanes,
+                                                      _mm512_srli_epi32(index, 5), query.bits, 4);
+    const __m512i bit = _mm512_sllv_epi32(one, _mm512_and_si512(index, low));
+    const __mmask16 hits = _mm512_test_epi32_mask(words, bit);
     if (hits == 0) continue;
-    const __m512 product = _mm512_mul_ps(q, load_weights(lanes, weights + i));
+    const __m512 q =
+        _mm512_mask_i32gather_ps(_mm512_setzero_ps(), hits, index, query.weights, 4);
+    const __m512 product = _mm512_mul_ps(q, load_weights(hits, weights + i));
     alignas(64) float dense[16];
     _mm512_store_ps(dense, _mm512_maskz_compress_ps(hits, product));
     for (int j = 0, m = __builtin_popcount(hits); j < m; ++j) sum += dense[j];
@@ -83,6 +88,19 @@ SIR_AVX512 void add_bounds(const std::uint8_t* const* rows, const std::uint16_t*
   }
 }
 
+SIR_AVX512 void add_cell_bounds(const std::uint8_t* row, std::uint16_t factor,
+                           const std::uint32_t* blocks, std::size_t n, std::uint16_t* sums) {
+  const __m128i factors = _mm_set1_epi16(static_cast<short>(factor));
+  const __m128i one = _mm_set1_epi16(1);
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto* cells = reinterpret_cast<const __m128i*>(row + std::size_t{blocks[i]} * 8);
+    const __m128i impact = _mm_slli_epi16(_mm_cvtepu8_epi16(_mm_loadl_epi64(cells)), 8);
+    auto* sum = reinterpret_cast<__m128i*>(sums + 8 * i);
+    const __m128i bound = _mm_add_epi16(_mm_mulhi_epu16(impact, factors), one);
+    _mm_storeu_si128(sum, _mm_add_epi16(_mm_loadu_si128(sum), bound));
+  }
+}
+
 SIR_AVX512 void centroid_products(const std::uint32_t* features, const float* weights,
                                   std::size_t n, const float* centroids, float* products) {
   __m512 sums[kCentroids / 16];
@@ -109,6 +127,7 @@ const Kernels kAvx512 = {"avx512",
                          dot<std::uint32_t, std::uint8_t>,
                          select,
                          add_bounds,
+                         add_cell_bounds,
                          centroid_products};
 
 }  // namespace sir

@@ -8,12 +8,20 @@
 
 namespace sir {
 
-/// Score of a row: the float32 sum, in ascending ordinal, of query[ordinal] x weight over the
-/// ordinals whose query weight is > 0. Ordinals above `last` count as `last`, so that no file can
-/// make it read beyond the query.
+/// The query by ordinal: its weights, and a bit for each that is > 0. The bits of the usual segment
+/// stay in the nearest cache, the weights do not.
+struct QueryTable {
+  const float* weights;
+  const std::uint32_t* bits;
+  std::uint32_t last;  ///< the last ordinal
+};
+
+/// Score of a row: the float32 sum, in ascending ordinal, of query weight x weight over the ordinals
+/// whose query weight is > 0. Ordinals above the last count as the last, so that no file can make it
+/// read beyond the query.
 template <class Ordinal, class Weight>
 using Dot = float (*)(const Ordinal* ordinals, const Weight* weights, std::size_t n,
-                      const float* query, std::uint32_t last);
+                      const QueryTable& query);
 
 /// Parts of one split of a clustering; the width of `centroid_products`.
 inline constexpr std::size_t kCentroids = 64;
@@ -36,6 +44,10 @@ struct Kernels {
   /// bound of the exact products. i < n, a multiple of 64.
   void (*add_bounds)(const std::uint8_t* const* rows, const std::uint16_t* factors,
                      std::size_t n_rows, std::size_t n, std::uint16_t* sums);
+
+  /// Of each of n blocks, sums[8 i + c] += (row[8 blocks[i] + c] x factor) >> 8, plus 1, c < 8.
+  void (*add_cell_bounds)(const std::uint8_t* row, std::uint16_t factor,
+                          const std::uint32_t* blocks, std::size_t n, std::uint16_t* sums);
 
   /// products[c] = sum over i of weights[i] x centroids[features[i]][c], in ascending i, multiply
   /// then add, for all kCentroids c.

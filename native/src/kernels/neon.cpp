@@ -13,19 +13,14 @@ float value(std::uint16_t half) {
 }
 float value(std::uint8_t impact) { return impact; }
 
-/// NEON has no gather: four query weights at a time are looked at together, and most are 0.
+/// NEON has no gather; most ordinals end at the look at their bit.
 template <class Ordinal, class Weight>
-float dot(const Ordinal* ordinals, const Weight* weights, std::size_t n, const float* query,
-          std::uint32_t last) {
+float dot(const Ordinal* ordinals, const Weight* weights, std::size_t n, const QueryTable& query) {
   float sum = 0;
-  for (std::size_t i = 0; i < n; i += 4) {
-    float q[4] = {};
-    const std::size_t m = n - i < 4 ? n - i : 4;
-    for (std::size_t j = 0; j < m; ++j)
-      q[j] = query[ordinals[i + j] < last ? ordinals[i + j] : last];
-    if (vmaxvq_f32(vld1q_f32(q)) <= 0) continue;
-    for (std::size_t j = 0; j < m; ++j)
-      if (q[j] > 0) sum += q[j] * value(weights[i + j]);
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint32_t ordinal = ordinals[i] < query.last ? ordinals[i] : query.last;
+    if ((query.bits[ordinal / 32] >> (ordinal % 32) & 1) != 0)
+      sum += query.weights[ordinal] * value(weights[i]);
   }
   return sum;
 }
@@ -59,6 +54,18 @@ void add_bounds(const std::uint8_t* const* rows, const std::uint16_t* factors, s
   }
 }
 
+void add_cell_bounds(const std::uint8_t* row, std::uint16_t factor, const std::uint32_t* blocks,
+                     std::size_t n, std::uint16_t* sums) {
+  const uint16x8_t one = vdupq_n_u16(1);
+  for (std::size_t i = 0; i < n; ++i) {
+    const uint16x8_t impact = vmovl_u8(vld1_u8(row + std::size_t{blocks[i]} * 8));
+    const uint16x4_t low = vshrn_n_u32(vmull_n_u16(vget_low_u16(impact), factor), 8);
+    const uint16x4_t high = vshrn_n_u32(vmull_n_u16(vget_high_u16(impact), factor), 8);
+    const uint16x8_t sum = vaddq_u16(vld1q_u16(sums + 8 * i), one);
+    vst1q_u16(sums + 8 * i, vaddq_u16(sum, vcombine_u16(low, high)));
+  }
+}
+
 void centroid_products(const std::uint32_t* features, const float* weights, std::size_t n,
                        const float* centroids, float* products) {
   for (std::size_t c = 0; c < kCentroids; c += 4) {
@@ -83,6 +90,7 @@ const Kernels kNeon = {"neon",
                        dot<std::uint32_t, std::uint8_t>,
                        select,
                        add_bounds,
+                       add_cell_bounds,
                        centroid_products};
 
 }  // namespace sir

@@ -10,12 +10,12 @@ float value(std::uint16_t half) { return half_to_float(half); }
 float value(std::uint8_t impact) { return impact; }
 
 template <class Ordinal, class Weight>
-float dot(const Ordinal* ordinals, const Weight* weights, std::size_t n, const float* query,
-          std::uint32_t last) {
+float dot(const Ordinal* ordinals, const Weight* weights, std::size_t n, const QueryTable& query) {
   float sum = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    const float q = query[ordinals[i] < last ? ordinals[i] : last];
-    if (q > 0) sum += q * value(weights[i]);
+    const std::uint32_t ordinal = ordinals[i] < query.last ? ordinals[i] : query.last;
+    if ((query.bits[ordinal / 32] >> (ordinal % 32) & 1) != 0)
+      sum += query.weights[ordinal] * value(weights[i]);
   }
   return sum;
 }
@@ -35,6 +35,15 @@ void add_bounds(const std::uint8_t* const* rows, const std::uint16_t* factors, s
   for (std::size_t r = 0; r < n_rows; ++r)
     for (std::size_t i = 0; i < n; ++i)
       sums[i] = static_cast<std::uint16_t>(sums[i] + (rows[r][i] * factors[r] >> 8) + 1);
+}
+
+void add_cell_bounds(const std::uint8_t* row, std::uint16_t factor, const std::uint32_t* blocks,
+                     std::size_t n, std::uint16_t* sums) {
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t c = 0; c < 8; ++c) {
+      const std::uint32_t impact = row[std::size_t{blocks[i]} * 8 + c];
+      sums[8 * i + c] = static_cast<std::uint16_t>(sums[8 * i + c] + (impact * factor >> 8) + 1);
+    }
 }
 
 void centroid_products(const std::uint32_t* features, const float* weights, std::size_t n,
@@ -57,6 +66,7 @@ const Kernels kScalar = {"scalar",
                          dot<std::uint32_t, std::uint8_t>,
                          select,
                          add_bounds,
+                         add_cell_bounds,
                          centroid_products};
 
 }  // namespace sir

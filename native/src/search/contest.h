@@ -16,6 +16,7 @@ struct QueryTerm {
   double bound;  // greatest product of query weight and document weight
   std::size_t n_postings;
   std::size_t n_runs;
+  const std::uint8_t* block_bounds;  // null if they are not kept
   std::size_t next_run = 0;
 };
 
@@ -70,7 +71,14 @@ class Contest {
     }
   }
 
-  /// Scores a document that may be a hit and was no seed.
+  /// The documents, ascending, were scored: they are not scored again.
+  void remember(std::span<const LocalDoc> docs) {
+    const auto before = static_cast<std::ptrdiff_t>(seeds_.size());
+    seeds_.insert(seeds_.end(), docs.begin(), docs.end());
+    merge_seeds(before);
+  }
+
+  /// Scores a document that may be a hit and is not remembered.
   void enter(LocalDoc doc) {
     if (!std::binary_search(seeds_.begin(), seeds_.end(), doc)) push(doc);
   }
@@ -89,7 +97,8 @@ class Contest {
       scratch.query.push_back({ordinal, weight});
       scratch.terms.push_back({ordinal, weight,
                                static_cast<double>(weight) * segment.max_weight(ordinal),
-                               segment.document_frequency(ordinal), segment.n_runs(ordinal)});
+                               segment.document_frequency(ordinal), segment.n_runs(ordinal),
+                               segment.block_bounds(ordinal)});
     }
     return scratch.terms;
   }
@@ -111,7 +120,12 @@ class Contest {
     for (auto doc = middle; doc != seeds_.end(); ++doc)
       if (!std::binary_search(seeds_.begin(), middle, *doc) && is_allowed(allowed, *doc))
         push(*doc);
-    std::inplace_merge(seeds_.begin(), middle, seeds_.end());
+    merge_seeds(middle - seeds_.begin());
+  }
+
+  /// Both parts are sorted; afterwards all is, each document once.
+  void merge_seeds(std::ptrdiff_t before) {
+    std::inplace_merge(seeds_.begin(), seeds_.begin() + before, seeds_.end());
     seeds_.erase(std::unique(seeds_.begin(), seeds_.end()), seeds_.end());
   }
 
@@ -130,9 +144,9 @@ class Contest {
 /// whole, ties included. `contest` is seeded.
 void maxscore(Contest& contest);
 
-/// The same by blocks of like documents. Returns false, having scored nothing, where so many blocks
-/// may hold a hit that the postings are read in less time. `contest` is seeded, and its segment has
-/// block bounds.
+/// The same by blocks of like documents. Returns false where so many blocks may hold a hit that the
+/// postings are read in less time; what it scored by then is remembered. `contest` is seeded, and
+/// its segment has block bounds.
 bool block_pruning(Contest& contest);
 
 }  // namespace sir

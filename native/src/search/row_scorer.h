@@ -13,15 +13,28 @@ namespace sir {
 /// The query laid out by ordinal, all zeros between queries, kept by its thread.
 class DenseQuery {
  public:
-  /// Room for every ordinal of the segment, and for every one that 16 bits can name.
-  float* at_least(std::size_t n_terms) {
-    if (values_.size() < std::max(n_terms, format::kMostShortOrdinals))
-      values_.resize(std::max(n_terms, format::kMostShortOrdinals), 0);
-    return values_.data();
+  /// Room for every ordinal of the segment.
+  void make_room(std::size_t n_terms) {
+    if (weights_.size() > n_terms) return;
+    weights_.resize(n_terms + 1, 0);
+    bits_.resize(weights_.size() / 32 + 1, 0);
   }
 
+  void set(Ordinal ordinal, float weight) {
+    weights_[ordinal] = weight;
+    bits_[ordinal / 32] |= std::uint32_t{weight > 0} << (ordinal % 32);
+  }
+
+  void clear(Ordinal ordinal) {
+    weights_[ordinal] = 0;
+    bits_[ordinal / 32] = 0;
+  }
+
+  QueryTable table(Ordinal last) const { return {weights_.data(), bits_.data(), last}; }
+
  private:
-  std::vector<float> values_;
+  std::vector<float> weights_;
+  std::vector<std::uint32_t> bits_;
 };
 
 class RowScorer {
@@ -32,16 +45,14 @@ class RowScorer {
   };
 
   RowScorer(const Segment& segment, std::span<const Term> query, DenseQuery& dense)
-      : segment_(segment),
-        kernels_(kernels()),
-        query_(query),
-        dense_(dense.at_least(segment.n_terms())),
-        last_(static_cast<Ordinal>(std::max(segment.n_terms(), std::size_t{1}) - 1)) {
+      : segment_(segment), kernels_(kernels()), query_(query), dense_(dense) {
+    dense_.make_room(segment.n_terms());
     for (const Term& term : query_)
-      dense_[term.ordinal] = term.weight * segment.unit(term.ordinal);
+      dense_.set(term.ordinal, term.weight * segment.unit(term.ordinal));
+    table_ = dense_.table(static_cast<Ordinal>(std::max(segment.n_terms(), std::size_t{1}) - 1));
   }
   ~RowScorer() {
-    for (const Term& term : query_) dense_[term.ordinal] = 0;
+    for (const Term& term : query_) dense_.clear(term.ordinal);
   }
   RowScorer(const RowScorer&) = delete;
   RowScorer& operator=(const RowScorer&) = delete;
@@ -84,14 +95,14 @@ class RowScorer {
   template <class O, class W>
   Score dot(Dot<O, W> kernel, const Row& row) const {
     return kernel(reinterpret_cast<const O*>(row.ordinals), reinterpret_cast<const W*>(row.weights),
-                  row.size, dense_, last_);
+                  row.size, table_);
   }
 
   const Segment& segment_;
   const Kernels& kernels_;
   std::span<const Term> query_;
-  float* dense_;
-  Ordinal last_;
+  DenseQuery& dense_;
+  QueryTable table_{};
 };
 
 }  // namespace sir

@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t kMostTerms = 16384;  // more cannot share 16 bits; exhaustive does it
 constexpr std::size_t kRowCost = 16;       // postings read in the time of scoring one row
 constexpr std::size_t kBlocksPerPosting = 4;  // blocks whose bounds are summed in that time
+constexpr std::size_t kRarePosting = 10;   // postings read in the time of putting one into its block
+constexpr std::size_t kFewPostings = 2'500'000;  // fewer are read in a millisecond, without bounds
 
 /// Whether the sums stay finite and the terms few enough for 16-bit bounds.
 bool is_ordinary(const Contest& contest) {
@@ -39,12 +41,13 @@ void score_allowed(Contest& contest) {
 
 /// Whether looking at every block's bounds is cheap beside reading the postings.
 bool may_prune_blocks(const Contest& contest) {
-  if (contest.segment.n_docs() < format::kLeastBounded) return false;
+  if (contest.segment.n_docs() < format::kLeastBounded || contest.n_postings < kFewPostings)
+    return false;
   std::size_t cost = 0;
   for (const QueryTerm& term : contest.terms)
-    cost += contest.segment.block_bounds(term.ordinal) != nullptr
+    cost += term.block_bounds != nullptr
                 ? contest.segment.n_blocks() / kBlocksPerPosting
-                : 2 * term.n_postings;
+                : kRarePosting * term.n_postings;
   return 2 * cost < contest.n_postings;
 }
 
