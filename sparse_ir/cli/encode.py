@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from sparse_ir.cli.console import err, progress
 from sparse_ir.cli.options import BatchSizeOption, MaxLengthOption, ModelOption
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.files import whole_file
 
 if TYPE_CHECKING:
     from sparse_ir.encoders.encoder import Encoder
@@ -41,14 +41,9 @@ def encode(
         raise InvalidInputError(f"output is {output}; want a name that ends in .npz or .jsonl")
     encoder = load_encoder(model, "query" if queries else "document", max_length=max_length)
     write = _write_npz if output.suffix == ".npz" else _write_jsonl
-    beside = output.with_name(output.name + ".tmp")
-    try:
-        with progress("encoding") as advance:
-            batches = _encoded(encoder, _texts(source, queries), batch_size, advance)
-            n = write(beside, encoder, batches)
-        os.replace(beside, output)
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole_file(output) as beside, progress("encoding") as advance:
+        batches = _encoded(encoder, _texts(source, queries), batch_size, advance)
+        n = write(beside, encoder, batches)
     err.print(f"{n} vectors in {output}")
 
 

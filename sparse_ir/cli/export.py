@@ -84,7 +84,7 @@ def export(
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Index, Sequence[str] | None]]:
-    """The index, and its learned terms' names if it is one of text."""
+    """The index, and its learned terms' names if anybody knows them."""
     from sparse_ir.index.reader import Index
     from sparse_ir.retrieval.retriever import SparseRetriever
 

@@ -347,7 +347,7 @@ class Catalog:
             return InvalidInputError(f"{self._path.parent} is closed; open the index again")
         if "locked" in text:
             return IndexLockedError(f"{self._path}: {text}; another writer has it open")
-        if any(word in text for word in ("disk", "full", "unable to open", "readonly")):
+        if any(word in text for word in ("disk I/O", "full", "unable to open", "readonly")):
             return OSError(f"{self._path}: {text}")
         return IndexFormatError(
             f"{self._path}: {text}; want the catalog of a sparse_ir index, whole"

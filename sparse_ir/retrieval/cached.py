@@ -7,6 +7,7 @@ of this model and this corpus.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from sparse_ir.corpus import Document
 from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
-from sparse_ir.errors import MissingDependencyError
+from sparse_ir.errors import IndexFormatError, MissingDependencyError
 from sparse_ir.index.catalog import FORMAT_VERSION, Catalog
 from sparse_ir.index.reader import Index
 from sparse_ir.retrieval.ingest import ingest
@@ -93,14 +94,17 @@ class CachedIndexes:
     def bm25(self) -> TantivyBM25:
         """tantivy's index."""
         folder = self._folder / f"tantivy-{self._digest(self._language)}"
-        if not folder.is_dir():
-            return TantivyBM25.build(
-                folder,
-                self._documents(),
-                language=self._language,
-                on_progress=lambda n: self._tell("indexing for BM25", n),
-            )
-        return TantivyBM25.open(folder)
+        if folder.is_dir():
+            try:
+                return TantivyBM25.open(folder)
+            except IndexFormatError:
+                shutil.rmtree(folder)
+        return TantivyBM25.build(
+            folder,
+            self._documents(),
+            language=self._language,
+            on_progress=lambda n: self._tell("indexing for BM25", n),
+        )
 
     @cached_property
     def corpus(self) -> tuple[str, int]:
@@ -149,11 +153,18 @@ def model_digest(model: str) -> str:
 
 
 def _holds(folder: Path, n_docs: int) -> bool:
-    """Whether an index is there and whole; one that was interrupted is gone on with."""
-    if not Catalog.exists(folder):
+    """Whether an index is there and whole; one that was interrupted is gone on with.
+
+    One that cannot be read, as another release or a full disk may leave it, is made anew.
+    """
+    try:
+        if not Catalog.exists(folder):
+            return False
+        with Index.open(folder) as index:
+            return len(index) == n_docs
+    except IndexFormatError:
+        shutil.rmtree(folder)
         return False
-    with Index.open(folder) as index:
-        return len(index) == n_docs
 
 
 def default_cache() -> Path:

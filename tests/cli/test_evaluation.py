@@ -140,11 +140,14 @@ class TestWithTheModel:
 def test_export_of_raw_vectors(cli, tmp_path):
     from sparse_ir import IndexWriter
 
-    with IndexWriter.create(tmp_path / "raw", n_terms=4) as writer:
-        writer.add_vectors(np.array([[0, 0.5, 0, 2]], np.float32), ["x"])
-    cli("export", "-o", "v.jsonl", "--index", tmp_path / "raw")
-    record = json.loads((tmp_path / "v.jsonl").read_text())
-    assert record == {"id": "x", "contents": "", "vector": {"1": 50, "3": 200}}
+    for names, expected in ((None, ["1", "3"]), (["a", "b", "c", "d"], ["b", "d"])):
+        path = tmp_path / expected[0]
+        with IndexWriter.create(path, n_terms=4, term_names=names) as writer:
+            writer.add_vectors(np.array([[0, 0.5, 0, 2]], np.float32), ["x"])
+        cli("export", "-o", "v.jsonl", "--index", path)
+        record = json.loads((tmp_path / "v.jsonl").read_text())
+        vector = dict(zip(expected, [50, 200], strict=True))
+        assert record == {"id": "x", "contents": "", "vector": vector}
 
 
 def test_eval_of_runs(cli, toy, toy_run):

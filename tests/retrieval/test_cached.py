@@ -56,6 +56,16 @@ def test_an_interrupted_build_is_gone_on_with(tmp_path, document_encoder):
     assert open_sparse(tmp_path, on_progress=count) == 7
 
 
+def test_damaged_indexes_are_made_anew(tmp_path, document_encoder):
+    pytest.importorskip("tantivy", reason="tantivy is not installed")
+    for damaged in (None, "catalog.sqlite", "segment-*.sir", "meta.json"):
+        for path in tmp_path.glob(f"*/{damaged}"):
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+        with CachedIndexes(lambda: iter(DOCUMENTS), tmp_path, model="words") as indexes:
+            assert len(indexes.sparse.index) == len(indexes.bm25) == 7
+    assert len(document_encoder.encoded) == 3 * 7
+
+
 def test_tantivys_index_is_kept_too(tmp_path):
     pytest.importorskip("tantivy", reason="tantivy is not installed")
     told = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from sparse_ir.errors import IndexFormatError, InvalidInputError, MissingDepende
 from sparse_ir.retrieval.tantivy_bm25 import TantivyBM25
 
 pytest.importorskip("tantivy", reason="tantivy is not installed")
+SCIFACT = Path(__file__).parents[3] / "shared" / "data" / "scifact"
 DOCUMENTS = [
     Document("a", "The red fox runs and the fox jumps", "Foxes"),
     Document("b", "a sleeping dog"),
@@ -92,3 +94,20 @@ def test_not_installed(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tantivy", None)
     with pytest.raises(MissingDependencyError, match=r"sparse-ir-engine\[eval\]"):
         TantivyBM25.build(tmp_path / "t", [])
+
+
+@pytest.mark.skipif(not SCIFACT.is_dir(), reason="needs shared/data/scifact")
+def test_agrees_with_lucene_and_with_our_own_lexical_mode(tmp_path, document_encoder):
+    """Anserini's BM25 (Lucene) has nDCG@10 .679 on scifact, title and text in one field."""
+    from sparse_ir.evaluation.collection import read_collection
+    from sparse_ir.retrieval.cached import CachedIndexes
+    from sparse_ir.retrieval.experiment import compare_systems
+    from sparse_ir.retrieval.systems import SYSTEMS
+
+    collection = read_collection(str(SCIFACT))
+    with CachedIndexes(collection.documents, tmp_path, model="words", batch_size=512) as indexes:
+        systems = {name: SYSTEMS[name](indexes) for name in ("lexical", "bm25")}
+        report = compare_systems(collection, systems, measures=["nDCG@10"], k=100)
+    scores = {name: one.evaluation.means["nDCG@10"] for name, one in report.outcomes.items()}
+    assert scores["bm25"] == pytest.approx(0.679, abs=0.01)
+    assert scores["lexical"] == pytest.approx(scores["bm25"], abs=0.01)
