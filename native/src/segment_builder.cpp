@@ -79,6 +79,14 @@ struct OrderedRows {
   std::uint64_t end(std::size_t row) const { return rows.begins[order[row] + 1]; }
 };
 
+/// Alike side by side where there are bounds to profit from it, else as they came.
+std::vector<LocalDoc> order_of(const OrdinalRows& rows, std::size_t n_terms) {
+  if (rows.n_rows() >= kLeastBounded) return similarity_order(rows, n_terms);
+  std::vector<LocalDoc> order(rows.n_rows());
+  std::iota(order.begin(), order.end(), LocalDoc{0});
+  return order;
+}
+
 /// The rows turned around: each term's documents and impacts, documents ascending.
 struct Postings {
   std::vector<std::uint64_t> begins;
@@ -351,7 +359,7 @@ void SegmentBuilder::build(Output& output) {
   const std::vector<float> weights = std::move(weights_);
   const std::vector<TermNumber> terms = number_terms(ordinals);
   const OrdinalRows rows{row_begins_, ordinals, weights};
-  const OrderedRows ordered{rows, similarity_order(rows, terms.size())};
+  const OrderedRows ordered{rows, order_of(rows, terms.size())};
   Impacts impacts(precision_, terms.size());
   for (std::size_t i = 0; i < ordinals.size(); ++i) impacts.see(ordinals[i], weights[i]);
   const Postings postings = invert(ordered, impacts);

@@ -10,6 +10,7 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <numeric>
 
 #include "kernels/kernels.h"
 
@@ -185,7 +186,7 @@ class Splitter {
 
 std::vector<LocalDoc> similarity_order(const OrdinalRows& rows, std::size_t n_terms) {
   std::vector<LocalDoc> order(rows.n_rows());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<LocalDoc>(i);
+  std::iota(order.begin(), order.end(), LocalDoc{0});
   const Features features(rows, n_terms);
   Splitter(features).split(order);
   return order;

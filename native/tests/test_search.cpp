@@ -1,4 +1,4 @@
-/// MaxScore equals the exhaustive scorer: documents, scores, ties, under every kernel.
+/// Every plan equals the exhaustive scorer: documents, scores, ties, under every kernel.
 #include "search/search.h"
 
 #include "check.h"
@@ -30,8 +30,10 @@ void check_all(const Searched& searched, const Rows& queries) {
     const auto expected = search(searched, queries.view(), k, {"exhaustive"}, 1);
     for (const Kernels* const* one = available_kernels(); *one != nullptr; ++one) {
       use_kernel((*one)->name);
-      CHECK(equal(search(searched, queries.view(), k, {"maxscore"}, 1), expected));
-      CHECK(equal(search(searched, queries.view(), k, {"maxscore"}, 3), expected));
+      for (const char* algorithm : {"auto", "maxscore", "block_pruning"}) {
+        CHECK(equal(search(searched, queries.view(), k, {algorithm}, 1), expected));
+        CHECK(equal(search(searched, queries.view(), k, {algorithm}, 3), expected));
+      }
     }
   }
 }
@@ -45,10 +47,11 @@ int main() {
     Searched searched;
     std::vector<std::vector<std::uint64_t>> bits;
     // Sparse and dense windows, more than one window, and everything small.
-    const std::size_t sizes[] = {round % 10 == 0 ? std::size_t{70000} : random() % 900, random() % 90};
+    const std::size_t sizes[] = {
+        round % 10 == 0 ? std::size_t{70000} : random() % 900,
+        round % 5 == 0 ? 4096 + random() % 900 : random() % 90};
     for (const std::size_t n : sizes) {
-      SegmentBuilder builder(round % 2 == 0 ? format::Precision::kFloat32
-                                            : format::Precision::kFloat16);
+      SegmentBuilder builder(static_cast<format::Precision>(round % 3));
       builder.add(numbers(n), random_rows(n, n > 1000 ? 20000 : 40, 6, random).view());
       const std::string path = folder / std::to_string(searched.segments.size()).c_str();
       builder.write(path);
@@ -65,5 +68,6 @@ int main() {
   CHECK_THROWS(InvalidInput, search({}, query.view(), 0, {"maxscore"}, 1));
   CHECK_THROWS(InvalidInput, search({}, query.view(), 1, {"maxscore"}, 0));
   CHECK_THROWS(InvalidInput, search({}, query.view(), 1, {"guess"}, 1));
+  CHECK_THROWS(InvalidInput, search({}, query.view(), 1, {"auto", 1.5}, 1));
   CHECK_THROWS(InvalidInput, use_kernel("guess"));
 }

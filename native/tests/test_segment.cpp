@@ -51,7 +51,7 @@ bool use(const std::string& path) {
     rows.weights = {1, 2, 0.5F, 1, 3};
     return rows;
   }();
-  for (const char* algorithm : {"exhaustive", "maxscore"}) {
+  for (const char* algorithm : {"exhaustive", "maxscore", "block_pruning"}) {
     try {
       (void)search({{segment}, {Allowed()}}, query.view(), 5, {algorithm}, 1);
     } catch (const FormatError&) {
@@ -66,7 +66,7 @@ int main() {
   const Folder folder;
   const std::string path = folder / "s.sir";
   std::mt19937 random(7);
-  for (const auto precision : {format::Precision::kFloat32, format::Precision::kFloat16}) {
+  for (const auto precision : {format::Precision::kFloat32, format::Precision::kFloat16, format::Precision::kUint8}) {
     SegmentBuilder builder(precision);
     builder.add(numbers(500), random_rows(500, 60, 8, random).view());
     builder.write(path);
@@ -76,11 +76,11 @@ int main() {
     for (int round = 0; round < 3000; ++round) {
       std::string damaged = whole;
       for (std::size_t n = 1 + random() % 4; n > 0; --n) {
-        const std::size_t at = random() % 5 == 0 ? random() % 400 : random() % damaged.size();
+        const std::size_t at = random() % 5 == 0 ? random() % 520 : random() % damaged.size();
         damaged[at] = static_cast<char>(random());
       }
       if (random() % 8 == 0) damaged.resize(random() % damaged.size());
-      if (damaged.size() >= 400) reseal(damaged);
+      if (damaged.size() >= 520) reseal(damaged);
       put(path, damaged);
       use(path);
     }

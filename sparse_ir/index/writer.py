@@ -183,6 +183,11 @@ class IndexWriter:
         Raises:
             InvalidInputError: the sizes disagree, or a doc_id is empty or comes twice.
         """
+        if self._params.precision == "uint8":
+            raise InvalidInputError(
+                "words came for an index of uint8 weights, which are too coarse for BM25; "
+                "make the index with precision float16 or float32"
+            )
         matrix = self._checked(vectors, len(documents))
         _require_length("word lists", len(words), len(documents))
         first = self._add_rows(

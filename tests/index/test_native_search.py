@@ -15,7 +15,7 @@ from sparse_ir import _native
 from sparse_ir.errors import InvalidInputError
 
 KERNELS = _native.available_kernels()
-ALGORITHMS = ["exhaustive", "maxscore"]
+ALGORITHMS = ["exhaustive", "auto", "maxscore", "block_pruning"]
 
 
 def csr(rows):
@@ -105,27 +105,58 @@ def zipf_rows(n, n_terms, length, seed):
     ]
 
 
-@pytest.fixture(scope="module")
-def big(tmp_path_factory):
+@pytest.fixture(scope="module", params=["float32", "float16", "uint8"])
+def big(request, tmp_path_factory):
     """140,000 documents: three windows, the last one partial; some words, mostly ties."""
     rows = zipf_rows(140_000, 3000, 8, seed=3)
-    return segment(tmp_path_factory.mktemp("big") / "big.sir", rows)
+    return segment(tmp_path_factory.mktemp("big") / "big.sir", rows, request.param)
 
 
 @pytest.mark.parametrize("k", [1, 10, 1000])
 def test_many_windows(big, kernel, k):
     queries = zipf_rows(30, 3000, 6, seed=4)
     expected = run([big], queries, k, "exhaustive")
-    assert run([big], queries, k, "maxscore") == expected
-    assert run([big], queries, k, "maxscore", threads=2) == expected
+    for algorithm in ("auto", "maxscore", "block_pruning"):
+        assert run([big], queries, k, algorithm) == expected
+        assert run([big], queries, k, algorithm, threads=2) == expected
+
+
+@pytest.mark.parametrize("algorithm", ["maxscore", "block_pruning"])
+def test_less_belief_in_bounds_loses_hits_but_invents_none(big, algorithm):
+    queries = csr(zipf_rows(50, 3000, 6, seed=8))
+    exact = _native.search([big], [None], *queries, 10, "exhaustive", 1)
+    kept = []
+    for share in (1.0, 0.7, 0.3):
+        docs, scores, _ = _native.search([big], [None], *queries, 10, algorithm, 1, share)
+        assert (scores <= exact[1]).all()
+        kept.append(float((scores == exact[1]).mean()))
+        for query in range(50):
+            same = np.isin(docs[query], exact[0][query])
+            shared = [scores[query][docs[query] == doc] for doc in docs[query][same]]
+            stated = [exact[1][query][exact[0][query] == doc] for doc in docs[query][same]]
+            assert shared == stated
+    assert kept[0] == 1.0
+    assert kept == sorted(kept, reverse=True)
+
+
+def test_like_documents_stand_side_by_side(tmp_path):
+    """Two topics, taken in turns: neighbours in the file are of one topic."""
+    rng = np.random.default_rng(9)
+    rows = [
+        {int(t): 1.0 for t in rng.choice(50, 12, replace=False) + 50 * (i % 2)} for i in range(6000)
+    ]
+    topics = segment(tmp_path / "s.sir", rows).doc_numbers % 2
+    assert (topics[1:] == topics[:-1]).mean() > 0.95
 
 
 @pytest.mark.parametrize("share", [0.0, 0.00002, 0.001, 0.1, 0.9])
 def test_filters_of_every_selectivity(big, kernel, share):
     flags = np.random.default_rng(5).random(big.n_docs) < share
     queries = zipf_rows(20, 3000, 6, seed=6)
-    expected = run([big], queries, 10, "exhaustive", [bits(flags)])
-    assert run([big], queries, 10, "maxscore", [bits(flags)]) == expected
+    allowed = [bits(flags[big.doc_numbers])]
+    expected = run([big], queries, 10, "exhaustive", allowed)
+    for algorithm in ("auto", "maxscore", "block_pruning"):
+        assert run([big], queries, 10, algorithm, allowed) == expected
     assert all(flags[doc] for hits in expected for doc, _ in hits)
 
 
@@ -167,7 +198,7 @@ class TestRefuses:
         [
             ({"k": 0}, "k is 0"),
             ({"threads": 0}, "threads is 0"),
-            ({"algorithm": "wand"}, "want maxscore or exhaustive"),
+            ({"algorithm": "wand"}, "want auto, maxscore"),
             ({"allowed": []}, "0 bitsets came for 1 segments"),
             ({"allowed": [np.zeros(2, np.uint64)]}, "a bitset has 2 words; want 1"),
             ({"indptr": np.array([0, 2], np.int64)}, "indptr does not rise"),

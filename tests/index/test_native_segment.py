@@ -41,6 +41,18 @@ def test_half_precision_rounds_as_numpy_does(tmp_path):
     assert (read == rounded.astype(np.float32)).all()
 
 
+def test_bytes_round_to_255ths_of_the_terms_greatest_weight(tmp_path):
+    rng = np.random.default_rng(1)
+    weights = rng.uniform(0.01, 3, (400, 2)).astype(np.float32)
+    rows = [{0: a, 1: b} for a, b in weights.tolist()]
+    opened = segment(tmp_path / "s.sir", rows, "uint8")
+    opened.verify()
+    _, _, read = opened.rows(np.arange(len(rows), dtype=np.uint32))
+    most = weights.max(0)
+    expected = np.clip(np.rint(weights / most * 255), 1, 255) * most / 255
+    np.testing.assert_allclose(read.reshape(-1, 2), expected, rtol=1e-6)
+
+
 def test_the_same_rows_give_the_same_bytes(tmp_path):
     rows = zipf_rows(2000, 300, 6, seed=1)
     segment(tmp_path / "a.sir", rows)
@@ -68,7 +80,7 @@ def whole(tmp_path):
 
 def test_truncation_is_seen_at_opening(whole):
     path, content = whole
-    for size in [0, 1, 63, 64, 399, 400, *range(401, len(content), 997), len(content) - 1]:
+    for size in [0, 1, 63, 64, 519, 520, *range(521, len(content), 997), len(content) - 1]:
         path.write_bytes(content[:size])
         with pytest.raises(IndexFormatError, match="s.sir: "):
             _native.Segment.open(str(path))
@@ -131,5 +143,5 @@ def test_builder_refuses(docs, rows, message):
 
 
 def test_builder_refuses_an_unknown_precision():
-    with pytest.raises(InvalidInputError, match="want float32 or float16"):
+    with pytest.raises(InvalidInputError, match="want float32, float16 or uint8"):
         _native.SegmentBuilder("float8")

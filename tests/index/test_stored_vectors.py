@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.index.params import BuildParams
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
 
@@ -16,7 +17,7 @@ def test_living_documents_in_order(tmp_path, batch_size):
     rng = np.random.default_rng(2)
     matrix = sp.random_array((20, 9), density=0.4, rng=rng, format="csr", dtype=np.float32)
     ids = [f"d{i}" for i in range(20)]
-    with IndexWriter.create(tmp_path, n_terms=9) as writer:
+    with IndexWriter.create(tmp_path, n_terms=9, params=BuildParams("float32")) as writer:
         for start in (0, 8):
             writer.add_vectors(matrix[start : start + 12], ids[start : start + 12])
             writer.commit()

@@ -232,7 +232,7 @@ class TestLexicalBlock:
 
     def test_a_small_drift_stays_until_optimize(self, path):
         words = [["red"] * 20] * 50
-        with IndexWriter.create(path, n_terms=N_TERMS) as writer:
+        with IndexWriter.create(path, n_terms=N_TERMS, params=BuildParams("float32")) as writer:
             documents = [Document(str(i), "red") for i in range(50)]
             writer.add(documents, rows(*[{}] * 50), words)
             writer.commit()
@@ -245,6 +245,11 @@ class TestLexicalBlock:
         assert at_20.vector("x").toarray()[0, red] == pytest.approx(self.weight(30, 30, 20))
         after = Index.open(path).vector("x").toarray()[0, red]
         assert after == pytest.approx(self.weight(30, 30, average), rel=1e-6)
+
+    def test_words_need_more_than_bytes(self, path):
+        with IndexWriter.create(path, n_terms=N_TERMS, params=BuildParams("uint8")) as writer:
+            with pytest.raises(InvalidInputError, match="words came for an index of uint8"):
+                writer.add([Document("a", "red")], rows({}), [["red"]])
 
     def test_replace_metadata_keeps_text_and_vector(self, path):
         self.write(path, [[0, 1, 2]])

@@ -30,14 +30,14 @@ struct ContestScratch {
 
 class Contest {
  public:
-  Contest(const Segment& segment, Allowed allowed, const SparseVector& query, double bound_share,
-          TopK& best, ContestScratch& scratch)
-      : segment(segment),
-        allowed(allowed),
-        terms(find_terms(segment, query, scratch)),
+  Contest(const Segment& in, Allowed of, const SparseVector& query, double bound_share, TopK& best,
+          ContestScratch& scratch)
+      : segment(in),
+        allowed(of),
+        terms(find_terms(in, query, scratch)),
         best_(best),
         seeds_(scratch.seeds),
-        score_(segment, scratch.query, scratch.dense) {
+        score_(in, scratch.query, scratch.dense) {
     seeds_.clear();
     for (const QueryTerm& term : terms) {
       n_postings += term.n_postings;
@@ -86,19 +86,19 @@ class Contest {
   void prefetch(LocalDoc doc) const { score_.prefetch(doc); }
 
  private:
-  static std::vector<QueryTerm>& find_terms(const Segment& segment, const SparseVector& query,
+  static std::vector<QueryTerm>& find_terms(const Segment& in, const SparseVector& query,
                                             ContestScratch& scratch) {
     scratch.terms.clear();
     scratch.query.clear();
     for (std::size_t i = 0; i < query.terms.size(); ++i) {
-      const Ordinal ordinal = segment.find(query.terms[i]);
-      if (ordinal == segment.n_terms()) continue;
+      const Ordinal ordinal = in.find(query.terms[i]);
+      if (ordinal == in.n_terms()) continue;
       const float weight = query.weights[i];
       scratch.query.push_back({ordinal, weight});
       scratch.terms.push_back({ordinal, weight,
-                               static_cast<double>(weight) * segment.max_weight(ordinal),
-                               segment.document_frequency(ordinal), segment.n_runs(ordinal),
-                               segment.block_bounds(ordinal)});
+                               static_cast<double>(weight) * in.max_weight(ordinal),
+                               in.document_frequency(ordinal), in.n_runs(ordinal),
+                               in.block_bounds(ordinal)});
     }
     return scratch.terms;
   }
