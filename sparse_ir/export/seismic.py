@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,7 @@ def write_seismic(
         for weights in batches:
             terms, values = weights.indices.astype(_U32), weights.data.astype("<f4")
             bounds = weights.indptr.tolist()
-            for start, stop in zip(bounds, bounds[1:], strict=False):
+            for start, stop in pairwise(bounds):
                 file.write(struct.pack("<I", stop - start))
                 file.write(terms[start:stop].tobytes() + values[start:stop].tobytes())
             n += weights.shape[0]

@@ -15,7 +15,7 @@ _PEAK_BYTES = 48  # memory a posting: rows gathered, rows in the builder, invert
 
 
 def most_postings(memory_mb: int) -> int:
-    """Postings of the greatest segment that is built in so much memory while the next is gathered."""
+    """Postings of the greatest segment built in so much memory while the next is gathered."""
     return memory_mb * 2**20 // _PEAK_BYTES
 
 

@@ -46,7 +46,9 @@ class Pending:
 
     def __init__(self, precision: str) -> None:
         self._precision = precision
-        self._clear()
+        self._batches: list[Batch] = []
+        self._parts: list[_Part] = []
+        self._average_length = 0.0
 
     def __bool__(self) -> bool:
         return bool(self._batches)
@@ -62,8 +64,7 @@ class Pending:
 
     def take(self) -> list[Batch]:
         """All that was pending; nothing is any more."""
-        batches = self._batches
-        self._clear()
+        batches, self._batches, self._parts = self._batches, [], []
         return batches
 
     def segments(self, weigh: Weigh, average_length: float) -> list[_native.Segment]:
@@ -91,11 +92,6 @@ class Pending:
     def _part(self, batches: list[Batch], weigh: Weigh) -> _Part:
         builder = build(list(batches), weigh, self._precision)
         return _Part(batches, builder.segment("documents in memory"))
-
-    def _clear(self) -> None:
-        self._batches: list[Batch] = []
-        self._parts: list[_Part] = []
-        self._average_length = 0.0
 
 
 def build(batches: list[Batch], weigh: Weigh, precision: str) -> _native.SegmentBuilder:

@@ -157,7 +157,7 @@ class Index:
             found = np.unique(docs[docs >= 0]).tolist()
             doc_ids = self._catalog.doc_ids(found)
             if len(doc_ids) == len(found):  # else the writer deleted some meanwhile
-                return Hits(docs, scores, counts, lambda _: doc_ids)
+                return Hits(docs, scores, counts, _always(doc_ids))
 
     # what is in it
 
@@ -361,6 +361,10 @@ def _open_segments(folder: Path, catalog: Catalog) -> list[_native.Segment]:
             unread -= segment.n_bytes
         segments.append(segment)
     return segments
+
+
+def _always(doc_ids: Mapping[int, str]) -> Callable[[list[int]], Mapping[int, str]]:
+    return lambda docs: doc_ids
 
 
 def _require_same(path: Path, what: str, came: int, wanted: int) -> None:

@@ -143,13 +143,12 @@ class SegmentFiles:
 
     def remove_orphans(self) -> None:
         """No files are left but those of the index, and of a merge that is under way."""
-        for file in self._orphans():
-            file.unlink(missing_ok=True)
+        _remove(self._orphans())
 
     def remove_orphans_later(self) -> None:
         """As ``remove_orphans``, on the other thread: removing eight files can take 30 ms."""
         if orphans := self._orphans():
-            self._thread.submit(lambda: [file.unlink(missing_ok=True) for file in orphans])
+            self._thread.submit(_remove, orphans)
 
     def close(self) -> None:
         """Nothing is being written any more."""
@@ -209,3 +208,8 @@ class SegmentFiles:
 
 def _size(row: SegmentRow) -> int:
     return row.n_docs + row.n_postings
+
+
+def _remove(files: list[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)

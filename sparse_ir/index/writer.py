@@ -48,7 +48,13 @@ class IndexWriter:
         self._folder = folder
         self._catalog = catalog
         self._lock = lock
-        self._load()
+        self._settings = catalog.settings()
+        self._params = BuildParams(**self._settings["params"])
+        self._lexicon: dict[str, int] = {}
+        self._pending = Pending(self._params.precision)
+        self._indexes: WeakSet[Index] = WeakSet()
+        self._files = SegmentFiles(folder, catalog, self._params, self._settings["next_segment"])
+        self._is_dirty = self._is_closed = False
 
     @classmethod
     def create(
@@ -80,7 +86,8 @@ class IndexWriter:
             raise InvalidInputError(f"n_terms is {n_terms}; want 1..{2**32 - 1}")
         if term_names is not None and not len(set(term_names)) == len(term_names) == n_terms:
             raise InvalidInputError(
-                f"{len(term_names)} term names came for {n_terms} terms; want one each, no two alike"
+                f"{len(term_names)} term names came for {n_terms} terms; "
+                "want as many, all different"
             )
         folder.mkdir(parents=True, exist_ok=True)
         lock = WriterLock(folder)
@@ -390,7 +397,7 @@ class IndexWriter:
             lexical = batch.terms >= first_word
             if not lexical.any():
                 return batch.values
-            weights = batch.values.copy()
+            weights: NDArray[np.float32] = batch.values.copy()
             weights[lexical] = bm25.document_weights(
                 batch.values[lexical],
                 np.repeat(batch.lengths, np.diff(batch.indptr))[lexical],
@@ -419,25 +426,15 @@ class IndexWriter:
     def _n_words_of(self, docs: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Lengths in words of living documents, ascending."""
         rows = self._catalog.word_counts(int(docs[0]), int(docs[-1]))
-        known, lengths = np.array(rows, np.int64).reshape(-1, 2).T
-        return lengths[np.searchsorted(known, docs.astype(np.int64))]
+        known = np.array(rows, np.int64).reshape(-1, 2)
+        lengths: NDArray[np.int64] = known[np.searchsorted(known[:, 0], docs.astype(np.int64)), 1]
+        return lengths
 
     def _true_average(self) -> float:
         n_docs = self._settings["n_docs"]
         return self._settings["n_words"] / n_docs if n_docs else 0.0
 
     # transaction
-
-    def _load(self) -> None:
-        self._settings = self._catalog.settings()
-        self._params = BuildParams(**self._settings["params"])
-        self._lexicon: dict[str, int] = {}
-        self._pending = Pending(self._params.precision)
-        self._indexes: WeakSet[Index] = WeakSet()
-        self._is_dirty = self._is_closed = False
-        self._files = SegmentFiles(
-            self._folder, self._catalog, self._params, self._settings["next_segment"]
-        )
 
     def _commit(self) -> None:
         self._files.wait()

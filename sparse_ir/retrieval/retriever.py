@@ -26,8 +26,9 @@ from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit, Hits
 from sparse_ir.index import bm25
+from sparse_ir.index.bitsets import Filter
 from sparse_ir.index.params import Approximate, Exact
-from sparse_ir.index.reader import EXACT, Filter, Index
+from sparse_ir.index.reader import EXACT, Index
 from sparse_ir.vectors import TermWeights, append_terms
 from sparse_ir.vocabulary import Vocabulary, require_same_vocabulary
 

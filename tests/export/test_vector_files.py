@@ -1,4 +1,4 @@
-"""npz, Seismic's binary and JsonVectorCollection: against SciPy, struct and json, and each other."""
+"""npz, Seismic's binary and JsonVectorCollection, against SciPy, struct and json."""
 
 from __future__ import annotations
 

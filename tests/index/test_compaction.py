@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,7 +62,7 @@ def test_groups_cover_all_neighbours_within_the_limit(sizes, most):
     assert [size for group in found for size in sizes[group]] == sizes
     for group in found:
         assert sum(sizes[group]) <= most or len(sizes[group]) == 1
-    for a, b in zip(found, found[1:], strict=False):
+    for a, b in pairwise(found):
         assert sum(sizes[a]) + sizes[b][0] > most
 
 
