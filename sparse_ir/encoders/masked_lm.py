@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from sparse_ir.encoders.lookup import vocabulary_of
@@ -108,29 +110,47 @@ def body_states(
     return states, mask
 
 
-def load_body(source: str) -> tuple[nn.Module, Any]:
+def load_body(source: str, tokenizer_file: Path | None = None) -> tuple[nn.Module, Any]:
     """(body, tokenizer) from a folder or hub name, on the best device there is.
+
+    Args:
+        source: Folder or hub name.
+        tokenizer_file: A ``tokenizer.json`` outside the folder; None if it is inside.
 
     Raises:
         InvalidInputError: transformers cannot load it.
     """
-    return _load(AutoModel, source)
+    return _load(AutoModel, source, tokenizer_file)
 
 
-def load_masked_lm(source: str, *, max_length: int) -> MaskedLMEncoder:
+def save_body(body: Any, tokenizer: Any, folder: Path) -> None:
+    """The body is in ``folder`` in float16, with its tokenizer's settings but not its words."""
+    halves = {name: t.detach().cpu().half() for name, t in body.state_dict().items()}
+    body.save_pretrained(folder, state_dict=halves)
+    roles = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    (folder / "tokenizer_config.json").write_text(json.dumps(roles, indent=2) + "\n")
+
+
+def load_masked_lm(
+    source: str,
+    *,
+    max_length: int,
+    activation: str = "log1p_relu",
+    tokenizer_file: Path | None = None,
+) -> MaskedLMEncoder:
     """The encoder of a masked language model with its own head, from a folder or hub name.
 
     Raises:
         InvalidInputError: transformers cannot load it, or it has another kind of head.
     """
-    model, tokenizer = _load(AutoModelForMaskedLM, source)
+    model, tokenizer = _load(AutoModelForMaskedLM, source, tokenizer_file)
     decoder = model.get_output_embeddings()
     if decoder is None:
         raise InvalidInputError(f"{source} has no decoder; want a masked language model")
     return MaskedLMEncoder(
         model.base_model,
         _transform_of(model),
-        SparseHead(decoder.weight, decoder.bias),
+        SparseHead(decoder.weight, decoder.bias, activation=activation),
         tokenizer,
         max_length=max_length,
     )
@@ -142,6 +162,7 @@ def load_with_head(
     *,
     max_length: int,
     activation: str,
+    tokenizer_file: Path | None = None,
 ) -> MaskedLMEncoder:
     """The encoder of a body and a head that was made for it.
 
@@ -151,11 +172,12 @@ def load_with_head(
             ``decoder.bias`` (V,); the decoder's matrix is the body's input embeddings.
         max_length: Tokens read of a text.
         activation: As ``SparseHead``.
+        tokenizer_file: A ``tokenizer.json`` outside the body's folder.
 
     Raises:
         InvalidInputError: body or head cannot be loaded, or they do not fit together.
     """
-    body, tokenizer = load_body(source)
+    body, tokenizer = load_body(source, tokenizer_file)
     embeddings = body.get_input_embeddings().weight.detach()  # type: ignore[operator]
     tensors = {name: torch.from_numpy(a.astype(np.float32)) for name, a in head.items()}
     n_terms, width = embeddings.shape
@@ -216,13 +238,13 @@ def _transform_of(model: Any) -> Callable[[Tensor], Tensor]:
     )
 
 
-def _load(kind: Any, source: str) -> tuple[Any, Any]:
+def _load(kind: Any, source: str, tokenizer_file: Path | None) -> tuple[Any, Any]:
     """(model, tokenizer) of transformers, in float32, on the best device, for inference."""
     verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # it reports the unused pooler, which helps no user
     logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = _load_tokenizer(source, tokenizer_file)
         model = kind.from_pretrained(source, dtype=torch.float32)
     except (OSError, ValueError) as error:
         reason = str(error).strip().split("\n", 1)[0]
@@ -233,3 +255,10 @@ def _load(kind: Any, source: str) -> tuple[Any, Any]:
             logging.enable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device).eval(), tokenizer
+
+
+def _load_tokenizer(source: str, file: Path | None) -> Any:
+    if file is None:
+        return AutoTokenizer.from_pretrained(source)
+    roles = json.loads((Path(source) / "tokenizer_config.json").read_text(encoding="utf-8"))
+    return PreTrainedTokenizerFast(tokenizer_file=str(file), **roles)
