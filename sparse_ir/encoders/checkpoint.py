@@ -94,10 +94,10 @@ def load_query_encoder(
     model: str, options: EncoderOptions | None = None
 ) -> LookupEncoder | MaskedLMEncoder:
     """The model's query encoder: a ``LookupEncoder`` if its queries need no network."""
-    folder = model_folder(model)
+    options, folder = options or EncoderOptions(), model_folder(model)
     if is_own(folder):
-        return LookupEncoder.load(folder / QUERY_FOLDER)
-    return _load_side(read_layout(folder).query, options or EncoderOptions())
+        return _pruned(LookupEncoder.load(folder / QUERY_FOLDER), options)
+    return _load_side(read_layout(folder).query, options)
 
 
 def load_document_encoder(
@@ -241,11 +241,15 @@ def _from_hub(name: str) -> Path:
 
 def _load_side(side: Side, options: EncoderOptions) -> LookupEncoder | MaskedLMEncoder:
     if isinstance(side, Table):
-        return load_table(side)
+        return _pruned(load_table(side), options)
     require_models_extra()
     from sparse_ir.encoders import masked_lm
 
     return masked_lm.load_masked_lm(side, options)
+
+
+def _pruned(encoder: LookupEncoder, options: EncoderOptions) -> LookupEncoder:
+    return encoder.with_pruning(top_terms=options.top_terms, prune_ratio=options.prune_ratio)
 
 
 def _read_settings(folder: Path) -> ModelSettings:

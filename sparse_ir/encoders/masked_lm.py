@@ -113,6 +113,11 @@ class MaskedLMEncoder:
         states, mask = body_states(self.body, tokens, self.tokenizer.pad_token_id)
         return self.head(self.transform(states.float()), mask)
 
+    @property
+    def precision(self) -> str:
+        """The type of the numbers that are multiplied, as ``bfloat16``."""
+        return str(self.head.embeddings.dtype).removeprefix("torch.")
+
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where in the text each of its tokens begins and ends, special ones left out."""
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
