@@ -75,6 +75,9 @@ class MaskedLMEncoder:
         self._prune_ratio = prune_ratio
         self._prompt = prompt
         self._lower_case = lower_case
+        own = len(tokenizer(prompt)["input_ids"])  # what it adds itself is read first
+        self.room = max(max_length - own, 1)
+        """Tokens of a text that are read, special ones and the prompt's left out."""
 
     def encode(
         self,
