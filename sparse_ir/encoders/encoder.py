@@ -28,6 +28,14 @@ class Encoder(Protocol):
         ...
 
 
+class TextEncoder(Encoder, Protocol):
+    """An encoder that is a model's, and knows its tokens."""
+
+    def own_terms(self, text: str) -> set[int]:
+        """The terms that the text contains; the others that it encodes are expansions."""
+        ...
+
+
 def load_encoder(
     model: str = "mini",
     role: Literal["document", "query"] = "document",
@@ -37,7 +45,7 @@ def load_encoder(
     prune_ratio: float = 0.0,
     device: str = "auto",
     precision: Precision = "auto",
-) -> Encoder:
+) -> TextEncoder:
     """The document or query encoder of a model.
 
     Args:

@@ -20,6 +20,7 @@ from sparse_ir.encoders.lookup import TOKENIZER_FILE, LookupEncoder, load_tensor
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 
 MODULES_FILE = "modules.json"
+ADAPTER_FILE = "adapter_config.json"  # of peft: what it adapts is named inside
 ROUTER_FILES = ("router_config.json", "config.json")  # the second of old models
 IDF_FILE = "idf.json"
 TOKEN_WEIGHTS_FILE = "query_token_weights.txt"  # a token TAB a weight
@@ -94,6 +95,18 @@ def read_layout(folder: Path) -> HubLayout:
             query = Table(folder, folder, name, missing=1.0)  # what OpenSearch gives the others
             return HubLayout(replace(network, keeps_special=False), query)
     return HubLayout(network, network)
+
+
+def is_causal(folder: Path) -> bool:
+    """Whether a decoder-only language model is in the folder, or an adapter of one.
+
+    Raises:
+        InvalidInputError: a malformed file.
+    """
+    if (folder / ADAPTER_FILE).is_file():
+        return True
+    names = _optional(folder / "config.json").get("architectures") or [""]
+    return str(names[0]).endswith("ForCausalLM")
 
 
 def load_table(table: Table) -> LookupEncoder:

@@ -92,6 +92,10 @@ class LookupEncoder:
             on_progress(len(rows))
         return prune(matrix, top_terms=self._top_terms, prune_ratio=self._prune_ratio)
 
+    def own_terms(self, text: str) -> set[int]:
+        """The terms that the text contains."""
+        return set(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
     def with_weights(self, weights: NDArray[np.float32]) -> LookupEncoder:
         """The same encoder with another table, (V,) float32 >= 0."""
         return LookupEncoder(

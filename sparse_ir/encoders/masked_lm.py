@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from sparse_ir.encoders.hub_layout import Network, read_json
 from sparse_ir.encoders.lookup import vocabulary_of
-from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions
+from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, Precision
 from sparse_ir.encoders.precision import choose_device, choose_dtype
 from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
 from sparse_ir.errors import InvalidInputError
@@ -115,6 +115,15 @@ class MaskedLMEncoder:
         """(B, V) float32 weights of a batch of token id lists."""
         states, mask = body_states(self.body, tokens, self.tokenizer.pad_token_id)
         return self.head(self.transform(states.float()), mask)
+
+    @property
+    def changes_texts(self) -> bool:
+        """Whether more than the tokenizer comes before the network."""
+        return bool(self._prompt or self._lower_case)
+
+    def own_terms(self, text: str) -> set[int]:
+        """The terms that the text contains."""
+        return set(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     @property
     def precision(self) -> str:
@@ -320,15 +329,21 @@ def _length(body: Any, usual: int | None, wanted: int | None) -> int:
 
 
 def load_pretrained(
-    kind: Any, source: str, tokenizer_file: Path | None = None, *, device: str = "auto"
+    kind: Any,
+    source: str,
+    tokenizer_file: Path | None = None,
+    *,
+    device: str = "auto",
+    precision: Precision = "float32",
 ) -> tuple[Any, Any]:
-    """(model, tokenizer) of transformers, in float32, for inference.
+    """(model, tokenizer) of transformers, for inference.
 
     Args:
         kind: An ``AutoModel`` class.
         source: Folder or hub name.
         tokenizer_file: A ``tokenizer.json`` outside the folder.
         device: As ``EncoderOptions``.
+        precision: As ``EncoderOptions``; large models are better never in float32.
 
     Raises:
         InvalidInputError: transformers cannot load it, tensors of the kind wanted are missing, or
@@ -340,7 +355,9 @@ def load_pretrained(
     logging.disable_progress_bar()
     try:
         tokenizer = _load_tokenizer(source, tokenizer_file)
-        model, report = kind.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
+        model, report = kind.from_pretrained(
+            source, dtype=choose_dtype(precision, place), output_loading_info=True
+        )
     except (OSError, ValueError, SafetensorError, KeyError) as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise InvalidInputError(f"cannot load the model {source}: {reason}") from error
