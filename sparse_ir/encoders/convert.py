@@ -19,7 +19,7 @@ from torch import Tensor
 from sparse_ir.encoders import checkpoint
 from sparse_ir.encoders.hub_layout import IDF_FILE, TOKEN_WEIGHTS_FILE
 from sparse_ir.encoders.lookup import LookupEncoder
-from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
+from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform, quiet_transformers
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
 
@@ -145,7 +145,8 @@ def _write_router(folder: Path, documents: MaskedLMEncoder, queries: LookupEncod
 
 
 def _write_network(folder: Path, encoder: MaskedLMEncoder) -> None:
-    whole_model(encoder).save_pretrained(folder)
+    with quiet_transformers():
+        whole_model(encoder).save_pretrained(folder)
     encoder.tokenizer.model_max_length = encoder.max_length
     encoder.tokenizer.save_pretrained(folder)
     settings = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,8 @@ def load_body(
 def save_body(body: Any, tokenizer: Any, folder: Path) -> None:
     """The body is in ``folder`` in float16, with its tokenizer's settings but not its words."""
     halves = {name: t.detach().cpu().half() for name, t in body.state_dict().items()}
-    body.save_pretrained(folder, state_dict=halves)
+    with quiet_transformers():
+        body.save_pretrained(folder, state_dict=halves)
     roles = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     (folder / "tokenizer_config.json").write_text(json.dumps(roles, indent=2) + "\n")
 
@@ -350,24 +352,32 @@ def load_pretrained(
             a weight is not finite.
     """
     place = choose_device(device)
-    verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # it reports the unused pooler, which helps no user
-    logging.disable_progress_bar()
     try:
-        tokenizer = _load_tokenizer(source, tokenizer_file)
-        model, report = kind.from_pretrained(
-            source, dtype=choose_dtype(precision, place), output_loading_info=True
-        )
+        with quiet_transformers():
+            tokenizer = _load_tokenizer(source, tokenizer_file)
+            model, report = kind.from_pretrained(
+                source, dtype=choose_dtype(precision, place), output_loading_info=True
+            )
     except (OSError, ValueError, SafetensorError, KeyError) as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise InvalidInputError(f"cannot load the model {source}: {reason}") from error
+    _require_whole(source, kind, report)
+    require_finite(source, dict(model.named_parameters()))
+    return model.to(place).eval(), tokenizer
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Inside, transformers draws no bar and reports no unused pooler, which helps no user."""
+    verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
     finally:
         logging.set_verbosity(verbosity)
         if has_bar:
             logging.enable_progress_bar()
-    _require_whole(source, kind, report)
-    require_finite(source, dict(model.named_parameters()))
-    return model.to(place).eval(), tokenizer
 
 
 def require_same_tokens(source: str, tokenizer: Any, n_rows: int) -> int:
