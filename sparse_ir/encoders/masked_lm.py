@@ -20,7 +20,7 @@ from transformers.utils import logging
 from sparse_ir.encoders.hub_layout import Network, read_json
 from sparse_ir.encoders.lookup import vocabulary_of
 from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, Precision
-from sparse_ir.encoders.precision import choose_device, choose_dtype
+from sparse_ir.encoders.precision import bfloat16_pays, choose_device, choose_dtype
 from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
@@ -213,15 +213,17 @@ def load_masked_lm(
     n_terms = require_same_tokens(source, tokenizer, len(decoder.weight))
     dtype = choose_dtype(options.precision, decoder.weight.device)
     bias = decoder.bias if decoder.bias is not None else decoder.weight.new_zeros(n_terms)
+    matrix = decoder.weight.detach()[:n_terms]
     return MaskedLMEncoder(
         model.base_model.to(dtype),
         _transform_of(model),
         SparseHead(
-            decoder.weight.detach()[:n_terms].to(dtype),
+            matrix.to(dtype),
             bias[:n_terms],
             activation=network.activation,
             pooling=network.pooling,
             silent=() if network.keeps_special else tokenizer.all_special_ids,
+            screen=_screen(matrix, dtype),
         ),
         tokenizer,
         max_length=_length(model.base_model, network.max_length, options.max_length),
@@ -276,6 +278,7 @@ def load_with_head(
             tensors["decoder.bias"],
             activation=network.activation,
             silent=tokenizer.all_special_ids,
+            screen=_screen(embeddings, dtype),
         ),
         tokenizer,
         max_length=_length(body, network.max_length, options.max_length),
@@ -315,6 +318,11 @@ def _transform_of(model: Any) -> Callable[[Tensor], Tensor]:
         f"{type(model).__name__} has a head of an unknown kind; want BERT, DistilBERT, RoBERTa or "
         "ModernBERT"
     )
+
+
+def _screen(matrix: Tensor, dtype: torch.dtype) -> Tensor | None:
+    wanted = dtype == torch.float32 and bfloat16_pays(matrix.device)
+    return matrix.bfloat16() if wanted else None
 
 
 def _length(body: Any, usual: int | None, wanted: int | None) -> int:

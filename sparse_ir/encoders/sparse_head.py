@@ -22,6 +22,7 @@ from sparse_ir.vectors import TermWeights
 
 _TILE_BYTES = 4 * 2**20  # of logits: they stay in cache between product and maximum
 _MASKED = -1e9
+_SCREEN_ERROR = 2**-7  # of |state| |embedding|: both are rounded by 2**-9, and their product is too
 ACTIVATIONS = {"log1p_relu": 1, "log1p_log1p_relu": 2}  # logarithms after the relu
 
 
@@ -34,6 +35,8 @@ class SparseHead:
         activation: ``log1p_relu`` or ``log1p_log1p_relu``.
         pooling: ``max``, or ``sum`` as in the first SPLADE.
         silent: Terms whose weight is always 0 (special tokens).
+        screen: The matrix in bfloat16, where its products are much faster than float32's: by it the
+            terms that may fire are found, and only those are multiplied in float32.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class SparseHead:
         activation: str = "log1p_relu",
         pooling: str = "max",
         silent: Sequence[int] = (),
+        screen: Tensor | None = None,
     ) -> None:
         if activation not in ACTIVATIONS:
             raise InvalidInputError(
@@ -56,6 +60,13 @@ class SparseHead:
         self.bias[list(silent)] = -torch.inf
         self.n_logarithms = ACTIVATIONS[activation]
         self.pooling = pooling
+        self._screen = screen
+        self._norms = None if screen is None else embeddings.norm(dim=1)
+
+    @property
+    def is_screened(self) -> bool:
+        """Whether most products are made in bfloat16 though weights are float32's."""
+        return self._screen is not None
 
     def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
         """The weights of a batch of texts.
@@ -70,9 +81,25 @@ class SparseHead:
         states = states.to(self.embeddings.dtype)
         if self.pooling == "sum":
             return self._summed(states, mask)
+        if self._screen is not None:
+            return self._activated(self._screened(states, mask, self._screen))
         weights = max_logits(states, mask, self.embeddings)
         weights += self.bias
         return self._activated(weights)
+
+    def _screened(self, states: Tensor, mask: Tensor, screen: Tensor) -> Tensor:
+        """As if all were multiplied in float32: no term that fires can hide behind the error."""
+        rough = max_logits(states.to(screen.dtype), mask, screen) + self.bias
+        longest = (states.norm(dim=2) * mask).amax(1, keepdim=True)
+        may_fire = rough + _SCREEN_ERROR * longest * self._norms > 0
+        logits = torch.full_like(rough, -torch.inf)
+        for row, terms in enumerate(may_fire):
+            numbers = terms.nonzero().ravel()
+            own = states[row, mask[row].bool()]
+            if len(numbers) and len(own):
+                exact = (self.embeddings[numbers] @ own.T).amax(1) + self.bias[numbers]
+                logits[row, numbers] = exact
+        return logits
 
     def _activated(self, logits: Tensor) -> Tensor:
         """Works in place."""
