@@ -12,6 +12,23 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """The part of a long document that the query matches best.
+
+    Args:
+        number: From 0.
+        start: Its first character in the document's text.
+        end: Behind its last character.
+        text: The part itself.
+    """
+
+    number: int
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One ranked document, ready to be shown."""
 
@@ -20,6 +37,8 @@ class Hit:
     text: str = ""
     title: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    passage: Passage | None = None
+    """Which part scored; None if the document is one, or by words (``lexical``)."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +50,15 @@ class Hits:
         scores: (Q, k) float32; 0 past a query's last hit.
         counts: (Q,) int32, hits of each query.
         lookup: doc numbers -> {doc number: doc_id}; called when ``ids`` is first asked for.
+        passages: (Q, k) int32, the number of the best passage; -1 for documents that are one. None
+            if passages did not count.
     """
 
     docs: NDArray[np.int64]
     scores: NDArray[np.float32]
     counts: NDArray[np.int32]
     lookup: Callable[[list[int]], Mapping[int, str]] = field(repr=False)
+    passages: NDArray[np.int32] | None = None
 
     @cached_property
     def ids(self) -> list[list[str]]:

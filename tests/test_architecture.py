@@ -27,7 +27,15 @@ LAYERS = {
     "integrations": 4,
     "cli": 5,
 }
-TORCH_FILES = {"sparse_head", "masked_lm", "head_init"}
+TORCH_FILES = {
+    "causal_lm",
+    "convert",
+    "head_init",
+    "masked_lm",
+    "onnx_export",
+    "precision",
+    "sparse_head",
+}
 MODULES = sorted(
     path.relative_to(ROOT) for path in ROOT.rglob("*.py") if path.name != "__init__.py"
 )

@@ -14,8 +14,10 @@ import typer
 from sparse_ir import __version__
 from sparse_ir.cli import (
     compare,
+    convert,
     encode,
     eval,
+    explain,
     export,
     import_,
     index,
@@ -46,10 +48,12 @@ app.command()(eval.eval)
 app.command()(compare.compare)
 app.command("import")(import_.import_)
 app.command()(export.export)
+app.command()(explain.explain)
 app.command()(info.info)
 app.command()(verify.verify)
 app.command()(optimize.optimize)
 app.command()(init_head.init_head)
+app.command()(convert.convert)
 
 
 def _print_version(wanted: bool) -> None:

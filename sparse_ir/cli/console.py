@@ -32,6 +32,7 @@ err = Console(stderr=True, highlight=False)
 
 _SNIPPET = 220  # characters
 _UNLIMITED = 1000  # characters, a width that no table reaches
+_BAR = 40  # characters of the longest bar
 
 
 class Advance(Protocol):
@@ -71,8 +72,13 @@ def print_hit(rank: int, hit: Hit, words: Sequence[str]) -> None:
     out.print(
         f"[green]{rank:>3}[/green]  {hit.score:7.3f}  [cyan]{escape(hit.doc_id)}[/cyan]{title}"
     )
+    if hit.passage:
+        out.print(
+            f"     [dim]passage {hit.passage.number + 1}, characters "
+            f"{hit.passage.start}-{hit.passage.end}[/dim]"
+        )
     if hit.text:
-        out.print("     " + snippet(hit.text, words))
+        out.print("     " + snippet(hit.passage.text if hit.passage else hit.text, words))
     if hit.metadata:
         pairs = "  ".join(f"{key}={value}" for key, value in hit.metadata.items())
         out.print(f"     [dim]{escape(pairs)}[/dim]")
@@ -102,6 +108,15 @@ def print_table(rows: Sequence[Mapping[str, str]]) -> None:
     for row in rows:
         table.add_row(*row.values())
     Console(highlight=False, width=_UNLIMITED).print(table)
+
+
+def print_bars(terms: Sequence[tuple[str, float, bool]]) -> None:
+    """(term, weight, whether it is an expansion) as bars, the longest for the greatest weight."""
+    greatest = max((weight for _, weight, _ in terms), default=1)
+    for term, weight, is_expansion in terms:
+        sign, style = ("+", "magenta") if is_expansion else (" ", "green")
+        bar = "█" * max(1, round(_BAR * weight / greatest))
+        out.print(f"{sign} {escape(term):<18} {weight:6.3f}  [{style}]{bar}[/{style}]")
 
 
 def snippet(text: str, words: Sequence[str]) -> str:

@@ -14,8 +14,13 @@ from sparse_ir.cli.console import err, progress
 from sparse_ir.cli.options import (
     DEFAULT_INDEX,
     BatchSizeOption,
+    DeviceOption,
     JsonOption,
     ModelOption,
+    PrecisionChoice,
+    PrecisionOption,
+    ThreadsOption,
+    use_threads,
 )
 
 
@@ -32,6 +37,16 @@ def index(
     language: Annotated[
         str, typer.Option(help="Snowball language of the words, or none for plain words.")
     ] = "english",
+    passages: Annotated[
+        bool,
+        typer.Option(
+            "--passages/--no-passages",
+            help="Cut documents that are longer than the model reads, or leave their ends unread.",
+        ),
+    ] = True,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = PrecisionChoice.auto,
+    threads: ThreadsOption = None,
     batch_size: BatchSizeOption = 32,
     commit_every: Annotated[int, typer.Option(help="Documents between commits.")] = 2048,
     allow_empty: Annotated[
@@ -48,8 +63,10 @@ def index(
     from itertools import chain
 
     from sparse_ir.corpus import read_documents
+    from sparse_ir.encoders.options import EncoderOptions
     from sparse_ir.retrieval.ingest import ingest
 
+    use_threads(threads)
     started = time.monotonic()
     documents = chain.from_iterable(
         read_documents(source, allow_empty=allow_empty) for source in sources
@@ -60,6 +77,8 @@ def index(
             documents,
             model=model,
             language=language,
+            options=EncoderOptions(device=device, precision=precision.value),
+            passages=passages,
             batch_size=batch_size,
             commit_every=commit_every,
             on_progress=lambda done, unchanged: advance(done),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +20,32 @@ ModelOption = Annotated[
 BatchSizeOption = Annotated[int, typer.Option(help="Texts encoded at once.")]
 MaxLengthOption = Annotated[
     int | None, typer.Option(help="Tokens of a text that are read.", show_default="the model's")
+]
+TopTermsOption = Annotated[
+    int | None, typer.Option(help="Terms kept of a text, the greatest.", show_default="all")
+]
+PruneRatioOption = Annotated[
+    float, typer.Option(help="Drop terms below this share of a text's greatest weight.")
+]
+DeviceOption = Annotated[
+    str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:1, mps.")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(help="Of the processor.", show_default="all of its cores")
+]
+
+
+class PrecisionChoice(str, Enum):
+    """Numbers that documents are encoded in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+PrecisionOption = Annotated[
+    PrecisionChoice,
+    typer.Option(help="Of the products; auto takes bfloat16 where it is much faster."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ExistingIndexOption = Annotated[
@@ -35,6 +64,23 @@ CacheOption = Annotated[
 def named(text: str) -> list[str]:
     """The names in a list with commas between them."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def use_threads(threads: int | None) -> None:
+    """Networks and tokenizers run on so many threads from now on.
+
+    Raises:
+        InvalidInputError: fewer than one.
+    """
+    if threads is None:
+        return
+    if threads < 1:
+        raise InvalidInputError(f"threads is {threads}; want an integer >= 1")
+    os.environ["RAYON_NUM_THREADS"] = str(threads)  # tokenizers reads it when it starts
+    with suppress(ImportError):
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 def find_index(given: Path | None) -> Path:

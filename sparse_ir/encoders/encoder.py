@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from sparse_ir.encoders.checkpoint import load_document_encoder, load_query_encoder
+from sparse_ir.encoders.options import EncoderOptions, Precision
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
 from sparse_ir.vocabulary import Vocabulary
@@ -27,26 +28,45 @@ class Encoder(Protocol):
         ...
 
 
+class TextEncoder(Encoder, Protocol):
+    """An encoder that is a model's, and knows its tokens."""
+
+    def own_terms(self, text: str) -> set[int]:
+        """The terms that the text contains; the others that it encodes are expansions."""
+        ...
+
+
 def load_encoder(
     model: str = "mini",
     role: Literal["document", "query"] = "document",
     *,
     max_length: int | None = None,
-) -> Encoder:
+    top_terms: int | None = None,
+    prune_ratio: float = 0.0,
+    device: str = "auto",
+    precision: Precision = "auto",
+) -> TextEncoder:
     """The document or query encoder of a model.
 
     Args:
-        model: A model that ships with the package (``mini``), a model folder, or the name of a
-            masked language model on the Hugging Face hub.
-        role: Queries of our models need no network; those of a bare masked language model do.
-        max_length: Tokens of a document that are read; None takes the model's own limit.
+        model: A model that ships with the package (``mini``); a folder in our layout, that of
+            sentence-transformers or OpenSearch, or with a masked language model in it; or the name
+            of such a model on the Hugging Face hub.
+        role: Queries of our models and of inference-free ones need no network.
+        max_length: Tokens of a text that are read; None takes the model's own limit.
+        top_terms: Terms kept of a text, the greatest; None keeps what the model keeps.
+        prune_ratio: Terms below this share of the text's greatest weight are dropped; 0..1.
+        device: ``auto`` (a GPU if there is one), or a name of torch: ``cpu``, ``cuda:1``, ``mps``.
+        precision: ``float32`` gives the numbers of the model's home library; ``auto`` takes
+            ``bfloat16`` where the processor multiplies it much faster.
 
     Raises:
-        InvalidInputError: no such model, or its files do not fit together.
+        InvalidInputError: no such model, its files do not fit together, or a bad argument.
         MissingDependencyError: a network is needed and the extra ``models`` is not installed.
     """
+    options = EncoderOptions(max_length, top_terms, prune_ratio, device, precision)
     if role == "query":
-        return load_query_encoder(model)
+        return load_query_encoder(model, options)
     if role == "document":
-        return load_document_encoder(model, max_length=max_length)
+        return load_document_encoder(model, options)
     raise InvalidInputError(f"role is {role!r}; want document or query")

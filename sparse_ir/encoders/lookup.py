@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
+from sparse_ir.encoders.pruning import prune
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
 from sparse_ir.vocabulary import Vocabulary
@@ -37,12 +38,22 @@ class LookupEncoder:
         tokenizer: Gives the term numbers; special tokens are never added.
         weights: (V,) float32 >= 0, one a token of the tokenizer.
         counts: Whether a token's weight is multiplied by how often it occurs.
+        top_terms: As ``prune``.
+        prune_ratio: As ``prune``.
 
     Raises:
         InvalidInputError: as many weights as tokens did not come, or one is negative or not finite.
     """
 
-    def __init__(self, tokenizer: Tokenizer, weights: NDArray[np.float32], *, counts: bool) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        weights: NDArray[np.float32],
+        *,
+        counts: bool,
+        top_terms: int | None = None,
+        prune_ratio: float = 0.0,
+    ) -> None:
         size = tokenizer.get_vocab_size()
         if weights.shape != (size,):
             raise InvalidInputError(
@@ -56,6 +67,8 @@ class LookupEncoder:
         self.vocabulary = vocabulary_of(tokenizer)
         self.weights = weights.astype(np.float32)
         self.counts = counts
+        self._top_terms = top_terms
+        self._prune_ratio = prune_ratio
 
     def encode(
         self,
@@ -77,11 +90,31 @@ class LookupEncoder:
         matrix.eliminate_zeros()
         if on_progress:
             on_progress(len(rows))
-        return matrix
+        return prune(matrix, top_terms=self._top_terms, prune_ratio=self._prune_ratio)
+
+    def own_terms(self, text: str) -> set[int]:
+        """The terms that the text contains."""
+        return set(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def with_weights(self, weights: NDArray[np.float32]) -> LookupEncoder:
         """The same encoder with another table, (V,) float32 >= 0."""
-        return LookupEncoder(self._tokenizer, weights, counts=self.counts)
+        return LookupEncoder(
+            self._tokenizer,
+            weights,
+            counts=self.counts,
+            top_terms=self._top_terms,
+            prune_ratio=self._prune_ratio,
+        )
+
+    def with_pruning(self, *, top_terms: int | None, prune_ratio: float) -> LookupEncoder:
+        """The same encoder, keeping fewer terms of each text."""
+        return LookupEncoder(
+            self._tokenizer,
+            self.weights,
+            counts=self.counts,
+            top_terms=top_terms,
+            prune_ratio=prune_ratio,
+        )
 
     def save(self, folder: str | Path) -> None:
         """The encoder is in ``folder``, whole: it is written beside it first, then renamed."""

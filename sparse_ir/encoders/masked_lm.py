@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging
 
+from sparse_ir.encoders.hub_layout import Network, read_json
 from sparse_ir.encoders.lookup import vocabulary_of
+from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, Precision
+from sparse_ir.encoders.precision import bfloat16_pays, choose_device, choose_dtype
 from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
+
+_DEFAULT_LENGTH = 512
+_MOST_PADDING_ROWS = 1024
 
 
 class MaskedLMEncoder:
     """Encodes texts by ``log1p(relu(max over tokens of logits))``.
 
     Args:
-        body: Gives (B, T, H) states for token ids and mask.
-        transform: From the body's states to what the decoder multiplies.
+        body: Gives (B, T, H) states for token ids and mask, in its own precision.
+        transform: From the body's states to what the decoder multiplies, in float32.
         head: The decoder with its pooling.
         tokenizer: A fast tokenizer of transformers.
         max_length: Tokens read of a text, special ones included; >= 3.
         top_terms: Terms kept of a text, the greatest; None keeps all.
+        prune_ratio: Terms below this share of a text's greatest weight are dropped.
+        prompt: Put before every text.
+        lower_case: Whether texts are lower-cased first.
+        masked_lm: The model of transformers that body, transform and head are parts of, if any.
     """
 
     def __init__(
@@ -40,16 +54,31 @@ class MaskedLMEncoder:
         *,
         max_length: int = 256,
         top_terms: int | None = None,
+        prune_ratio: float = 0.0,
+        prompt: str = "",
+        lower_case: bool = False,
+        masked_lm: Any = None,
     ) -> None:
-        if max_length < 3:
-            raise InvalidInputError(f"max_length is {max_length}; want an integer >= 3")
-        self._body = body.eval()
-        self._transform = transform
-        self._head = head
-        self._tokenizer = tokenizer
-        self._max_length = max_length
-        self._top_terms = top_terms
+        if max_length < LEAST_LENGTH:
+            raise InvalidInputError(
+                f"max_length is {max_length}; want an integer >= {LEAST_LENGTH}"
+            )
+        self.body = body.eval()
+        self.transform = transform
+        self.head = head
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.masked_lm = masked_lm
+        self.n_cut = 0
+        """Texts so far of which not all tokens were read."""
         self.vocabulary = vocabulary_of(tokenizer.backend_tokenizer)
+        self._top_terms = top_terms
+        self._prune_ratio = prune_ratio
+        self._prompt = prompt
+        self._lower_case = lower_case
+        own = len(tokenizer(prompt)["input_ids"])  # what it adds itself is read first
+        self.room = max(max_length - own, 1)
+        """Tokens of a text that are read, special ones and the prompt's left out."""
 
     def encode(
         self,
@@ -69,13 +98,15 @@ class MaskedLMEncoder:
             raise InvalidInputError(f"batch_size is {batch_size}; want an integer >= 1")
         if not texts:
             return sp.csr_array((0, len(self.vocabulary)), dtype=np.float32)
-        tokens = tokenize(self._tokenizer, texts, self._max_length)
+        tokens = self._tokenized(texts)
         longest_first = sorted(range(len(texts)), key=lambda i: -len(tokens[i]))
         parts = []
         for start in range(0, len(texts), batch_size):
             batch = longest_first[start : start + batch_size]
             weights = self.weights([tokens[i] for i in batch])
-            parts.append(to_term_weights(weights, top_terms=self._top_terms))
+            parts.append(
+                to_term_weights(weights, top_terms=self._top_terms, prune_ratio=self._prune_ratio)
+            )
             if on_progress:
                 on_progress(len(batch))
         return sp.vstack(parts, format="csr")[np.argsort(longest_first)]
@@ -83,8 +114,38 @@ class MaskedLMEncoder:
     @torch.inference_mode()
     def weights(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         """(B, V) float32 weights of a batch of token id lists."""
-        states, mask = body_states(self._body, tokens, self._tokenizer.pad_token_id)
-        return self._head(self._transform(states), mask)
+        states, mask = body_states(self.body, tokens, self.tokenizer.pad_token_id)
+        return self.head(self.transform(states.float()), mask)
+
+    @property
+    def changes_texts(self) -> bool:
+        """Whether more than the tokenizer comes before the network."""
+        return bool(self._prompt or self._lower_case)
+
+    def own_terms(self, text: str) -> set[int]:
+        """The terms that the text contains."""
+        return set(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    @property
+    def precision(self) -> str:
+        """The type of the numbers that are multiplied, as ``bfloat16``."""
+        return str(self.head.embeddings.dtype).removeprefix("torch.")
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in the text each of its tokens begins and ends, special ones left out."""
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        spans: list[tuple[int, int]] = encoded["offset_mapping"]
+        return spans
+
+    def _tokenized(self, texts: Sequence[str]) -> list[list[int]]:
+        if self._prompt:
+            texts = [self._prompt + text for text in texts]
+        if self._lower_case:
+            texts = [text.lower() for text in texts]
+        encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
+        self.n_cut += sum(bool(one.overflowing) for one in encoded.encodings)
+        tokens: list[list[int]] = encoded["input_ids"]
+        return tokens
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[int]]:
@@ -108,54 +169,92 @@ def body_states(
     return states, mask
 
 
-def load_body(source: str) -> tuple[nn.Module, Any]:
-    """(body, tokenizer) from a folder or hub name, on the best device there is.
+def load_body(
+    source: str, tokenizer_file: Path | None = None, *, device: str = "auto"
+) -> tuple[nn.Module, Any]:
+    """(body, tokenizer) from a folder or hub name, in float32.
+
+    Args:
+        source: Folder or hub name.
+        tokenizer_file: A ``tokenizer.json`` outside the folder; None if it is inside.
+        device: As ``EncoderOptions``.
 
     Raises:
-        InvalidInputError: transformers cannot load it.
+        InvalidInputError: transformers cannot load it, or a weight is not finite.
     """
-    return _load(AutoModel, source)
+    return load_pretrained(AutoModel, source, tokenizer_file, device=device)
 
 
-def load_masked_lm(source: str, *, max_length: int) -> MaskedLMEncoder:
-    """The encoder of a masked language model with its own head, from a folder or hub name.
+def save_body(body: Any, tokenizer: Any, folder: Path) -> None:
+    """The body is in ``folder`` in float16, with its tokenizer's settings but not its words."""
+    halves = {name: t.detach().cpu().half() for name, t in body.state_dict().items()}
+    with quiet_transformers():
+        body.save_pretrained(folder, state_dict=halves)
+    roles = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    (folder / "tokenizer_config.json").write_text(json.dumps(roles, indent=2) + "\n")
+
+
+def load_masked_lm(
+    network: Network, options: EncoderOptions, *, tokenizer_file: Path | None = None
+) -> MaskedLMEncoder:
+    """The encoder of a masked language model with its own head.
 
     Raises:
-        InvalidInputError: transformers cannot load it, or it has another kind of head.
+        InvalidInputError: it cannot be loaded, has no head or one of an unknown kind, or fewer
+            rows in its decoder than the tokenizer has tokens.
     """
-    model, tokenizer = _load(AutoModelForMaskedLM, source)
+    source = str(network.folder)
+    model, tokenizer = load_pretrained(
+        AutoModelForMaskedLM, source, tokenizer_file, device=options.device
+    )
     decoder = model.get_output_embeddings()
     if decoder is None:
         raise InvalidInputError(f"{source} has no decoder; want a masked language model")
+    n_terms = require_same_tokens(source, tokenizer, len(decoder.weight))
+    dtype = choose_dtype(options.precision, decoder.weight.device)
+    bias = decoder.bias if decoder.bias is not None else decoder.weight.new_zeros(n_terms)
+    matrix = decoder.weight.detach()[:n_terms]
     return MaskedLMEncoder(
-        model.base_model,
+        model.base_model.to(dtype),
         _transform_of(model),
-        SparseHead(decoder.weight, decoder.bias),
+        SparseHead(
+            matrix.to(dtype),
+            bias[:n_terms],
+            activation=network.activation,
+            pooling=network.pooling,
+            silent=() if network.keeps_special else tokenizer.all_special_ids,
+            screen=_screen(matrix, dtype),
+        ),
         tokenizer,
-        max_length=max_length,
+        max_length=_length(model.base_model, network.max_length, options.max_length),
+        top_terms=options.top_terms or network.top_terms,
+        prune_ratio=options.prune_ratio,
+        prompt=network.prompt,
+        lower_case=network.lower_case,
+        masked_lm=model,
     )
 
 
 def load_with_head(
-    source: str,
+    network: Network,
     head: Mapping[str, NDArray[np.float32]],
+    options: EncoderOptions,
     *,
-    max_length: int,
-    activation: str,
+    tokenizer_file: Path | None = None,
 ) -> MaskedLMEncoder:
     """The encoder of a body and a head that was made for it.
 
     Args:
-        source: Folder or hub name of the body.
+        network: The body, its token limit and activation.
         head: ``dense.weight`` (H, H), ``dense.bias`` (H,), ``norm.weight`` (H,) and
             ``decoder.bias`` (V,); the decoder's matrix is the body's input embeddings.
-        max_length: Tokens read of a text.
-        activation: As ``SparseHead``.
+        options: What the user chose.
+        tokenizer_file: A ``tokenizer.json`` outside the body's folder.
 
     Raises:
         InvalidInputError: body or head cannot be loaded, or they do not fit together.
     """
-    body, tokenizer = load_body(source)
+    body, tokenizer = load_body(str(network.folder), tokenizer_file, device=options.device)
     embeddings = body.get_input_embeddings().weight.detach()  # type: ignore[operator]
     tensors = {name: torch.from_numpy(a.astype(np.float32)) for name, a in head.items()}
     n_terms, width = embeddings.shape
@@ -168,18 +267,23 @@ def load_with_head(
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if shapes != wanted:
         raise InvalidInputError(f"the head has tensors {shapes}; the body wants {wanted}")
+    require_finite(str(network.folder), tensors)
     tensors = {name: tensor.to(embeddings.device) for name, tensor in tensors.items()}
+    dtype = choose_dtype(options.precision, embeddings.device)
     return MaskedLMEncoder(
-        body,
+        body.to(dtype),
         PredictionTransform(tensors["dense.weight"], tensors["dense.bias"], tensors["norm.weight"]),
         SparseHead(
-            embeddings,
+            embeddings.to(dtype),
             tensors["decoder.bias"],
-            activation=activation,
+            activation=network.activation,
             silent=tokenizer.all_special_ids,
+            screen=_screen(embeddings, dtype),
         ),
         tokenizer,
-        max_length=max_length,
+        max_length=_length(body, network.max_length, options.max_length),
+        top_terms=options.top_terms,
+        prune_ratio=options.prune_ratio,
     )
 
 
@@ -216,20 +320,118 @@ def _transform_of(model: Any) -> Callable[[Tensor], Tensor]:
     )
 
 
-def _load(kind: Any, source: str) -> tuple[Any, Any]:
-    """(model, tokenizer) of transformers, in float32, on the best device, for inference."""
-    verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # it reports the unused pooler, which helps no user
-    logging.disable_progress_bar()
+def _screen(matrix: Tensor, dtype: torch.dtype) -> Tensor | None:
+    wanted = dtype == torch.float32 and bfloat16_pays(matrix.device)
+    return matrix.bfloat16() if wanted else None
+
+
+def _length(body: Any, usual: int | None, wanted: int | None) -> int:
+    """Tokens to read: what is wanted, else what is usual, as far as the body has positions."""
+    config = body.config
+    most = getattr(config, "max_position_embeddings", None) or 2**31
+    if "roberta" in config.model_type:  # it numbers positions from behind its padding's
+        most -= config.pad_token_id + 1
+    if wanted is not None and wanted > most:
+        raise InvalidInputError(
+            f"max_length is {wanted}; this model has {most} positions, so want no more"
+        )
+    return wanted or min(usual or _DEFAULT_LENGTH, most)
+
+
+def load_pretrained(
+    kind: Any,
+    source: str,
+    tokenizer_file: Path | None = None,
+    *,
+    device: str = "auto",
+    precision: Precision = "float32",
+) -> tuple[Any, Any]:
+    """(model, tokenizer) of transformers, for inference.
+
+    Args:
+        kind: An ``AutoModel`` class.
+        source: Folder or hub name.
+        tokenizer_file: A ``tokenizer.json`` outside the folder.
+        device: As ``EncoderOptions``.
+        precision: As ``EncoderOptions``; large models are better never in float32.
+
+    Raises:
+        InvalidInputError: transformers cannot load it, tensors of the kind wanted are missing, or
+            a weight is not finite.
+    """
+    place = choose_device(device)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        model = kind.from_pretrained(source, dtype=torch.float32)
-    except (OSError, ValueError) as error:
+        with quiet_transformers():
+            tokenizer = _load_tokenizer(source, tokenizer_file)
+            model, report = kind.from_pretrained(
+                source, dtype=choose_dtype(precision, place), output_loading_info=True
+            )
+    except (OSError, ValueError, SafetensorError, KeyError) as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise InvalidInputError(f"cannot load the model {source}: {reason}") from error
+    _require_whole(source, kind, report)
+    require_finite(source, dict(model.named_parameters()))
+    return model.to(place).eval(), tokenizer
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Inside, transformers draws no bar and reports no unused pooler, which helps no user."""
+    verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
     finally:
         logging.set_verbosity(verbosity)
         if has_bar:
             logging.enable_progress_bar()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device).eval(), tokenizer
+
+
+def require_same_tokens(source: str, tokenizer: Any, n_rows: int) -> int:
+    """Returns the number of tokens, of which each has a row in the decoder.
+
+    Decoders are often padded to a round number of rows; what no token stands for is left out.
+
+    Raises:
+        InvalidInputError: the tokenizer is another model's.
+    """
+    n_tokens: int = tokenizer.backend_tokenizer.get_vocab_size()
+    if not n_tokens <= n_rows < n_tokens + _MOST_PADDING_ROWS:
+        raise InvalidInputError(
+            f"{source}: the tokenizer has {n_tokens} tokens, the model {n_rows} terms; "
+            "want the tokenizer that the model was trained with"
+        )
+    return n_tokens
+
+
+def require_finite(source: str, tensors: Mapping[str, Tensor]) -> None:
+    """Returns if every number is finite.
+
+    Raises:
+        InvalidInputError: names the tensor that holds another one.
+    """
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InvalidInputError(
+                f"{source}: the tensor {name} holds NaN or infinity; fetch or train it anew"
+            )
+
+
+def _require_whole(source: str, kind: Any, report: Mapping[str, Any]) -> None:
+    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+    if not missing:
+        return
+    if kind is AutoModelForMaskedLM:
+        raise InvalidInputError(
+            f"{source} is a dense model: it has no masked language model's head (no "
+            f"{missing[0]}); want a sparse model, or make one with: sparse-ir init-head"
+        )
+    raise InvalidInputError(f"{source}: the tensor {missing[0]} is missing; fetch it anew")
+
+
+def _load_tokenizer(source: str, file: Path | None) -> Any:
+    if file is None:
+        return AutoTokenizer.from_pretrained(source)
+    roles = read_json(Path(source) / "tokenizer_config.json")
+    return PreTrainedTokenizerFast(tokenizer_file=str(file), **roles)

@@ -10,29 +10,33 @@ pooling); the activation's second logarithm: Shen et al. 2025, arXiv:2504.14839.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from sparse_ir.encoders.pruning import prune
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
 
 _TILE_BYTES = 4 * 2**20  # of logits: they stay in cache between product and maximum
 _MASKED = -1e9
+_SCREEN_ERROR = 2**-7  # of |state| |embedding|: both are rounded by 2**-9, and their product is too
 ACTIVATIONS = {"log1p_relu": 1, "log1p_log1p_relu": 2}  # logarithms after the relu
 
 
 class SparseHead:
-    """A vocabulary projection with max pooling.
+    """A vocabulary projection with pooling.
 
     Args:
-        embeddings: (V, H) float32, the decoder's matrix.
+        embeddings: (V, H) the decoder's matrix, float32 or bfloat16: products are made in its type.
         bias: (V,) float32.
         activation: ``log1p_relu`` or ``log1p_log1p_relu``.
+        pooling: ``max``, or ``sum`` as in the first SPLADE.
         silent: Terms whose weight is always 0 (special tokens).
+        screen: The matrix in bfloat16, where its products are much faster than float32's: by it the
+            terms that may fire are found, and only those are multiplied in float32.
     """
 
     def __init__(
@@ -41,16 +45,28 @@ class SparseHead:
         bias: Tensor,
         *,
         activation: str = "log1p_relu",
+        pooling: str = "max",
         silent: Sequence[int] = (),
+        screen: Tensor | None = None,
     ) -> None:
         if activation not in ACTIVATIONS:
             raise InvalidInputError(
                 f"activation is {activation!r}; want {' or '.join(ACTIVATIONS)}"
             )
-        self._embeddings = embeddings
-        self._bias = bias.clone()
-        self._bias[list(silent)] = -torch.inf
-        self._n_logarithms = ACTIVATIONS[activation]
+        if pooling not in ("max", "sum"):
+            raise InvalidInputError(f"pooling is {pooling!r}; want max or sum")
+        self.embeddings = embeddings
+        self.bias = bias.detach().float().clone()
+        self.bias[list(silent)] = -torch.inf
+        self.n_logarithms = ACTIVATIONS[activation]
+        self.pooling = pooling
+        self._screen = screen
+        self._norms = None if screen is None else embeddings.norm(dim=1)
+
+    @property
+    def is_screened(self) -> bool:
+        """Whether most products are made in bfloat16 though weights are float32's."""
+        return self._screen is not None
 
     def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
         """The weights of a batch of texts.
@@ -62,11 +78,45 @@ class SparseHead:
         Returns:
             (B, V) float32 >= 0.
         """
-        weights = max_logits(states, mask, self._embeddings)
-        weights += self._bias
-        weights.clamp_(min=0)
-        for _ in range(self._n_logarithms):
-            weights.log1p_()
+        states = states.to(self.embeddings.dtype)
+        if self.pooling == "sum":
+            return self._summed(states, mask)
+        if self._screen is not None:
+            return self._activated(self._screened(states, mask, self._screen))
+        weights = max_logits(states, mask, self.embeddings)
+        weights += self.bias
+        return self._activated(weights)
+
+    def _screened(self, states: Tensor, mask: Tensor, screen: Tensor) -> Tensor:
+        """As if all were multiplied in float32: no term that fires can hide behind the error."""
+        rough = max_logits(states.to(screen.dtype), mask, screen) + self.bias
+        longest = (states.norm(dim=2) * mask).amax(1, keepdim=True)
+        may_fire = rough + _SCREEN_ERROR * longest * self._norms > 0
+        logits = torch.full_like(rough, -torch.inf)
+        for row, terms in enumerate(may_fire):
+            numbers = terms.nonzero().ravel()
+            own = states[row, mask[row].bool()]
+            if len(numbers) and len(own):
+                exact = (self.embeddings[numbers] @ own.T).amax(1) + self.bias[numbers]
+                logits[row, numbers] = exact
+        return logits
+
+    def _activated(self, logits: Tensor) -> Tensor:
+        """Works in place."""
+        logits.clamp_(min=0)
+        for _ in range(self.n_logarithms):
+            logits.log1p_()
+        return logits
+
+    def _summed(self, states: Tensor, mask: Tensor) -> Tensor:
+        """The sum over the tokens of their weights; the activation cannot wait for the end."""
+        n_texts, n_tokens, _ = states.shape
+        weights = states.new_empty((n_texts, len(self.embeddings)), dtype=torch.float32)
+        tile = _tile(states, n_texts * n_tokens)
+        for start in range(0, len(self.embeddings), tile):
+            part = slice(start, start + tile)
+            logits = (states @ self.embeddings[part].T).float() + self.bias[part]
+            weights[:, part] = (self._activated(logits) * mask[..., None]).sum(1)
         return weights
 
 
@@ -84,7 +134,7 @@ def max_logits(states: Tensor, mask: Tensor, embeddings: Tensor) -> Tensor:
     filled = torch.where(is_token[..., None], states, states[:, :1])
     columns = filled.reshape(n_texts * n_tokens, width).T.contiguous()
     pooled = states.new_empty((len(embeddings), n_texts), dtype=torch.float32)
-    tile = max(16, _TILE_BYTES // (states.element_size() * n_texts * n_tokens))
+    tile = _tile(states, n_texts * n_tokens)
     for start in range(0, len(embeddings), tile):
         logits = embeddings[start : start + tile] @ columns
         pooled[start : start + tile] = logits.view(-1, n_texts, n_tokens).amax(2)
@@ -92,18 +142,27 @@ def max_logits(states: Tensor, mask: Tensor, embeddings: Tensor) -> Tensor:
     return pooled.T.contiguous()
 
 
-def to_term_weights(weights: Tensor, *, top_terms: int | None = None) -> TermWeights:
-    """Dense weights as CSR, of each row at most the ``top_terms`` greatest.
+def to_term_weights(
+    weights: Tensor, *, top_terms: int | None = None, prune_ratio: float = 0.0
+) -> TermWeights:
+    """Dense weights as CSR, pruned; only what is not 0 leaves the device.
 
     Args:
         weights: (B, V) float32 >= 0.
-        top_terms: >= 1, None keeps all.
+        top_terms: As ``prune``.
+        prune_ratio: As ``prune``.
 
     Returns:
         (B, V) float32 csr_array.
     """
-    array: np.ndarray[Any, Any] = weights.cpu().numpy()
-    if top_terms is not None and top_terms < array.shape[1]:
-        least = np.partition(array, -top_terms, axis=1)[:, -top_terms, None]
-        array = np.where(array >= least, array, 0)
-    return sp.csr_array(array)
+    rows, terms = weights.nonzero(as_tuple=True)  # by row, then term
+    sizes = rows.bincount(minlength=len(weights)).cpu().numpy()
+    indptr = np.concatenate(([0], np.cumsum(sizes)))
+    data, indices = weights[rows, terms].cpu().numpy(), terms.int().cpu().numpy()
+    matrix = sp.csr_array((data, indices, indptr), shape=tuple(weights.shape))
+    return prune(matrix, top_terms=top_terms, prune_ratio=prune_ratio)
+
+
+def _tile(states: Tensor, n_columns: int) -> int:
+    """Terms whose logits for so many tokens stay in cache."""
+    return max(16, _TILE_BYTES // (states.element_size() * max(n_columns, 1)))

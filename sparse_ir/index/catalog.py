@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir.errors import IndexFormatError, IndexLockedError, InvalidInputError
+from sparse_ir.index.passages import StoredPassage, from_row, to_row
 
 FILE_NAME = "catalog.sqlite"
 FORMAT_VERSION = 1
@@ -34,6 +35,9 @@ CREATE TABLE documents (
     doc INTEGER PRIMARY KEY, doc_id TEXT NOT NULL UNIQUE, n_words INTEGER NOT NULL,
     fingerprint BLOB, metadata TEXT NOT NULL);
 CREATE TABLE texts (doc INTEGER PRIMARY KEY, title TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE passages (
+    doc INTEGER, number INTEGER, start INTEGER NOT NULL, end INTEGER NOT NULL,
+    terms BLOB NOT NULL, weights BLOB NOT NULL, PRIMARY KEY (doc, number)) WITHOUT ROWID;
 CREATE TABLE deletions (doc INTEGER PRIMARY KEY);
 CREATE TABLE fields (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE terms (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -203,8 +207,26 @@ class Catalog:
         rows = [(doc,) for doc in docs]
         self._run_many("DELETE FROM documents WHERE doc = ?", rows)
         self._run_many("DELETE FROM texts WHERE doc = ?", rows)
+        self._run_many("DELETE FROM passages WHERE doc = ?", rows)
         self._run_many("INSERT INTO deletions VALUES (?)", rows)
         self.n_changes += len(rows) > 0
+
+    def add_passages(self, doc: int, passages: Sequence[StoredPassage]) -> None:
+        """The document has these passages."""
+        rows = [to_row(doc, number, passage) for number, passage in enumerate(passages)]
+        self._run_many("INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def passages(self, docs: Sequence[int]) -> dict[int, list[StoredPassage]]:
+        """doc number -> its passages in order, of those documents that have several."""
+        found: dict[int, list[StoredPassage]] = {}
+        sql = "SELECT doc, number, start, end, terms, weights FROM passages WHERE doc IN"
+        for row in sorted(self._select_in(sql, docs), key=lambda row: row[:2]):
+            found.setdefault(row[0], []).append(from_row(row))
+        return found
+
+    def has_passages(self) -> bool:
+        """Whether any document has several."""
+        return bool(self._run("SELECT 1 FROM passages LIMIT 1"))
 
     def documents(self, doc_ids: Sequence[str]) -> dict[str, DocumentRow]:
         """The known ones of these documents, by doc_id."""

@@ -20,6 +20,7 @@ from sparse_ir.hits import Hits
 from sparse_ir.index.bitsets import Bitsets, DocRows, Filter, cleared
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.params import Approximate, Exact
+from sparse_ir.index.passages import StoredPassage
 from sparse_ir.index.verify import verify
 from sparse_ir.vectors import TermWeights, as_term_weights
 
@@ -203,6 +204,23 @@ class Index:
     def doc_ids(self, docs: Sequence[int]) -> dict[int, str]:
         """Doc number -> doc_id."""
         return self._catalog.doc_ids(docs)
+
+    def doc_number(self, doc_id: str) -> int:
+        """The document's number in this snapshot.
+
+        Raises:
+            InvalidInputError: unknown doc_id.
+        """
+        return self._row(doc_id)
+
+    @cached_property
+    def has_passages(self) -> bool:
+        """Whether any document has several passages."""
+        return self._catalog.has_passages()
+
+    def passages(self, docs: Sequence[int]) -> dict[int, list[StoredPassage]]:
+        """doc number -> its passages in order, of those documents that have several."""
+        return self._catalog.passages(docs)
 
     def vector(self, doc_id: str) -> TermWeights:
         """(1, n_terms + n_words) the document's stored weights, in both blocks.

@@ -28,6 +28,7 @@ from sparse_ir.index.compaction import most_postings
 from sparse_ir.index.lock import WriterLock
 from sparse_ir.index.merge import Reweighting
 from sparse_ir.index.params import BuildParams
+from sparse_ir.index.passages import StoredPassage
 from sparse_ir.index.pending import Batch, Pending, Weigh, build
 from sparse_ir.index.reader import Index
 from sparse_ir.index.segment_files import SegmentFiles
@@ -178,6 +179,7 @@ class IndexWriter:
         words: Sequence[Sequence[str]],
         *,
         fingerprints: Sequence[bytes] | None = None,
+        passages: Sequence[Sequence[StoredPassage]] | None = None,
     ) -> None:
         """Documents with text are pending, in both blocks.
 
@@ -186,6 +188,7 @@ class IndexWriter:
             vectors: (n, n_terms) learned term weights.
             words: The analysed words of each document, repeats included: the lexical block.
             fingerprints: A digest of what each was made from, given back by ``known``.
+            passages: Those of each document that has several, given back by ``Index.passages``.
 
         Raises:
             InvalidInputError: the sizes disagree, or a doc_id is empty or comes twice.
@@ -204,6 +207,9 @@ class IndexWriter:
             fingerprints=fingerprints,
         )
         self._catalog.add_texts(first, ((d.title, d.text) for d in documents))
+        for i, own in enumerate(passages or []):
+            if own:
+                self._catalog.add_passages(first + i, own)
         lengths = np.array([len(one) for one in words], np.int64)
         self._gather(first, lengths, *append_terms(matrix, self._word_counts(words)))
 

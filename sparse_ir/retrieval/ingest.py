@@ -13,13 +13,19 @@ from typing import Any
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
-from sparse_ir.encoders.checkpoint import model_settings
-from sparse_ir.encoders.encoder import Encoder, load_encoder
+from sparse_ir.encoders.checkpoint import (
+    load_document_encoder,
+    load_query_encoder,
+    model_settings,
+)
+from sparse_ir.encoders.encoder import Encoder
 from sparse_ir.encoders.lookup import LookupEncoder
+from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.params import BuildParams
 from sparse_ir.index.writer import IndexWriter
+from sparse_ir.retrieval.passages import Span, has_limit, join, passages_of
 from sparse_ir.retrieval.retriever import QUERY_ENCODER
 from sparse_ir.vocabulary import Vocabulary
 
@@ -51,6 +57,8 @@ def ingest(
     model: str = "mini",
     language: str = "english",
     params: BuildParams | None = None,
+    options: EncoderOptions | None = None,
+    passages: bool = True,
     batch_size: int = 32,
     commit_every: int = 2048,
     on_progress: Progress | None = None,
@@ -67,12 +75,16 @@ def ingest(
         model: Name or folder of the document encoder's model.
         language: Snowball language of the lexical block, or ``none``.
         params: How to build a new index.
+        options: How to encode.
+        passages: Whether documents longer than the encoder reads are cut into passages, so that
+            all of their text counts; else their ends are not read on the learned side.
         batch_size: Documents encoded at once, >= 1.
         commit_every: Documents between commits, >= 1.
         on_progress: Told about every batch.
 
     Raises:
-        InvalidInputError: an existing index was built with another model or language.
+        InvalidInputError: an existing index was built with another model or language, or the other
+            way with passages.
     """
     if batch_size < 1 or commit_every < 1:
         raise InvalidInputError(
@@ -80,11 +92,13 @@ def ingest(
         )
     tell = on_progress or (lambda done, unchanged: None)
     report = IngestReport()
-    settings, analyzer = _text_settings(model, language), Analyzer(language)
+    settings, analyzer = _text_settings(model, language, passages), Analyzer(language)
     chunks = _chunks(documents, commit_every)
     first = next(chunks, [])  # a source that cannot be read must not leave an empty index behind
     with _open_writer(Path(path), settings, params) as writer:
-        pipeline = _Pipeline(writer, model, analyzer, batch_size)
+        pipeline = _Pipeline(
+            writer, model, options or EncoderOptions(), analyzer, passages, batch_size
+        )
         for chunk in chain([first], chunks):
             pipeline.add(chunk, report, tell)
             writer.commit()
@@ -97,11 +111,19 @@ class _Pipeline:
     """Puts chunks of documents through encoder and analyser into the writer."""
 
     def __init__(
-        self, writer: IndexWriter, model: str, analyzer: Analyzer, batch_size: int
+        self,
+        writer: IndexWriter,
+        model: str,
+        options: EncoderOptions,
+        analyzer: Analyzer,
+        cuts_passages: bool,
+        batch_size: int,
     ) -> None:
         self._writer = writer
         self._model = model
+        self._options = options
         self._analyzer = analyzer
+        self._cuts_passages = cuts_passages
         self._batch_size = batch_size
         self._encoder: Encoder | None = None
 
@@ -126,17 +148,49 @@ class _Pipeline:
 
     def _encode(self, batch: list[Document], tell: Progress) -> None:
         if self._encoder is None:  # loading a model takes seconds, an unchanged corpus needs none
-            self._encoder = load_encoder(self._model, role="document")
-        texts = [document.content for document in batch]
-        vectors = self._encoder.encode(
-            texts, batch_size=self._batch_size, on_progress=lambda n: tell(n, 0)
+            self._encoder = load_document_encoder(self._model, self._options)
+        passages = [self._passages(document) for document in batch]
+        done = _Counted([len(one) for one in passages], tell)
+        weights = self._encoder.encode(
+            [text for one in passages for _, text in one],
+            batch_size=self._batch_size,
+            on_progress=done,
         )
+        vectors, stored = join(weights, [[span for span, _ in one] for one in passages])
         self._writer.add(
             batch,
             vectors,
-            [self._analyzer.words(text) for text in texts],
+            [self._analyzer.words(document.content) for document in batch],
             fingerprints=[_fingerprint(document) for document in batch],
+            passages=stored,
         )
+        done.finish()
+
+    def _passages(self, document: Document) -> list[tuple[Span, str]]:
+        if self._cuts_passages and has_limit(self._encoder):
+            return passages_of(document, self._encoder)
+        return [((0, len(document.text)), document.content)]
+
+
+class _Counted:
+    """Progress in documents, of an encoder that tells it in passages."""
+
+    def __init__(self, counts: list[int], tell: Progress) -> None:
+        self._n_documents, self._n_passages = len(counts), sum(counts)
+        self._done = self._told = 0
+        self._tell = tell
+
+    def __call__(self, n: int) -> None:
+        self._done += n
+        self._advance(self._done * self._n_documents // self._n_passages)
+
+    def finish(self) -> None:
+        self._advance(self._n_documents)
+
+    def _advance(self, documents: int) -> None:
+        if documents > self._told:
+            self._tell(documents - self._told, 0)
+            self._told = documents
 
 
 def _open_writer(path: Path, wanted: dict[str, Any], params: BuildParams | None) -> IndexWriter:
@@ -160,14 +214,14 @@ def _open_writer(path: Path, wanted: dict[str, Any], params: BuildParams | None)
 
 def _copy_query_encoder(model: str, path: Path) -> Vocabulary:
     """The index holds its query encoder before it exists, so that no crash can leave it without."""
-    encoder = load_encoder(model, role="query")
+    encoder = load_query_encoder(model)
     if isinstance(encoder, LookupEncoder):
         shutil.rmtree(path / QUERY_ENCODER, ignore_errors=True)
         encoder.save(path / QUERY_ENCODER)
     return encoder.vocabulary
 
 
-def _text_settings(model: str, language: str) -> dict[str, Any]:
+def _text_settings(model: str, language: str, passages: bool) -> dict[str, Any]:
     settings = model_settings(model)
     return {
         "model": model,
@@ -175,11 +229,12 @@ def _text_settings(model: str, language: str) -> dict[str, Any]:
         "anchor_weight": settings.anchor_weight,
         "collection_idf": settings.collection_idf,
         "language": language,
+        "passages": passages,
     }
 
 
 def _require_same_settings(path: Path, has: dict[str, Any], wanted: dict[str, Any]) -> None:
-    for name in ("model_fingerprint", "language"):
+    for name in ("model_fingerprint", "language", "passages"):
         if has.get(name) != wanted[name]:
             what = "model" if name == "model_fingerprint" else name
             raise InvalidInputError(

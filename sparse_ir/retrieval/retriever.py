@@ -24,18 +24,24 @@ from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.hits import Hit, Hits
+from sparse_ir.hits import Hit, Hits, Passage
 from sparse_ir.index import bm25
 from sparse_ir.index.bitsets import Filter
 from sparse_ir.index.params import Approximate, Exact
+from sparse_ir.index.passages import StoredPassage
 from sparse_ir.index.reader import EXACT, Index
+from sparse_ir.retrieval.best_passage import (
+    LearnedQuery,
+    Vectors,
+    best_passage,
+    search_by_best_passage,
+)
 from sparse_ir.vectors import TermWeights, append_terms
 from sparse_ir.vocabulary import Vocabulary, require_same_vocabulary
 
 Mode = Literal["anchored", "learned", "lexical"]
 QUERY_ENCODER = "query_encoder"  # folder inside an index: searching needs no other model
 _PRIOR_DOCS = 300  # chosen on dev splits: flat from 0 to 1,000 at 5,000 documents
-Vectors = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
 
 
 class Retriever(Protocol):
@@ -170,12 +176,17 @@ class SparseRetriever:
         texts = [queries] if isinstance(queries, str) else queries
         found = self.search_arrays(texts, k, mode=mode, filter=filter, threads=threads)
         documents = self.index.documents(np.unique(found.docs[found.docs >= 0]).tolist())
+        parts = self._parts(found)
         ranked = [
             [
-                _hit(documents[doc], score)
-                for doc, score in zip(docs[:n].tolist(), scores[:n].tolist(), strict=True)
+                _hit(documents[doc], score, parts.get((doc, number)))
+                for doc, score, number in zip(
+                    docs[:n].tolist(), scores[:n].tolist(), numbers[:n].tolist(), strict=True
+                )
             ]
-            for docs, scores, n in zip(found.docs, found.scores, found.counts, strict=True)
+            for docs, scores, numbers, n in zip(
+                found.docs, found.scores, _passage_numbers(found), found.counts, strict=True
+            )
         ]
         return ranked[0] if isinstance(queries, str) else ranked
 
@@ -191,7 +202,13 @@ class SparseRetriever:
     ) -> Hits:
         """As ``search``, giving arrays, without reading any document's text."""
         vectors = self._query_arrays(queries, mode)
-        return self.index.search_terms(*vectors, k, plan=plan, threads=threads, filter=filter)
+
+        def search(vectors: Vectors, k: int) -> Hits:
+            return self.index.search_terms(*vectors, k, plan=plan, threads=threads, filter=filter)
+
+        if mode == "lexical" or not self.index.has_passages:
+            return search(vectors, k)
+        return search_by_best_passage(self.index, vectors, k, search)
 
     def query_vectors(self, queries: Sequence[str], mode: Mode = "anchored") -> TermWeights:
         """(Q, n_terms + n_words) the vectors by which ``search`` finds these texts."""
@@ -213,9 +230,9 @@ class SparseRetriever:
         Raises:
             InvalidInputError: unknown doc_id.
         """
-        document = self.index.vector(doc_id)
-        weight_of = dict(zip(document.indices.tolist(), document.data.tolist(), strict=True))
-        _, terms, weights = self._query_arrays([query], mode)
+        vectors = self._query_arrays([query], mode)
+        _, terms, weights = vectors
+        weight_of = self._document_weights(doc_id, vectors, mode)
         own = self._own_terms(self.index.document(doc_id).content)
         words = self.index.words([t for t in terms.tolist() if t >= self.index.n_terms])
         matches = [
@@ -277,6 +294,31 @@ class SparseRetriever:
 
     # explaining
 
+    def _document_weights(self, doc_id: str, query: Vectors, mode: Mode) -> dict[int, float]:
+        """{term: weight}; the learned ones are those of the passage that matches best."""
+        document = self.index.vector(doc_id)
+        weight_of = dict(zip(document.indices.tolist(), document.data.tolist(), strict=True))
+        if mode == "lexical" or not self.index.has_passages:
+            return weight_of
+        stored = list(self.index.passages([self.index.doc_number(doc_id)]).values())
+        if not stored:
+            return weight_of
+        number, _ = best_passage(stored[0], LearnedQuery(query, 0, self.index.n_terms))
+        best = stored[0][number]
+        words = {t: weight for t, weight in weight_of.items() if t >= self.index.n_terms}
+        return {**dict(zip(best.terms.tolist(), best.weights.tolist(), strict=True)), **words}
+
+    def _parts(self, found: Hits) -> Mapping[tuple[int, int], tuple[int, StoredPassage]]:
+        """(doc number, passage number) -> passage, of the hits that have several."""
+        if found.passages is None:
+            return {}
+        docs = np.unique(found.docs[found.passages >= 0]).tolist()
+        return {
+            (doc, number): (number, one)
+            for doc, passages in self.index.passages(docs).items()
+            for number, one in enumerate(passages)
+        }
+
     def _own_terms(self, text: str) -> set[int]:
         """Learned terms that the text itself contains."""
         return set(self._encoder.encode([text]).indices.tolist())
@@ -300,5 +342,13 @@ class SparseRetriever:
         )
 
 
-def _hit(document: Document, score: float) -> Hit:
-    return Hit(document.doc_id, score, document.text, document.title, document.metadata)
+def _hit(document: Document, score: float, part: tuple[int, StoredPassage] | None = None) -> Hit:
+    passage = None
+    if part is not None:
+        number, one = part
+        passage = Passage(number, one.start, one.end, document.text[one.start : one.end])
+    return Hit(document.doc_id, score, document.text, document.title, document.metadata, passage)
+
+
+def _passage_numbers(found: Hits) -> NDArray[np.int32]:
+    return np.full(found.docs.shape, -1, np.int32) if found.passages is None else found.passages

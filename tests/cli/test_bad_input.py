@@ -34,7 +34,7 @@ def test_missing_files_and_indexes(cli, tmp_path):
     assert "no index at" in cli.refuses("search", "x", "--index", tmp_path)
     assert "no .sparse-ir in" in cli.refuses("info")
     assert "no model 'huge'" in cli.refuses("index", "-", "--model", "huge")
-    assert "want a name that ends in" in cli.refuses("encode", "-", "-o", "v.parquet")
+    assert "want a name that ends in" in cli.refuses("encode", "-", "-o", "v.csv")
     assert "is of no known kind" in cli.refuses("encode", __file__, "-o", "v.npz")
     assert "language is 'klingon'" in cli.refuses("index", "-", "--language", "klingon")
 

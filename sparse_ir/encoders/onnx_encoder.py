@@ -1,0 +1,143 @@
+"""OnnxEncoder: documents encoded by onnxruntime, without torch, from what ``onnx_export`` wrote."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from sparse_ir.encoders.lookup import TOKENIZER_FILE, load_tokenizer, vocabulary_of
+from sparse_ir.encoders.options import EncoderOptions
+from sparse_ir.encoders.pruning import prune
+from sparse_ir.errors import InvalidInputError, MissingDependencyError
+from sparse_ir.vectors import TermWeights
+
+GRAPH_FILE = "model.onnx"
+INPUTS = ("input_ids", "attention_mask")
+OUTPUTS = ("terms", "weights")
+
+
+class OnnxEncoder:
+    """Encodes texts by a graph that ends in its greatest terms.
+
+    Args:
+        session: An ``onnxruntime.InferenceSession``.
+        tokenizer: With the special tokens that the graph expects.
+        max_length: Tokens read of a text, special ones included.
+        options: Of which ``top_terms`` and ``prune_ratio`` count here.
+    """
+
+    precision = "onnx"
+
+    def __init__(
+        self, session: Any, tokenizer: Tokenizer, *, max_length: int, options: EncoderOptions
+    ) -> None:
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self.room = max(max_length - tokenizer.num_special_tokens_to_add(False), 1)
+        """Tokens of a text that are read, special ones left out."""
+        tokenizer.enable_truncation(max_length)
+        self.max_length = max_length
+        self.n_cut = 0
+        """Texts so far of which not all tokens were read."""
+        self.vocabulary = vocabulary_of(tokenizer)
+        self._session = session
+        self._tokenizer = tokenizer
+        self._options = options
+
+    @classmethod
+    def load(cls, folder: Path, max_length: int, options: EncoderOptions) -> OnnxEncoder:
+        """The encoder whose graph and tokenizer are in ``folder``.
+
+        Raises:
+            InvalidInputError: not a graph that onnxruntime reads.
+            MissingDependencyError: onnxruntime is not installed.
+        """
+        try:
+            import onnxruntime
+            from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidProtobuf
+        except ImportError:
+            raise MissingDependencyError(
+                "onnxruntime", extra="onnx", purpose="encoding with an ONNX model"
+            ) from None
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = int(os.environ.get("RAYON_NUM_THREADS", "0"))
+        path = folder / GRAPH_FILE
+        path.stat()  # a missing file is an OSError
+        try:
+            session = onnxruntime.InferenceSession(
+                str(path), settings, providers=["CPUExecutionProvider"]
+            )
+        except (Fail, InvalidProtobuf) as error:
+            raise InvalidInputError(f"{path} is no ONNX graph: {error}") from error
+        if tuple(one.name for one in session.get_outputs()) != OUTPUTS:
+            raise InvalidInputError(f"{path} does not end in {', '.join(OUTPUTS)}; export it anew")
+        tokenizer = load_tokenizer(folder / TOKENIZER_FILE)
+        return cls(session, tokenizer, max_length=max_length, options=options)
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 32,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> TermWeights:
+        """(n, V) float32 csr_array, in the order of the texts; arguments as ``MaskedLMEncoder``."""
+        if batch_size < 1:
+            raise InvalidInputError(f"batch_size is {batch_size}; want an integer >= 1")
+        encoded = self._tokenizer.encode_batch_fast(list(texts))
+        self.n_cut += sum(bool(one.overflowing) for one in encoded)
+        tokens = [one.ids for one in encoded]
+        longest_first = sorted(range(len(texts)), key=lambda i: -len(tokens[i]))
+        parts = [sp.csr_array((0, len(self.vocabulary)), dtype=np.float32)]
+        for start in range(0, len(texts), batch_size):
+            batch = longest_first[start : start + batch_size]
+            parts.append(self._batch([tokens[i] for i in batch]))
+            if on_progress:
+                on_progress(len(batch))
+        return sp.vstack(parts, format="csr")[np.argsort(longest_first)]
+
+    def own_terms(self, text: str) -> set[int]:
+        """The terms that the text contains."""
+        return set(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in the text each of its tokens begins and ends, special ones left out."""
+        self._tokenizer.no_truncation()
+        try:
+            spans: list[tuple[int, int]] = self._tokenizer.encode(
+                text, add_special_tokens=False
+            ).offsets
+        finally:
+            self._tokenizer.enable_truncation(self.max_length)
+        return spans
+
+    def _batch(self, tokens: Sequence[Sequence[int]]) -> TermWeights:
+        ids, mask = _padded(tokens)
+        terms, weights = self._session.run(
+            list(OUTPUTS), dict(zip(INPUTS, (ids, mask), strict=True))
+        )
+        rows, columns = np.nonzero(weights > 0)
+        data, indices = weights[rows, columns], terms[rows, columns]
+        shape = (len(tokens), len(self.vocabulary))
+        matrix = sp.coo_array((data, (rows, indices)), shape=shape).tocsr()
+        matrix.sort_indices()
+        return prune(
+            matrix, top_terms=self._options.top_terms, prune_ratio=self._options.prune_ratio
+        )
+
+
+def _padded(tokens: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """((B, T) ids, (B, T) mask); what stands in the padding does not matter."""
+    longest = max(2, *(len(one) for one in tokens), 2)
+    ids = np.ones((len(tokens), longest), np.int64)
+    mask = np.zeros((len(tokens), longest), np.int64)
+    for row, one in enumerate(tokens):
+        ids[row, : len(one)], mask[row, : len(one)] = one, 1
+    return ids, mask

@@ -1,0 +1,47 @@
+"""What a user may choose when a model is loaded, whatever the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from sparse_ir.errors import InvalidInputError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+LEAST_LENGTH = 3  # one token between two special ones
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderOptions:
+    """How documents are encoded.
+
+    Args:
+        max_length: Tokens of a text that are read, special ones included; None takes the model's.
+        top_terms: Terms kept of a text, the greatest; None keeps what the model keeps.
+        prune_ratio: Terms below this share of the text's greatest weight are dropped; 0..1.
+        device: ``auto`` (a GPU if there is one), or a name of torch: ``cpu``, ``cuda:1``, ``mps``.
+        precision: Of the products; ``auto`` takes bfloat16 where it is much faster, as a short
+            probe at start shows.
+
+    Raises:
+        InvalidInputError: a number out of its range, or an unknown precision.
+    """
+
+    max_length: int | None = None
+    top_terms: int | None = None
+    prune_ratio: float = 0.0
+    device: str = "auto"
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        if self.max_length is not None and self.max_length < LEAST_LENGTH:
+            raise InvalidInputError(
+                f"max_length is {self.max_length}; want an integer >= {LEAST_LENGTH}"
+            )
+        if self.top_terms is not None and self.top_terms < 1:
+            raise InvalidInputError(f"top_terms is {self.top_terms}; want an integer >= 1")
+        if not 0 <= self.prune_ratio <= 1:
+            raise InvalidInputError(f"prune_ratio is {self.prune_ratio}; want 0..1")
+        if self.precision not in get_args(Precision):
+            wanted = ", ".join(get_args(Precision))
+            raise InvalidInputError(f"precision is {self.precision!r}; want one of: {wanted}")

@@ -1,0 +1,176 @@
+"""Passages: the cut by its properties, the ranking against brute force over every passage."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparse_ir.corpus import Document
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.index.reader import Index
+from sparse_ir.retrieval.ingest import ingest
+from sparse_ir.retrieval.passages import cut, passages_of
+from sparse_ir.retrieval.retriever import SparseRetriever
+
+
+def tokens_of(text):
+    return [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
+
+
+def cut_text(text, room, overlap=0):
+    return [text[a:b] for a, b in cut(text, tokens_of(text), room=room, overlap=overlap)]
+
+
+def test_ends_where_sentences_end():
+    text = "One two three. Four five six. Seven eight nine ten. Eleven."
+    assert cut_text(text, 9) == [
+        "One two three. Four five six.",
+        "Seven eight nine ten. Eleven.",
+    ]
+    assert cut_text(text, 100) == [text]
+
+
+def test_neighbours_share_whole_sentences():
+    text = "One two three. Four five. Six seven eight. Nine ten eleven. Twelve."
+    assert cut_text(text, 8, overlap=4) == [
+        "One two three. Four five.",
+        "Four five. Six seven eight.",
+        "Six seven eight. Nine ten eleven.",
+        "Nine ten eleven. Twelve.",
+    ]
+
+
+def test_long_sentences_end_behind_a_word_and_long_words_anywhere():
+    assert cut_text("a b c d e", 2) == ["a b", "c d", "e"]
+    spans = [(0, 2), (2, 4), (4, 6), (6, 8), (8, 10)]
+    assert cut("abcdefghij", spans, room=2, overlap=0) == [(0, 4), (4, 8), (8, 10)]
+
+
+TEXTS = st.lists(st.sampled_from(["fox", "dog", ". ", " ", "! ", "\n", "runs", ", "]), max_size=60)
+
+
+@given(TEXTS.map("".join), st.integers(1, 12), st.integers(0, 8))
+def test_every_token_is_in_a_piece_that_is_not_too_long(text, room, overlap):
+    tokens = tokens_of(text)
+    pieces = cut(text, tokens, room=room, overlap=overlap)
+    inside = [[t for t in tokens if a <= t[0] and t[1] <= b] for a, b in pieces]
+    assert {t for one in inside for t in one} == set(tokens)
+    assert all(len(one) <= room for one in inside)
+    assert (pieces[0][0], pieces[-1][1]) == (0, len(text))
+    assert all(a < c for (a, _), (c, _) in pairwise(pieces))
+    for one, after in pairwise(inside):
+        assert len(set(one) & set(after)) <= overlap
+
+
+class LimitedEncoder:
+    """As ``ExpandingEncoder``, but it reads six words of a text and no more."""
+
+    room = 6
+
+    def __init__(self, inner):
+        self._inner = inner
+        self.vocabulary = inner.vocabulary
+
+    def token_spans(self, text):
+        return tokens_of(text)
+
+    def encode(self, texts, **kwargs):
+        return self._inner.encode([" ".join(text.split()[:6]) for text in texts], **kwargs)
+
+
+@pytest.fixture
+def limited(document_encoder, monkeypatch):
+    from importlib import import_module
+
+    encoder = LimitedEncoder(document_encoder)
+    module = import_module("sparse_ir.retrieval.ingest")
+    monkeypatch.setattr(module, "load_document_encoder", lambda name, options=None: encoder)
+    return encoder
+
+
+WORDS = ("red", "fox", "dog", "puppy", "sleeps", "runs", "animal", "fast", "quick")
+DRAW = np.random.default_rng(3)
+DOCUMENTS = [
+    Document(f"d{i}", " ".join(DRAW.choice(WORDS, n)), title="red" if i % 2 else "")
+    for i, n in enumerate(DRAW.integers(1, 40, 60))
+]
+QUERIES = ["fox", "dog runs", "quick red animal", "puppy sleeps fast fox", "nothing"]
+
+
+@pytest.mark.parametrize("mode", ["learned", "anchored"])
+@pytest.mark.parametrize("k", [1, 3, 100])
+def test_a_document_scores_as_its_best_passage(tmp_path, limited, mode, k):
+    ingest(tmp_path / "i", DOCUMENTS, model="words")
+    parts = {d.doc_id: passages_of(d, limited) for d in DOCUMENTS}
+    assert max(map(len, parts.values())) > 3
+    with SparseRetriever.open(tmp_path / "i") as retriever:
+        learned = retriever.query_vectors(QUERIES, "learned").toarray()[
+            :, : retriever.index.n_terms
+        ]
+        g = retriever.index.settings["anchor_weight"] if mode == "anchored" else 1
+        found = retriever.search(QUERIES, k, mode=mode)
+        words = retriever.search(QUERIES, 100, mode="lexical")
+        for query, hits, lexical in zip(learned, found, words, strict=True):
+            scores, best = {}, {}
+            base = {hit.doc_id: hit.score for hit in lexical} if mode == "anchored" else {}
+            for doc_id, own in parts.items():
+                each = limited.encode([text for _, text in own]).toarray() @ query
+                best[doc_id] = {i for i in range(len(own)) if each[i] >= each.max() - 1e-5}
+                scores[doc_id] = base.get(doc_id, 0) + g * each.max()
+            expected = sorted((s for s in scores.values() if s > 0), reverse=True)[:k]
+            assert [hit.score for hit in hits] == pytest.approx(expected, rel=1e-4)
+            for hit in hits:
+                assert hit.score == pytest.approx(scores[hit.doc_id], rel=1e-4)
+                assert (hit.passage is None) == (len(parts[hit.doc_id]) == 1)
+                if hit.passage:
+                    assert hit.passage.number in best[hit.doc_id]
+                    (start, end), _ = parts[hit.doc_id][hit.passage.number]
+                    assert hit.passage.text == hit.text[start:end]
+
+
+def test_words_know_nothing_of_passages(tmp_path, limited):
+    ingest(tmp_path / "with", DOCUMENTS, model="words")
+    ingest(tmp_path / "without", DOCUMENTS, model="words", passages=False)
+    with (
+        SparseRetriever.open(tmp_path / "with") as one,
+        SparseRetriever.open(tmp_path / "without") as other,
+    ):
+        assert not other.index.has_passages
+        assert one.search(QUERIES, 100, mode="lexical") == other.search(
+            QUERIES, 100, mode="lexical"
+        )
+
+
+def test_an_explanation_adds_up_to_the_score(tmp_path, limited):
+    ingest(tmp_path / "i", DOCUMENTS, model="words")
+    with SparseRetriever.open(tmp_path / "i") as retriever:
+        for hit in retriever.search(QUERIES[3], 20):
+            matches = retriever.explain(QUERIES[3], hit.doc_id)
+            assert sum(m.product for m in matches) == pytest.approx(hit.score, rel=1e-4)
+
+
+def test_changed_and_deleted_documents_take_their_passages_along(tmp_path, limited):
+    ingest(tmp_path / "i", DOCUMENTS, model="words")
+    ingest(tmp_path / "i", [Document(d.doc_id, "fox") for d in DOCUMENTS], model="words")
+    with Index.open(tmp_path / "i") as index:
+        assert not index.has_passages
+
+
+def test_an_index_is_of_one_kind(tmp_path, limited):
+    ingest(tmp_path / "i", DOCUMENTS, model="words")
+    with pytest.raises(InvalidInputError, match="with passages True, not False"):
+        ingest(tmp_path / "i", DOCUMENTS, model="words", passages=False)
+
+
+def test_no_part_of_a_long_document_is_lost(tmp_path, limited):
+    text = " ".join(["sleeps"] * 30) + " fox"
+    ingest(tmp_path / "i", [Document("a", text)], model="words")
+    with SparseRetriever.open(tmp_path / "i") as retriever:
+        (hit,) = retriever.search("fox", mode="learned")
+        assert hit.passage.text.endswith("fox")
+        assert hit.passage.end == len(text)
