@@ -47,10 +47,12 @@ class DocRows:
         first, last = self.span()
         docs = docs[np.searchsorted(docs, first) : np.searchsorted(docs, last, "right")]
         if last - first == len(self) - 1:  # without a gap
-            return self._order[(docs - np.uint64(first)).astype(np.intp)]
-        numbers = self._ascending
-        at = np.searchsorted(numbers, docs)
-        return self._order[at[numbers[at] == docs]]
+            at = (docs - np.uint64(first)).astype(np.intp)
+        else:
+            at = np.searchsorted(self._ascending, docs)
+            at = at[self._ascending[at] == docs]
+        rows: NDArray[np.uint32] = self._order[at]
+        return rows
 
     def span(self) -> tuple[int, int]:
         """The least and the greatest doc number; (0, -1) if there are no rows."""
