@@ -65,7 +65,7 @@ def document_encoder(monkeypatch) -> ExpandingEncoder:
     encoder = ExpandingEncoder()
     query = lookup([0, *np.arange(1, len(WORDS)) / 4])
 
-    def load(name, role="document"):
+    def load(name, role="document", **options):
         assert name in ("words", "others")
         return encoder if role == "document" else query
 

@@ -6,19 +6,15 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
-from sparse_ir.encoders.checkpoint import (
-    load_document_encoder,
-    load_query_encoder,
-    model_settings,
-)
-from sparse_ir.encoders.encoder import Encoder
+from sparse_ir.encoders.checkpoint import model_settings
+from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
@@ -148,7 +144,7 @@ class _Pipeline:
 
     def _encode(self, batch: list[Document], tell: Progress) -> None:
         if self._encoder is None:  # loading a model takes seconds, an unchanged corpus needs none
-            self._encoder = load_document_encoder(self._model, self._options)
+            self._encoder = load_encoder(self._model, role="document", **asdict(self._options))
         passages = [self._passages(document) for document in batch]
         done = _Counted([len(one) for one in passages], tell)
         weights = self._encoder.encode(
@@ -214,7 +210,7 @@ def _open_writer(path: Path, wanted: dict[str, Any], params: BuildParams | None)
 
 def _copy_query_encoder(model: str, path: Path) -> Vocabulary:
     """The index holds its query encoder before it exists, so that no crash can leave it without."""
-    encoder = load_query_encoder(model)
+    encoder = load_encoder(model, role="query")
     if isinstance(encoder, LookupEncoder):
         shutil.rmtree(path / QUERY_ENCODER, ignore_errors=True)
         encoder.save(path / QUERY_ENCODER)

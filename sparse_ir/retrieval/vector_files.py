@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
+from sparse_ir.files import whole_file
 from sparse_ir.vectors import TermWeights, to_mappings
 from sparse_ir.vocabulary import Vocabulary
 
@@ -81,15 +82,11 @@ def format_of(path: Path) -> VectorFormat:
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """The file is there with all that ``write`` puts into it, or as it was before."""
-    beside = path.with_name(path.name + ".tmp")
-    try:
+    """The file is on the disk with all that ``write`` puts into it, or as it was before."""
+    with whole_file(path) as beside:
         write(beside)
         with beside.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 # npz: the arrays of a SciPy CSR matrix, and ids

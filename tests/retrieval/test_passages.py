@@ -89,7 +89,12 @@ def limited(document_encoder, monkeypatch):
 
     encoder = LimitedEncoder(document_encoder)
     module = import_module("sparse_ir.retrieval.ingest")
-    monkeypatch.setattr(module, "load_document_encoder", lambda name, options=None: encoder)
+    load = module.load_encoder
+
+    def load_limited(name, role="document", **options):
+        return encoder if role == "document" else load(name, role)
+
+    monkeypatch.setattr(module, "load_encoder", load_limited)
     return encoder
 
 
