@@ -1,0 +1,358 @@
+"""Training: transformers' Trainer with our loss, our sparsity, and validation by real search.
+
+Resuming, mixed precision, data parallelism and logging are theirs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import SequentialSampler
+from transformers import Trainer, TrainingArguments
+
+from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
+from sparse_ir.encoders.sparse_head import SparseHead
+from sparse_ir.training import losses, sparsity
+from sparse_ir.training.batches import Batches, BatchShape, TaughtSet, hard_neighbours
+from sparse_ir.training.config import DataTable, TeacherTable, TrainConfig
+from sparse_ir.training.examples import read_training_set
+from sparse_ir.training.pseudo_queries import add_pseudo_queries
+from sparse_ir.training.student import Scored, Student
+from sparse_ir.training.teachers import (
+    BM25Teacher,
+    CrossEncoderTeacher,
+    DenseTeacher,
+    FileTeacher,
+    SparseTeacher,
+    Teacher,
+    fitted_weights,
+)
+from sparse_ir.training.validation import MODES, Autocast, DevSet, read_dev_set, search_dev_set
+
+_log = logging.getLogger(__name__)
+Progress = Callable[[int], None]
+
+
+def make_trainer(config: TrainConfig, *, on_progress: Progress | None = None) -> StudentTrainer:
+    """A trainer whose data are read and labelled by the teachers; ``train()`` starts it.
+
+    Args:
+        config: The experiment.
+        on_progress: Told how many more texts the dense teachers have read.
+
+    Raises:
+        DataFormatError: a line of the data is malformed.
+        InvalidInputError: data or models do not fit together.
+    """
+    torch.manual_seed(config.optimizer.seed)
+    student = Student(
+        config.model.start,
+        network_queries=config.model.queries == "network",
+        chunk=config.model.chunk,
+    )
+    dev_sets = [
+        read_dev_set(
+            v.path, split=v.split, max_queries=v.max_queries, max_documents=v.max_documents
+        )
+        for v in config.validation
+    ]
+    teachers = [_teacher(table, config, on_progress) for table in config.teachers]
+    sets = [taught_set(table, config, teachers) for table in config.data]
+    batches = Batches(
+        sets,
+        student.tokenizer,
+        BatchShape(**config.batch.model_dump()),
+        n_batches=config.optimizer.steps,
+        scale=config.distillation.scale,
+        how=config.distillation.normalization,
+        network_queries=student.network_queries,
+        seed=config.optimizer.seed,
+    )
+    return StudentTrainer(student, batches, config, dev_sets)
+
+
+def taught_set(table: DataTable, config: TrainConfig, teachers: Sequence[Teacher]) -> TaughtSet:
+    """The examples of a source, read by all teachers, with their weights and hard neighbours."""
+    seed = config.optimizer.seed
+    examples = read_training_set(
+        table.path, split=table.split, max_documents=table.max_documents, seed=seed
+    )
+    if table.pseudo_queries:
+        add_pseudo_queries(
+            examples, table.pseudo_queries, per_document=table.pseudo_per_document, seed=seed
+        )
+    scorers = [teacher.read(examples) for teacher in teachers]
+    weights = table.weights or tuple(t.weight for t in config.teachers)
+    if table.weights is None and config.distillation.fit_weights:
+        if all(scorer.is_cheap for scorer in scorers):
+            weights = fitted_weights(scorers, examples, seed=seed)
+    _log.info("%s: teacher weights %s", examples.name, np.round(weights, 2))
+    return TaughtSet(
+        examples,
+        scorers,
+        weights,
+        BM25Teacher().read(examples),
+        table.share,
+        hard_neighbours(examples, scorers),
+    )
+
+
+class StudentTrainer(Trainer):  # type: ignore[misc]
+    """Minimises ranking loss plus sparsity.
+
+    Args:
+        student: What is trained.
+        batches: What it is trained on.
+        config: The experiment.
+        dev_sets: What checkpoints are chosen by.
+    """
+
+    def __init__(
+        self, student: Student, batches: Batches, config: TrainConfig, dev_sets: Sequence[DevSet]
+    ) -> None:
+        self.config = config
+        self.student = student
+        self._dev_sets = dev_sets
+        table = config.sparsity
+        self._controller = sparsity.TermsController(
+            table.target_terms or 1.0, max(table.weight, 1e-7)
+        )
+        self._frequency = torch.zeros(len(student.bias))
+        self._measured: dict[str, list[float]] = {}
+        super().__init__(
+            model=student,
+            args=_arguments(config, has_dev=bool(dev_sets)),
+            train_dataset=batches,
+            eval_dataset=batches if dev_sets else None,
+            data_collator=_the_only,
+            optimizers=(_optimizer(student, config), None),
+        )
+
+    def _get_train_sampler(self, *_: Any) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)  # a batch is decided by its number
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+    ) -> Any:
+        """The loss of a batch; what it is made of is logged."""
+        scored: Scored = model(**inputs)
+        share = self.config.loss.residual
+        ranking = sum(
+            part * self._ranking(scores, inputs)
+            for part, scores in ((share, scored.anchored), (1 - share, scored.learned))
+            if part > 0
+        )
+        pressure = self._pressure(scored)
+        loss = ranking + pressure
+        self._measure(inputs, scored, ranking, pressure)
+        return (loss, scored) if return_outputs else loss
+
+    def _ranking(self, scores: Tensor, inputs: dict[str, Any]) -> Tensor:
+        table, positives = self.config.loss, inputs["positives"]
+        total = scores.sum() * 0
+        if table.distillation:
+            total = total + table.distillation * losses.distillation(scores, inputs["teacher"])
+        if table.margin_mse:
+            total = total + table.margin_mse * losses.margin_mse(
+                scores, inputs["teacher"], positives
+            )
+        if table.contrast:
+            contrast = losses.CONTRASTS[table.contrast_kind]
+            total = total + table.contrast * contrast(
+                scores, positives, temperature=table.temperature
+            )
+        return total
+
+    def _pressure(self, scored: Scored) -> Tensor:
+        """The regularisers, weighed; lambda follows the number of terms."""
+        table, documents = self.config.sparsity, scored.documents
+        fires = (documents.detach() > 0).float()
+        self._frequency = 0.98 * self._frequency + 0.02 * fires.mean(0).cpu()
+        ramp = sparsity.quadratic_ramp(
+            self.state.global_step, int(table.ramp * self.args.max_steps)
+        )
+        if table.target_terms is not None:
+            weight = self._controller.update(float(fires.sum(1).mean()))
+        else:
+            weight = table.weight
+        pressure = ramp * weight * self._regularizer(documents)
+        if table.query_l1:
+            pressure = pressure + table.query_l1 * sparsity.l1(scored.queries)
+        return pressure
+
+    def _regularizer(self, documents: Tensor) -> Tensor:
+        table = self.config.sparsity
+        if table.regularizer == "l1":
+            return sparsity.l1(documents)
+        if table.regularizer == "df_flops":
+            frequency = self._frequency.to(documents)
+            return sparsity.df_flops(documents, frequency)
+        if table.regularizer == "idf_flops":
+            idf = torch.from_numpy(self.student.lookup.weights).to(documents).clamp(min=0.1)
+            return sparsity.idf_flops(documents, idf, least_terms=table.least_terms)
+        return sparsity.flops(documents, least_terms=table.least_terms)
+
+    # what is logged
+
+    def _measure(
+        self, inputs: dict[str, Any], scored: Scored, ranking: Any, pressure: Tensor
+    ) -> None:
+        documents = scored.documents.detach()
+        values = {
+            "ranking": float(ranking),
+            "pressure": float(pressure),
+            "lambda": self._controller.weight,
+            "terms": float((documents > 0).sum(1).float().mean()),
+            "flops": float(sparsity.flops(documents)),
+            "greatest_df": float((documents > 0).float().mean(0).max()),
+            "g": self.student.anchor_weight,
+            "scale": float(self.student.log_scale.detach().exp()),
+            "teacher_agreement": inputs["agreement"],
+        }
+        for name, value in values.items():
+            self._measured.setdefault(name, []).append(value)
+
+    def log(self, logs: dict[str, float], *args: Any, **options: Any) -> None:
+        """As the Trainer's, with the means since the last time."""
+        if "loss" in logs:
+            logs |= {name: round(float(np.mean(v)), 5) for name, v in self._measured.items()}
+            self._measured = {}
+        super().log(logs, *args, **options)
+
+    # validation and checkpoints
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Both modes' nDCG@10 on every dev set by real search, terms, FLOPS, and what decides."""
+        metrics = {f"eval_{name}": value for name, value in self.validate().items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def validate(self) -> dict[str, float]:
+        """As ``evaluate``, without a trace."""
+        student = self.student
+        encoder, queries = student_encoders(student, max_length=self.config.model.max_length)
+        measured: dict[str, list[float]] = {}
+        values: dict[str, float] = {}
+        for dev in self._dev_sets:
+            result = search_dev_set(
+                dev,
+                encoder,
+                queries,
+                anchor_weight=student.anchor_weight,
+                collection_idf=student.settings.collection_idf,
+            )
+            for name, value in result.items():
+                values[f"{dev.name}_{name}"] = value
+                measured.setdefault(name, []).append(value)
+        student.train()
+        values |= {name: float(np.mean(column)) for name, column in measured.items()}
+        table = self.config.selection
+        both = (table.anchored_share, 1 - table.anchored_share)
+        value = sum(s * values[mode] for s, mode in zip(both, MODES, strict=True))
+        fits = values["terms"] <= table.max_terms and values["flops"] <= table.max_flops
+        values["selection"] = value if fits else value - 1
+        return values
+
+
+def student_encoders(student: Student, *, max_length: int) -> tuple[Any, Any]:
+    """(document encoder, query encoder) of a student as it is now, computing in bfloat16."""
+    documents = MaskedLMEncoder(
+        student.body,
+        PredictionTransform(
+            student.dense.weight.detach(), student.dense.bias.detach(), student.norm.detach()
+        ),
+        SparseHead(
+            student.body.get_input_embeddings().weight.detach(),
+            student.bias.detach(),
+            activation=student.settings.activation,
+            silent=student.tokenizer.all_special_ids,
+        ),
+        student.tokenizer,
+        max_length=max_length,
+    )
+    encoder = Autocast(documents, student.bias.device.type)
+    return encoder, encoder if student.network_queries else student.lookup_encoder()
+
+
+def average_checkpoints(student: Student, folders: Sequence[Path]) -> None:
+    """The student's tensors are the mean of those of the checkpoints.
+
+    Source: Izmailov et al. 2018, "Stochastic Weight Averaging", arXiv:1803.05407.
+    """
+    states = [load_file(folder / "model.safetensors") for folder in folders]
+    mean = {
+        name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]
+    }
+    student.load_state_dict(mean)
+
+
+def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | None) -> Teacher:
+    if table.kind == "dense":
+        return DenseTeacher(
+            table.model,
+            max_length=config.batch.max_length,
+            cache=config.work / "vectors",
+            on_progress=on_progress,
+        )
+    if table.kind == "bm25":
+        return BM25Teacher()
+    if table.kind == "sparse":
+        return SparseTeacher(table.model)
+    if table.kind == "cross_encoder":
+        return CrossEncoderTeacher(table.model)
+    return FileTeacher()
+
+
+def _arguments(config: TrainConfig, *, has_dev: bool) -> TrainingArguments:
+    table = config.optimizer
+    return TrainingArguments(
+        output_dir=str(config.work),
+        max_steps=table.steps,
+        per_device_train_batch_size=1,  # an item of the data set is a whole batch
+        dataloader_num_workers=0,
+        lr_scheduler_type="linear",
+        warmup_steps=int(table.warmup * table.steps),
+        max_grad_norm=table.clip,
+        bf16=table.bfloat16,
+        seed=table.seed,
+        logging_steps=table.log_every,
+        logging_nan_inf_filter=False,
+        save_steps=table.save_every,
+        save_total_limit=table.keep_checkpoints,
+        eval_strategy="steps" if has_dev else "no",
+        eval_steps=config.selection.every if has_dev else None,
+        report_to=[],
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        ddp_find_unused_parameters=True,
+    )
+
+
+def _optimizer(student: Student, config: TrainConfig) -> torch.optim.Optimizer:
+    table = config.optimizer
+    head = [student.dense.weight, student.dense.bias, student.norm, student.bias]
+    decayed = [p for p in student.body.parameters() if p.requires_grad and p.ndim > 1]
+    plain = [p for p in student.body.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [
+        {"params": decayed, "lr": table.body_rate, "weight_decay": table.weight_decay},
+        {"params": plain, "lr": table.body_rate},
+        {"params": head, "lr": table.head_rate},
+        {"params": [student.query_logits], "lr": table.query_rate},
+        {"params": [student.log_scale, student.log_anchor], "lr": table.scalar_rate},
+    ]
+    return torch.optim.AdamW(groups, weight_decay=0.0)
+
+
+def _the_only(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return items[0]
