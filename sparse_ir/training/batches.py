@@ -128,7 +128,10 @@ class Batches(Dataset[dict[str, Any]]):
     ) -> None:
         if not sets:
             raise InvalidInputError("no training set came; want at least one")
-        self._sets = sets
+        self.sets = sets
+        counts = [len(taught.examples.queries) for taught in sets]
+        self.n_queries = sum(counts)
+        self._offsets = np.cumsum([0, *counts])
         self._asked = [taught.examples.queries_of_documents() for taught in sets]
         shares = np.array([taught.share for taught in sets])
         self._shares = shares / shares.sum()
@@ -146,8 +149,8 @@ class Batches(Dataset[dict[str, Any]]):
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         draw = np.random.default_rng((self._seed, number))
-        chosen = int(draw.choice(len(self._sets), p=self._shares))
-        taught = self._sets[chosen]
+        chosen = int(draw.choice(len(self.sets), p=self._shares))
+        taught = self.sets[chosen]
         documents = self._draw_documents(chosen, draw)
         queries, hidden = self._draw_queries(chosen, documents, draw)
         texts = [taught.examples.documents[d].content for d in documents]
@@ -161,7 +164,8 @@ class Batches(Dataset[dict[str, Any]]):
             "attention_mask": mask,
             "columns": columns,
             "query_counts": counts,
-            **self._taught(taught, queries, documents, hidden),
+            **_taught(taught, queries, documents, hidden, scale=self._scale, how=self._how),
+            "query_numbers": torch.from_numpy(queries + self._offsets[chosen]),
         }
         if self._network_queries:
             batch["query_ids"], batch["query_mask"] = collate_texts(
@@ -170,7 +174,7 @@ class Batches(Dataset[dict[str, Any]]):
         return batch
 
     def _draw_documents(self, chosen: int, draw: np.random.Generator) -> Rows:
-        taught, shape = self._sets[chosen], self._shape
+        taught, shape = self.sets[chosen], self._shape
         n_all = len(taught.examples.documents)
         wanted = int(np.clip(shape.tokens / self._mean_tokens[chosen], 4, shape.max_documents))
         documents: dict[int, None] = {}
@@ -186,7 +190,7 @@ class Batches(Dataset[dict[str, Any]]):
         self, chosen: int, documents: Rows, draw: np.random.Generator
     ) -> tuple[Rows, NDArray[np.bool_]]:
         """(rows of queries, (Q, D) which pairs are hidden)."""
-        examples, shape = self._sets[chosen].examples, self._shape
+        examples, shape = self.sets[chosen].examples, self._shape
         queries: dict[int, None] = {}
         for document in documents:
             asked = draw.permutation(self._asked[chosen][document])
@@ -201,23 +205,6 @@ class Batches(Dataset[dict[str, Any]]):
             if row >= examples.n_labelled and draw.random() < shape.hide_source:
                 hidden[i] = np.isin(documents, examples.positives[row])
         return rows, hidden
-
-    def _taught(
-        self, taught: TaughtSet, queries: Rows, documents: Rows, hidden: NDArray[np.bool_]
-    ) -> dict[str, Any]:
-        given = [scorer.scores(queries, documents) for scorer in taught.scorers]
-        masked: list[Scores] = [np.where(hidden, -np.inf, s).astype(np.float32) for s in given]
-        target = teachers.ensemble(masked, taught.weights, how=self._how)
-        positives = [np.isin(documents, taught.examples.positives[query]) for query in queries]
-        is_positive = np.array(positives, bool).reshape(hidden.shape) & ~hidden
-        target = np.where(np.isnan(target), -np.inf, target * self._scale)
-        return {
-            "teacher": torch.from_numpy(target.astype(np.float32)),
-            "positives": torch.from_numpy(is_positive),
-            "lexical": torch.from_numpy(taught.lexical.scores(queries, documents)),
-            "query_numbers": torch.from_numpy(queries),
-            "agreement": teachers.agreement(masked[0], masked[1]) if len(masked) > 1 else 1.0,
-        }
 
     def _query_counts(self, asked: Sequence[str]) -> tuple[Tensor, Tensor]:
         """((C,) the terms of all queries, (Q, C) how often each has each)."""
@@ -239,3 +226,26 @@ class Batches(Dataset[dict[str, Any]]):
         sample = examples.documents[:: max(1, len(examples.documents) // 200)]
         tokens = self._tokens([d.content for d in sample], self._shape.max_length)
         return float(np.mean([len(one) for one in tokens]))
+
+
+def _taught(
+    taught: TaughtSet,
+    queries: Rows,
+    documents: Rows,
+    hidden: NDArray[np.bool_],
+    *,
+    scale: float,
+    how: Normalization,
+) -> dict[str, Any]:
+    given = [scorer.scores(queries, documents) for scorer in taught.scorers]
+    masked: list[Scores] = [np.where(hidden, -np.inf, s).astype(np.float32) for s in given]
+    target = teachers.ensemble(masked, taught.weights, how=how)
+    positives = [np.isin(documents, taught.examples.positives[query]) for query in queries]
+    is_positive = np.array(positives, bool).reshape(hidden.shape) & ~hidden
+    target = np.where(np.isnan(target), -np.inf, target * scale)
+    return {
+        "teacher": torch.from_numpy(target.astype(np.float32)),
+        "positives": torch.from_numpy(is_positive),
+        "lexical": torch.from_numpy(taught.lexical.scores(queries, documents)),
+        "agreement": teachers.agreement(masked[0], masked[1]) if len(masked) > 1 else 1.0,
+    }

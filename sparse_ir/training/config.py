@@ -71,7 +71,7 @@ class LossTable(_Table):
     distillation: float = Field(1.0, ge=0)
     margin_mse: float = Field(0.0, ge=0)
     contrast: float = Field(0.1, ge=0)
-    contrast_kind: Literal["info_nce", "decoupled", "individual"] = "info_nce"
+    contrast_kind: Literal["info_nce", "decoupled", "individual", "soft"] = "info_nce"
     temperature: float = Field(1.0, gt=0)
 
 

@@ -134,7 +134,7 @@ class TermsController:
 
     target: float
     weight: float
-    gain: float = 0.02
+    gain: float = 0.01
     memory: float = 0.95
     bounds: tuple[float, float] = (1e-7, 10.0)
     terms: float = 0.0

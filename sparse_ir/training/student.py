@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,8 +25,8 @@ from sparse_ir.encoders.checkpoint import (
 from sparse_ir.encoders.lookup import LookupEncoder, load_tensors
 from sparse_ir.encoders.masked_lm import load_body
 from sparse_ir.encoders.sparse_head import ACTIVATIONS
-from sparse_ir.errors import InvalidInputError
-from sparse_ir.training.max_pool import max_pooled_relu
+from sparse_ir.errors import InvalidInputError, MissingDependencyError
+from sparse_ir.training.max_pool import max_pooled_logits
 
 
 class Scored(NamedTuple):
@@ -110,7 +111,8 @@ class Student(nn.Module):
         """
         documents = self.term_weights(input_ids, attention_mask)
         if self.network_queries:
-            assert query_ids is not None and query_mask is not None
+            assert query_ids is not None
+            assert query_mask is not None
             queries = self.term_weights(query_ids, query_mask)
             learned = queries @ documents.T
         else:
@@ -136,7 +138,9 @@ class Student(nn.Module):
         if torch.is_autocast_enabled(kind):
             hidden = hidden.to(torch.get_autocast_dtype(kind))
         embeddings = self.body.get_input_embeddings().weight
-        weights = max_pooled_relu(hidden, attention_mask, embeddings, self.bias + self.silent)
+        weights = torch.relu(
+            max_pooled_logits(hidden, attention_mask, embeddings, self.bias + self.silent)
+        )
         for _ in range(ACTIVATIONS[self.settings.activation]):
             weights = torch.log1p(weights)
         return weights
@@ -149,6 +153,23 @@ class Student(nn.Module):
     def anchor_weight(self) -> float:
         """g, as learned so far."""
         return float(self.log_anchor.detach().exp())
+
+    def add_adapters(self, rank: int) -> None:
+        """Of the body only low-rank adapters are trained from now on.
+
+        Source: Hu et al. 2022, "LoRA", arXiv:2106.09685.
+
+        Raises:
+            MissingDependencyError: peft is not installed.
+        """
+        try:
+            import peft
+        except ImportError as error:
+            raise MissingDependencyError("peft", extra="train", purpose="LoRA") from error
+        config = peft.LoraConfig(
+            r=rank, lora_alpha=2 * rank, target_modules=["query", "key", "value", "dense"]
+        )
+        self.body = peft.get_peft_model(self.body, config)
 
     def lookup_encoder(self) -> LookupEncoder:
         """The queries' encoder, as learned so far."""
@@ -169,9 +190,15 @@ class Student(nn.Module):
             settings,
             self._head(),
             self.lookup_encoder(),
-            body=self.body,
+            body=self._merged_body(),
             tokenizer=self.tokenizer,
         )
+
+    def _merged_body(self) -> Any:
+        """The body with its adapters, if there are any, multiplied out."""
+        if not hasattr(self.body, "merge_and_unload"):
+            return self.body
+        return copy.deepcopy(self.body).merge_and_unload()
 
     def _head(self) -> dict[str, Any]:
         tensors = {

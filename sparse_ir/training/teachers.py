@@ -61,6 +61,7 @@ class BM25Teacher:
         self._analyzer = Analyzer(language)
 
     def read(self, examples: TrainingSet) -> PairScorer:
+        """As ``Teacher``."""
         lexicon: dict[str, int] = {}
         counts = self._counts([d.content for d in examples.documents], lexicon, grow=True)
         queries = self._counts(examples.queries, lexicon, grow=False)
@@ -117,6 +118,7 @@ class DenseTeacher:
         self._loaded: tuple[Any, Any] | None = None
 
     def read(self, examples: TrainingSet) -> PairScorer:
+        """As ``Teacher``."""
         documents = self.vectors([d.content for d in examples.documents])
         return _VectorScorer(self.vectors(examples.queries), documents)
 
@@ -177,6 +179,7 @@ class SparseTeacher:
         self._batch_size = batch_size
 
     def read(self, examples: TrainingSet) -> PairScorer:
+        """As ``Teacher``."""
         texts = [d.content for d in examples.documents]
         return _VectorScorer(
             self._query.encode(examples.queries, batch_size=self._batch_size),
@@ -197,6 +200,7 @@ class CrossEncoderTeacher:
         self._model = CrossEncoder(model, max_length=max_length)
 
     def read(self, examples: TrainingSet) -> PairScorer:
+        """As ``Teacher``."""
         return CallableTeacher(self._predict).read(examples)
 
     def _predict(self, queries: Sequence[str], documents: Sequence[str]) -> Scores:
@@ -212,6 +216,7 @@ class CallableTeacher:
         self._score = score
 
     def read(self, examples: TrainingSet) -> PairScorer:
+        """As ``Teacher``."""
         return _LiveScorer(examples, self._score)
 
 
@@ -219,6 +224,7 @@ class FileTeacher:
     """The scores that came with the training data; it knows only those pairs."""
 
     def read(self, examples: TrainingSet) -> PairScorer:
+        """As ``Teacher``."""
         return _GivenScorer(examples)
 
 

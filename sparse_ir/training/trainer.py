@@ -5,7 +5,11 @@ Resuming, mixed precision, data parallelism and logging are theirs.
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import logging
+import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +19,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import SequentialSampler
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
 from sparse_ir.encoders.sparse_head import SparseHead
+from sparse_ir.errors import InvalidInputError
 from sparse_ir.training import losses, sparsity
 from sparse_ir.training.batches import Batches, BatchShape, TaughtSet, hard_neighbours
 from sparse_ir.training.config import DataTable, TeacherTable, TrainConfig
-from sparse_ir.training.examples import read_training_set
+from sparse_ir.training.examples import TrainingSet, read_training_set
+from sparse_ir.training.model_card import data_reports, model_card
 from sparse_ir.training.pseudo_queries import add_pseudo_queries
 from sparse_ir.training.student import Scored, Student
 from sparse_ir.training.teachers import (
@@ -38,10 +44,11 @@ from sparse_ir.training.validation import MODES, Autocast, DevSet, read_dev_set,
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[int], None]
+_CONTROLLER = "sparsity.json"  # in a checkpoint: what the controller knows
 
 
 def make_trainer(config: TrainConfig, *, on_progress: Progress | None = None) -> StudentTrainer:
-    """A trainer whose data are read and labelled by the teachers; ``train()`` starts it.
+    """A trainer whose data are read and labelled by the teachers.
 
     Args:
         config: The experiment.
@@ -51,12 +58,29 @@ def make_trainer(config: TrainConfig, *, on_progress: Progress | None = None) ->
         DataFormatError: a line of the data is malformed.
         InvalidInputError: data or models do not fit together.
     """
+    seed = config.optimizer.seed
+    examples = [
+        read_training_set(t.path, split=t.split, max_documents=t.max_documents, seed=seed)
+        for t in config.data
+    ]
+    return trainer_of(config, examples, on_progress=on_progress)
+
+
+def trainer_of(
+    config: TrainConfig,
+    examples: Sequence[TrainingSet],
+    *,
+    on_progress: Progress | None = None,
+) -> StudentTrainer:
+    """As ``make_trainer``, with examples that are read already, one for each ``config.data``."""
     torch.manual_seed(config.optimizer.seed)
     student = Student(
         config.model.start,
         network_queries=config.model.queries == "network",
         chunk=config.model.chunk,
     )
+    if config.model.lora_rank is not None:
+        student.add_adapters(config.model.lora_rank)
     dev_sets = [
         read_dev_set(
             v.path, split=v.split, max_queries=v.max_queries, max_documents=v.max_documents
@@ -64,12 +88,15 @@ def make_trainer(config: TrainConfig, *, on_progress: Progress | None = None) ->
         for v in config.validation
     ]
     teachers = [_teacher(table, config, on_progress) for table in config.teachers]
-    sets = [taught_set(table, config, teachers) for table in config.data]
+    sets = [
+        taught_set(one, table, config, teachers)
+        for one, table in zip(examples, config.data, strict=True)
+    ]
     batches = Batches(
         sets,
         student.tokenizer,
         BatchShape(**config.batch.model_dump()),
-        n_batches=config.optimizer.steps,
+        n_batches=config.optimizer.steps * _n_processes(),
         scale=config.distillation.scale,
         how=config.distillation.normalization,
         network_queries=student.network_queries,
@@ -78,21 +105,20 @@ def make_trainer(config: TrainConfig, *, on_progress: Progress | None = None) ->
     return StudentTrainer(student, batches, config, dev_sets)
 
 
-def taught_set(table: DataTable, config: TrainConfig, teachers: Sequence[Teacher]) -> TaughtSet:
-    """The examples of a source, read by all teachers, with their weights and hard neighbours."""
+def taught_set(
+    examples: TrainingSet, table: DataTable, config: TrainConfig, teachers: Sequence[Teacher]
+) -> TaughtSet:
+    """The examples with pseudo-queries, read by all teachers, with weights and neighbours."""
     seed = config.optimizer.seed
-    examples = read_training_set(
-        table.path, split=table.split, max_documents=table.max_documents, seed=seed
-    )
     if table.pseudo_queries:
         add_pseudo_queries(
             examples, table.pseudo_queries, per_document=table.pseudo_per_document, seed=seed
         )
     scorers = [teacher.read(examples) for teacher in teachers]
     weights = table.weights or tuple(t.weight for t in config.teachers)
-    if table.weights is None and config.distillation.fit_weights:
-        if all(scorer.is_cheap for scorer in scorers):
-            weights = fitted_weights(scorers, examples, seed=seed)
+    may_fit = table.weights is None and config.distillation.fit_weights
+    if may_fit and examples.n_labelled and all(scorer.is_cheap for scorer in scorers):
+        weights = fitted_weights(scorers, examples, seed=seed)
     _log.info("%s: teacher weights %s", examples.name, np.round(weights, 2))
     return TaughtSet(
         examples,
@@ -102,6 +128,37 @@ def taught_set(table: DataTable, config: TrainConfig, teachers: Sequence[Teacher
         table.share,
         hard_neighbours(examples, scorers),
     )
+
+
+def train_model(
+    trainer: StudentTrainer, *, resume: bool = False, on_step: Progress | None = None
+) -> bool:
+    """Whether training came to its end; then the model with its card is in the output folder.
+
+    Ctrl-C ends the step that is under way, saves a checkpoint, and gives False.
+
+    Args:
+        trainer: From ``make_trainer``.
+        resume: Whether to go on from the last checkpoint.
+        on_step: Told after each step that one more is done.
+
+    Raises:
+        InvalidInputError: there is no checkpoint to resume from.
+    """
+    work = trainer.config.work
+    if resume and not checkpoints(work):
+        raise InvalidInputError(f"{work} holds no checkpoint; start without --resume")
+    stop = _StopOnInterrupt(on_step)
+    trainer.add_callback(stop)
+    before = signal.signal(signal.SIGINT, stop.interrupt)
+    try:
+        trainer.train(resume_from_checkpoint=resume or None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if stop.interrupted:
+        return False
+    trainer.finish()
+    return True
 
 
 class StudentTrainer(Trainer):  # type: ignore[misc]
@@ -124,6 +181,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         self._controller = sparsity.TermsController(
             table.target_terms or 1.0, max(table.weight, 1e-7)
         )
+        self._individual = losses.IndividualTemperatures(batches.n_queries)
         self._frequency = torch.zeros(len(student.bias))
         self._measured: dict[str, list[float]] = {}
         super().__init__(
@@ -164,11 +222,21 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
                 scores, inputs["teacher"], positives
             )
         if table.contrast:
-            contrast = losses.CONTRASTS[table.contrast_kind]
-            total = total + table.contrast * contrast(
-                scores, positives, temperature=table.temperature
-            )
+            total = total + table.contrast * self._contrast(scores, inputs)
         return total
+
+    def _contrast(self, scores: Tensor, inputs: dict[str, Any]) -> Tensor:
+        table, positives = self.config.loss, inputs["positives"]
+        if table.contrast_kind == "individual":
+            has = positives.any(1)
+            if not has.any():
+                return scores.sum() * 0
+            return self._individual(scores[has], positives[has], inputs["query_numbers"][has])
+        if table.contrast_kind == "soft":
+            relatedness = inputs["teacher"].clamp(min=0) / self.config.distillation.scale
+            return losses.soft_contrastive(scores, relatedness, temperature=table.temperature)
+        contrast = losses.CONTRASTS[table.contrast_kind]
+        return contrast(scores, positives, temperature=table.temperature)
 
     def _pressure(self, scored: Scored) -> Tensor:
         """The regularisers, weighed; lambda follows the number of terms."""
@@ -206,8 +274,8 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     ) -> None:
         documents = scored.documents.detach()
         values = {
-            "ranking": float(ranking),
-            "pressure": float(pressure),
+            "ranking": float(ranking.detach()),
+            "pressure": float(pressure.detach()),
             "lambda": self._controller.weight,
             "terms": float((documents > 0).sum(1).float().mean()),
             "flops": float(sparsity.flops(documents)),
@@ -226,7 +294,43 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
             self._measured = {}
         super().log(logs, *args, **options)
 
-    # validation and checkpoints
+    # checkpoints
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        state = {"weight": self._controller.weight, "terms": self._controller.terms}
+        (Path(output_dir or self.args.output_dir) / _CONTROLLER).write_text(json.dumps(state))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        state = json.loads((Path(resume_from_checkpoint) / _CONTROLLER).read_text())
+        self._controller.weight, self._controller.terms = state["weight"], state["terms"]
+
+    def finish(self) -> None:
+        """The model is in its folder: the best checkpoint or the mean of the last, with its card."""
+        measured = self.validate() if self._dev_sets else {}
+        last = checkpoints(self.config.work)[-self.config.optimizer.average_last :]
+        if len(last) > 1:
+            before = {n: t.clone() for n, t in self.student.state_dict().items()}
+            average_checkpoints(self.student, last)
+            averaged = self.validate() if self._dev_sets else {}
+            if averaged.get("selection", 0) < measured.get("selection", 0):
+                self.student.load_state_dict(before)
+            else:
+                measured = averaged
+        table = self.config.model
+        name = table.name or table.output.name
+        self.student.save(table.output, name=name, max_length=table.max_length)
+        card = model_card(
+            self.config,
+            data_reports(self.train_dataset.sets, self.config),
+            measured,
+            name=name,
+            anchor_weight=self.student.anchor_weight,
+        )
+        (table.output / "README.md").write_text(card, encoding="utf-8")
+
+    # validation
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Both modes' nDCG@10 on every dev set by real search, terms, FLOPS, and what decides."""
@@ -284,6 +388,12 @@ def student_encoders(student: Student, *, max_length: int) -> tuple[Any, Any]:
     return encoder, encoder if student.network_queries else student.lookup_encoder()
 
 
+def checkpoints(work: Path) -> list[Path]:
+    """The checkpoint folders in a work folder, oldest first."""
+    folders = (path for path in work.glob("checkpoint-*") if path.is_dir())
+    return sorted(folders, key=lambda path: int(path.name.split("-")[1]))
+
+
 def average_checkpoints(student: Student, folders: Sequence[Path]) -> None:
     """The student's tensors are the mean of those of the checkpoints.
 
@@ -327,11 +437,14 @@ def _arguments(config: TrainConfig, *, has_dev: bool) -> TrainingArguments:
         seed=table.seed,
         logging_steps=table.log_every,
         logging_nan_inf_filter=False,
-        save_steps=table.save_every,
+        save_steps=config.selection.every if has_dev else table.save_every,
         save_total_limit=table.keep_checkpoints,
         eval_strategy="steps" if has_dev else "no",
         eval_steps=config.selection.every if has_dev else None,
-        report_to=[],
+        load_best_model_at_end=has_dev,
+        metric_for_best_model="selection" if has_dev else None,
+        greater_is_better=True if has_dev else None,
+        report_to=["tensorboard"] if importlib.util.find_spec("tensorboard") else [],
         remove_unused_columns=False,
         disable_tqdm=True,
         use_cpu=not torch.cuda.is_available(),
@@ -352,6 +465,26 @@ def _optimizer(student: Student, config: TrainConfig) -> torch.optim.Optimizer:
         {"params": [student.log_scale, student.log_anchor], "lr": table.scalar_rate},
     ]
     return torch.optim.AdamW(groups, weight_decay=0.0)
+
+
+class _StopOnInterrupt(TrainerCallback):  # type: ignore[misc]
+    """Ends training after the step in which Ctrl-C came, with a checkpoint."""
+
+    def __init__(self, on_step: Progress | None) -> None:
+        self.interrupted = False
+        self._tell = on_step or (lambda n: None)
+
+    def interrupt(self, *_: Any) -> None:
+        self.interrupted = True
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._tell(1)
+        if self.interrupted:
+            control.should_save = control.should_training_stop = True
+
+
+def _n_processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _the_only(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
