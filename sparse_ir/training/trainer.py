@@ -44,6 +44,7 @@ from sparse_ir.training.validation import MODES, Autocast, DevSet, read_dev_set,
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[int], None]
+_CALIBRATION = 4  # batches by which the scales of the scores start
 _CONTROLLER = "sparsity.json"  # in a checkpoint: what the controller knows
 
 
@@ -102,6 +103,7 @@ def trainer_of(
         network_queries=student.network_queries,
         seed=config.optimizer.seed,
     )
+    student.calibrate([batches[number] for number in range(min(_CALIBRATION, len(batches)))])
     return StudentTrainer(student, batches, config, dev_sets)
 
 
@@ -282,6 +284,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
             "greatest_df": float((documents > 0).float().mean(0).max()),
             "g": self.student.anchor_weight,
             "scale": float(self.student.log_scale.detach().exp()),
+            "learned_scale": float(self.student.log_learned_scale.detach().exp()),
             "teacher_agreement": inputs["agreement"],
         }
         for name, value in values.items():
@@ -307,7 +310,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         self._controller.weight, self._controller.terms = state["weight"], state["terms"]
 
     def finish(self) -> None:
-        """The model is in its folder: the best checkpoint or the mean of the last, with its card."""
+        """The best checkpoint, or the mean of the last, is in the model's folder, with a card."""
         measured = self.validate() if self._dev_sets else {}
         last = checkpoints(self.config.work)[-self.config.optimizer.average_last :]
         if len(last) > 1:
@@ -410,7 +413,7 @@ def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | N
     if table.kind == "dense":
         return DenseTeacher(
             table.model,
-            max_length=config.batch.max_length,
+            max_length=table.max_length,
             cache=config.work / "vectors",
             on_progress=on_progress,
         )
@@ -419,7 +422,7 @@ def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | N
     if table.kind == "sparse":
         return SparseTeacher(table.model)
     if table.kind == "cross_encoder":
-        return CrossEncoderTeacher(table.model)
+        return CrossEncoderTeacher(table.model, max_length=table.max_length)
     return FileTeacher()
 
 
@@ -462,7 +465,10 @@ def _optimizer(student: Student, config: TrainConfig) -> torch.optim.Optimizer:
         {"params": plain, "lr": table.body_rate},
         {"params": head, "lr": table.head_rate},
         {"params": [student.query_logits], "lr": table.query_rate},
-        {"params": [student.log_scale, student.log_anchor], "lr": table.scalar_rate},
+        {
+            "params": [student.log_learned_scale, student.log_scale, student.log_anchor],
+            "lr": table.scalar_rate,
+        },
     ]
     return torch.optim.AdamW(groups, weight_decay=0.0)
 
