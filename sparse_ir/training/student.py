@@ -156,13 +156,18 @@ class Student(nn.Module):
             [checkpoint(self._encode, ids, mask, use_reentrant=False) for ids, mask in chunks]
         )
 
-    def _encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, T, H) what the decoder multiplies."""
         states = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         hidden = nn.functional.gelu(self.dense(states))
         hidden = nn.functional.layer_norm(hidden, self.norm.shape, weight=self.norm, eps=1e-12)
         kind = hidden.device.type
         if torch.is_autocast_enabled(kind):
             hidden = hidden.to(torch.get_autocast_dtype(kind))
+        return hidden
+
+    def _encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        hidden = self.hidden(input_ids, attention_mask)
         embeddings = self.body.get_input_embeddings().weight
         weights = torch.relu(
             max_pooled_logits(hidden, attention_mask, embeddings, self.bias + self.silent)
