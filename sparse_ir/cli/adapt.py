@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sparse_ir.cli.console import err, progress
-from sparse_ir.cli.options import ModelOption
+from sparse_ir.cli.options import ModelOption, require_train_extra
 
 
 def adapt(
@@ -29,6 +29,7 @@ def adapt(
     from sparse_ir.encoders.checkpoint import require_models_extra
 
     require_models_extra()
+    require_train_extra()
     from sparse_ir.training.adapt import adapt_trainer
     from sparse_ir.training.trainer import train_model
 

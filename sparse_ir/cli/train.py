@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.options import require_train_extra
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="TOML file; see examples/train.toml.")],
+    config: Annotated[Path, typer.Argument(help="TOML file; see examples/mini.toml.")],
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
@@ -27,6 +28,7 @@ def train(
     from sparse_ir.encoders.checkpoint import require_models_extra
 
     require_models_extra()
+    require_train_extra()
     from sparse_ir.training.config import read_config
     from sparse_ir.training.trainer import make_trainer, train_model
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.files import whole_file
 from sparse_ir.retrieval.retriever import Retriever
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.teachers import PairScorer
@@ -90,8 +91,7 @@ def write_examples(examples: TrainingSet, path: Path, judges: Sequence[PairScore
         path: Replaced only when all is written.
         judges: The first one's scores are written, so that training needs no live teacher.
     """
-    beside = path.with_name(path.name + ".tmp")
-    with beside.open("w", encoding="utf-8") as file:
+    with whole_file(path) as beside, beside.open("w", encoding="utf-8") as file:
         for query, text in enumerate(examples.queries):
             positives, negatives = examples.positives[query], examples.negatives[query]
             record: dict[str, object] = {
@@ -104,7 +104,6 @@ def write_examples(examples: TrainingSet, path: Path, judges: Sequence[PairScore
                 scores = judges[0].scores(np.array([query]), rows)[0]
                 record["scores"] = [round(float(score), 5) for score in scores]
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
-    beside.replace(path)
 
 
 def _not_answers(

@@ -26,6 +26,7 @@ from sparse_ir.encoders.checkpoint import require_models_extra, resolve_body
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.encoders.masked_lm import load_body
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
+from sparse_ir.files import whole_file
 from sparse_ir.index import bm25
 from sparse_ir.training.examples import TrainingSet
 
@@ -132,9 +133,8 @@ class DenseTeacher:
         path = self._cache / f"{key.hexdigest()}.npy"
         if not path.is_file():
             self._cache.mkdir(parents=True, exist_ok=True)
-            beside = path.with_suffix(".tmp.npy")
-            np.save(beside, self._embed(texts).astype(np.float16))
-            beside.replace(path)
+            with whole_file(path) as beside, beside.open("wb") as file:
+                np.save(file, self._embed(texts).astype(np.float16))
         kept: NDArray[np.float32] = np.load(path).astype(np.float32)
         return kept
 
@@ -279,26 +279,21 @@ def normalized(scores: Scores, how: Normalization) -> Scores:
         how: ``minmax`` to 0..1, ``zscore`` to mean 0 and deviation 1, ``rank`` to 0..1 by order.
     """
     known = np.isfinite(scores)
-    finite = np.where(known, scores, np.nan)
-    if how == "rank":
-        order = np.where(known, scores, np.inf).argsort(1, kind="stable").argsort(1, kind="stable")
-        out = order / np.maximum(1, known.sum(1, keepdims=True) - 1)
+    n = np.maximum(1, known.sum(1, keepdims=True))
+    values = np.where(known, scores, 0)
+    if how == "minmax":
+        low = np.where(known, scores, np.inf).min(1, keepdims=True, initial=np.inf)
+        high = np.where(known, scores, -np.inf).max(1, keepdims=True, initial=-np.inf)
+        width = np.where(known.any(1, keepdims=True), high - low, 0)
+        out = (values - np.where(np.isfinite(low), low, 0)) / (width + 1e-6)
+    elif how == "zscore":
+        centred = np.where(known, values - values.sum(1, keepdims=True) / n, 0)
+        out = centred / (np.sqrt((centred**2).sum(1, keepdims=True) / n) + 1e-6)
+    elif how == "rank":
+        unknown_last = np.where(known, scores, np.inf).argsort(1, kind="stable")
+        out = unknown_last.argsort(1, kind="stable") / np.maximum(1, n - 1)
     else:
-        with np.errstate(invalid="ignore"):
-            import warnings
-
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # rows without a known score
-                if how == "minmax":
-                    low, high = np.nanmin(finite, 1), np.nanmax(finite, 1)
-                    out = (finite - low[:, None]) / (high - low + 1e-6)[:, None]
-                elif how == "zscore":
-                    mean, deviation = np.nanmean(finite, 1), np.nanstd(finite, 1)
-                    out = (finite - mean[:, None]) / (deviation + 1e-6)[:, None]
-                else:
-                    raise InvalidInputError(
-                        f"normalization is {how!r}; want minmax, zscore or rank"
-                    )
+        raise InvalidInputError(f"normalization is {how!r}; want minmax, zscore or rank")
     return np.where(known, out, scores).astype(np.float32)
 
 
@@ -319,16 +314,18 @@ def ensemble(
     weight = np.array(weights, np.float32)[:, None, None]
     if not (weight >= 0).all() or not weight.any():
         raise InvalidInputError(f"teacher weights are {list(weights)}; want >= 0 and one > 0")
-    known = ~np.isnan(stacked)
+    known = np.isfinite(stacked)
     mass = (weight * known).sum(0)
-    total = np.where(known & (weight > 0), weight * np.where(known, stacked, 0), 0).sum(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(mass > 0, total / mass, np.nan).astype(np.float32)
+    total = (weight * np.where(known, stacked, 0)).sum(0)
+    mean = np.where(mass > 0, total / np.where(mass > 0, mass, 1), np.nan)
+    return np.where(np.isneginf(stacked).any(0), -np.inf, mean).astype(np.float32)
 
 
 def agreement(one: Scores, other: Scores) -> float:
-    """Share of queries whose best document two teachers agree on, 0..1."""
-    return float((np.nanargmax(one, 1) == np.nanargmax(other, 1)).mean()) if len(one) else 0.0
+    """Share of queries whose best document two teachers agree on, 0..1; NaN if none can tell."""
+    tells = np.isfinite(one).any(1) & np.isfinite(other).any(1)
+    best = [np.where(np.isfinite(s[tells]), s[tells], -np.inf).argmax(1) for s in (one, other)]
+    return float((best[0] == best[1]).mean()) if tells.any() else float("nan")
 
 
 def fitted_weights(

@@ -293,7 +293,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     def log(self, logs: dict[str, float], *args: Any, **options: Any) -> None:
         """As the Trainer's, with the means since the last time."""
         if "loss" in logs:
-            logs |= {name: round(float(np.mean(v)), 5) for name, v in self._measured.items()}
+            logs |= {name: round(float(np.nanmean(v)), 5) for name, v in self._measured.items()}
             self._measured = {}
         super().log(logs, *args, **options)
 
