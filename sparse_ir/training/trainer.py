@@ -173,6 +173,8 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         dev_sets: What checkpoints are chosen by.
     """
 
+    control: Any
+
     def __init__(
         self, student: Student, batches: Batches, config: TrainConfig, dev_sets: Sequence[DevSet]
     ) -> None:
@@ -262,11 +264,9 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         if table.regularizer == "l1":
             return sparsity.l1(documents)
         if table.regularizer == "df_flops":
-            frequency = self._frequency.to(documents)
-            return sparsity.df_flops(documents, frequency)
-        if table.regularizer == "idf_flops":
-            idf = torch.from_numpy(self.student.lookup.weights).to(documents).clamp(min=0.1)
-            return sparsity.idf_flops(documents, idf, least_terms=table.least_terms)
+            return sparsity.df_flops(documents, self._frequency.to(documents))
+        if table.regularizer == "flops":
+            documents = documents * self.student.query_table().detach()
         return sparsity.flops(documents, least_terms=table.least_terms)
 
     # what is logged

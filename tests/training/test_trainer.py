@@ -161,7 +161,7 @@ def test_chunks_change_memory_and_not_gradients(config):
 
 
 @pytest.mark.parametrize("kind", ["decoupled", "individual", "soft"])
-@pytest.mark.parametrize("regularizer", ["idf_flops", "df_flops", "l1"])
+@pytest.mark.parametrize("regularizer", ["flops", "df_flops", "l1"])
 def test_every_loss_and_regulariser_trains(config, kind, regularizer):
     trainer = make_trainer(
         config(
