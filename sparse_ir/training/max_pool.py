@@ -28,7 +28,7 @@ def max_pooled_logits(states: Tensor, mask: Tensor, embeddings: Tensor, bias: Te
         embeddings: (V, H) float32.
         bias: (V,) float32; ``-inf`` silences a term.
     """
-    pooled: Tensor = _MaxPooled.apply(states, mask, embeddings)
+    pooled: Tensor = _MaxPooled.apply(states, mask, embeddings)  # type: ignore[no-untyped-call]
     return pooled + bias
 
 

@@ -141,8 +141,9 @@ class DenseTeacher:
     @torch.inference_mode()
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         if self._loaded is None:
-            self._loaded = load_body(resolve_body(self._name))
-            self._loaded[0].set_attn_implementation("eager")  # 5 x faster than sdpa in bf16 on CPUs
+            loaded: tuple[Any, Any] = load_body(resolve_body(self._name))
+            self._loaded = loaded
+            loaded[0].set_attn_implementation("eager")  # 5 x faster than sdpa in bf16 on CPUs
         body: Any = self._loaded[0]
         tokenizer = self._loaded[1]
         width: int = body.config.hidden_size
