@@ -13,6 +13,7 @@ import typer
 
 from sparse_ir import __version__
 from sparse_ir.cli import (
+    adapt,
     compare,
     convert,
     encode,
@@ -23,10 +24,12 @@ from sparse_ir.cli import (
     index,
     info,
     init_head,
+    mine,
     optimize,
     quickstart,
     run,
     search,
+    train,
     verify,
 )
 from sparse_ir.errors import SparseIRError
@@ -54,6 +57,9 @@ app.command()(verify.verify)
 app.command()(optimize.optimize)
 app.command()(init_head.init_head)
 app.command()(convert.convert)
+app.command()(train.train)
+app.command()(mine.mine)
+app.command()(adapt.adapt)
 
 
 def _print_version(wanted: bool) -> None:

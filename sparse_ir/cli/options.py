@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from contextlib import suppress
 from enum import Enum
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.errors import InvalidInputError
+from sparse_ir.errors import InvalidInputError, MissingDependencyError
 
 DEFAULT_INDEX = Path(".sparse-ir")
 
@@ -99,3 +100,14 @@ def find_index(given: Path | None) -> Path:
         f"no {DEFAULT_INDEX} in {here} or above; make one with: sparse-ir index SOURCE, "
         "or name one with --index"
     )
+
+
+def require_train_extra() -> None:
+    """Returns if models can be trained here.
+
+    Raises:
+        MissingDependencyError: a package of the extra ``train`` is not installed.
+    """
+    for package in ("accelerate", "ir_measures", "pydantic"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingDependencyError(package, extra="train", purpose="training")

@@ -122,14 +122,19 @@ def load_document_encoder(model: str, options: EncoderOptions | None = None) -> 
     require_models_extra()
     from sparse_ir.encoders import masked_lm
 
-    has_own_body = settings.body == OWN_BODY
-    source = folder / OWN_BODY if has_own_body else Path(resolve_body(settings.body))
+    source, tokenizer = body_source(folder, settings)
     network = Network(source, activation=settings.activation, max_length=settings.max_length)
-    tokenizer = folder / QUERY_FOLDER / TOKENIZER_FILE if has_own_body else None
     if not (folder / HEAD_FILE).is_file():
         return masked_lm.load_masked_lm(network, options, tokenizer_file=tokenizer)
     head = load_tensors(folder / HEAD_FILE)
     return masked_lm.load_with_head(network, head, options, tokenizer_file=tokenizer)
+
+
+def body_source(folder: Path, settings: ModelSettings) -> tuple[Path, Path | None]:
+    """Where the body of the model in ``folder`` is, and its tokenizer if that is elsewhere."""
+    if settings.body == OWN_BODY:
+        return folder / OWN_BODY, folder / QUERY_FOLDER / TOKENIZER_FILE
+    return Path(resolve_body(settings.body)), None
 
 
 def save_model(

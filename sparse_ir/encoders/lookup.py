@@ -125,6 +125,7 @@ class LookupEncoder:
         self._tokenizer.save(str(beside / TOKENIZER_FILE), pretty=False)
         save_file({"weight": self.weights}, beside / WEIGHTS_FILE)
         (beside / CONFIG_FILE).write_text(json.dumps({"frozen": True, "counts": self.counts}))
+        shutil.rmtree(folder, ignore_errors=True)
         os.replace(beside, folder)
 
     @classmethod

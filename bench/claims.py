@@ -1,0 +1,160 @@
+"""The claims of the recipe, each a comparison of short runs: what helps, by how much, at what cost.
+
+    python -m bench.claims examples/claims.toml --claims idf teachers sides residual --seeds 0 1 2
+
+Every run starts from the same model and data and differs in one setting; it is judged by real
+search on the configuration's validation sets. Rows go to results/claims.jsonl; ``--plot`` draws
+nDCG@10 against FLOPS from all rows there are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench import machine
+
+RESULTS = Path(__file__).parent / "results" / "claims.jsonl"
+LAMBDAS = (3e-4, 3e-3, 3e-2)
+Change = dict[str, dict[str, Any]]
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.config:
+        done = {(row["claim"], row["variant"], row["seed"]) for row in _rows()}
+        for claim in arguments.claims:
+            for variant, change in VARIANTS[claim]():
+                for seed in arguments.seeds:
+                    if (claim, variant, seed) not in done:
+                        _run(arguments, claim, variant, change, seed)
+    print(table(_rows()))
+    if arguments.plot:
+        _plot(_rows(), arguments.plot)
+
+
+def _idf() -> Iterator[tuple[str, Change]]:
+    """(a) IDF-aware against plain FLOPS, over a sweep of lambda."""
+    for regularizer in ("idf_flops", "flops"):
+        for weight in LAMBDAS:
+            # plain FLOPS are of weights some 7 times greater
+            scaled = weight if regularizer == "idf_flops" else weight / 50
+            settings = {"regularizer": regularizer, "weight": scaled, "target_terms": None}
+            yield f"{regularizer} {weight:g}", {"sparsity": settings}
+
+
+def _teachers() -> Iterator[tuple[str, Change]]:
+    """(b) Each teacher alone against the ensemble."""
+    for name, weights in {"dense": (1.0, 0.0), "bm25": (0.0, 1.0), "even": (0.5, 0.5)}.items():
+        yield name, {"data": {"weights": weights}}
+    yield "fitted", {}
+
+
+def _sides() -> Iterator[tuple[str, Change]]:
+    """(c) Queries looked up against queries encoded."""
+    yield "inference-free", {}
+    yield "siamese", {"model": {"queries": "network"}, "sparsity": {"query_l1": 1e-3}}
+
+
+def _residual() -> Iterator[tuple[str, Change]]:
+    """(e) What the ranking loss sees: learned scores, anchored scores, or both."""
+    for name, share in {"plain": 0.0, "both": 0.5, "residual": 1.0}.items():
+        yield name, {"loss": {"residual": share}}
+
+
+VARIANTS = {"idf": _idf, "teachers": _teachers, "sides": _sides, "residual": _residual}
+
+
+def _run(
+    arguments: argparse.Namespace, claim: str, variant: str, change: Change, seed: int
+) -> None:
+    from sparse_ir.training.config import TrainConfig, read_config
+    from sparse_ir.training.trainer import make_trainer
+
+    content = read_config(arguments.config).model_dump()
+    for name, settings in change.items():
+        if name == "data":
+            content["data"] = [{**one, **settings} for one in content["data"]]
+        else:
+            content[name] |= settings
+    vectors = Path(content["work"]) / "vectors"
+    vectors.mkdir(parents=True, exist_ok=True)
+    content["selection"]["every"] = content["optimizer"]["steps"]
+    with tempfile.TemporaryDirectory() as folder:
+        content["work"] = folder
+        (Path(folder) / "vectors").symlink_to(vectors.resolve())
+        trainer = make_trainer(TrainConfig.model_validate(content))
+        trainer.train_dataset.reseed(seed)
+        trainer.train()
+        measured = trainer.validate()
+    row = {
+        "bench": "claims",
+        "claim": claim,
+        "variant": variant,
+        "seed": seed,
+        "steps": content["optimizer"]["steps"],
+        "machine": machine.describe("torch", "transformers"),
+        **{name: round(value, 4) for name, value in measured.items()},
+    }
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Mean and range over seeds, in Markdown."""
+    lines = [
+        "| claim | variant | seeds | anchored | learned | terms | FLOPS |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for claim, variant in dict.fromkeys((row["claim"], row["variant"]) for row in rows):
+        same = [row for row in rows if (row["claim"], row["variant"]) == (claim, variant)]
+        cells = [_spread([row[name] for row in same], 4) for name in ("anchored", "learned")]
+        cells += [_spread([row["terms"] for row in same], 0)]
+        cells += [_spread([row["flops"] for row in same], 2)]
+        lines.append(f"| {claim} | {variant} | {len(same)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _spread(values: list[float], digits: int) -> str:
+    mean, half = sum(values) / len(values), (max(values) - min(values)) / 2
+    return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if len(values) > 1 else "")
+
+
+def _plot(rows: list[dict[str, Any]], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for axis, mode in zip(axes, ("learned", "anchored"), strict=True):
+        for claim in dict.fromkeys(row["claim"] for row in rows):
+            same = [row for row in rows if row["claim"] == claim]
+            for kind in dict.fromkeys(row["variant"].split()[0] for row in same):
+                points = [row for row in same if row["variant"].split()[0] == kind]
+                x, y = [row["flops"] for row in points], [row[mode] for row in points]
+                axis.plot(x, y, "o", label=f"{claim}: {kind}", alpha=0.7)
+        axis.set(xlabel="FLOPS", ylabel="nDCG@10, mean of dev sets", title=mode)
+    axes[1].legend(fontsize=7)
+    figure.savefig(path)
+
+
+def _rows() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in RESULTS.open()] if RESULTS.exists() else []
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, nargs="?", help="without it only the table is shown")
+    parser.add_argument("--claims", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--plot", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

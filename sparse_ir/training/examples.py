@@ -1,0 +1,198 @@
+"""What a student learns from: documents, queries, and which document answers which query.
+
+Two sources: a BEIR folder with ``qrels/SPLIT.tsv``, or JSONL with a record a line,
+``{"query": text, "positives": [text], "negatives": [text], "scores": [number]}``, of which
+negatives and scores (the positives' first) may be missing. All errors come with file and line,
+before the first step.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparse_ir.corpus import Document, read_documents, read_queries
+from sparse_ir.errors import DataFormatError, InvalidInputError
+
+
+@dataclass(slots=True)
+class TrainingSet:
+    """Documents and the queries about them; numbers are rows of the lists.
+
+    Args:
+        name: For people.
+        documents: Titles and texts.
+        queries: Texts; the pseudo-queries come last.
+        positives: Of each query, the documents that answer it.
+        negatives: Of each query, documents that seem to.
+        scores: Of each query, {document: score} from the file; empty where it gave none.
+        n_labelled: The first so many queries were asked by people.
+    """
+
+    name: str
+    documents: list[Document]
+    queries: list[str] = field(default_factory=list)
+    positives: list[tuple[int, ...]] = field(default_factory=list)
+    negatives: list[tuple[int, ...]] = field(default_factory=list)
+    scores: list[dict[int, float]] = field(default_factory=list)
+    n_labelled: int = 0
+
+    def add_query(
+        self,
+        text: str,
+        positives: tuple[int, ...],
+        *,
+        negatives: tuple[int, ...] = (),
+        scores: dict[int, float] | None = None,
+    ) -> None:
+        """The query is the set's last."""
+        self.queries.append(text)
+        self.positives.append(positives)
+        self.negatives.append(negatives)
+        self.scores.append(scores or {})
+
+    def queries_of_documents(self) -> list[list[int]]:
+        """Of each document, the queries that it answers."""
+        asked: list[list[int]] = [[] for _ in self.documents]
+        for query, positives in enumerate(self.positives):
+            for document in positives:
+                asked[document].append(query)
+        return asked
+
+
+def read_training_set(
+    source: str | Path, *, split: str = "train", max_documents: int | None = None, seed: int = 0
+) -> TrainingSet:
+    """The training set of a BEIR folder or a JSONL file.
+
+    Args:
+        source: Folder or ``.jsonl[.gz]`` file.
+        split: Of a BEIR folder: which ``qrels``. Only its judged documents are read, so that no
+            document of another split is learned from. ``none`` takes all documents and no query.
+        max_documents: Documents kept, drawn at random; None keeps all.
+        seed: Of the draw.
+
+    Raises:
+        DataFormatError: a malformed line, with its file and number.
+        InvalidInputError: the source is neither, or nothing is in it.
+        OSError: it cannot be read.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(2, "no such training data", str(path))
+    whole = _from_beir(path, split) if path.is_dir() else _from_jsonl(path)
+    if not whole.documents:
+        raise InvalidInputError(f"{path} holds no document for split {split!r}; want some")
+    if max_documents is None or len(whole.documents) <= max_documents:
+        return whole
+    draw = np.random.default_rng(seed).choice(len(whole.documents), max_documents, replace=False)
+    return _only(whole, np.sort(draw).tolist())
+
+
+def _from_beir(folder: Path, split: str) -> TrainingSet:
+    if split == "none":
+        return TrainingSet(folder.name, list(read_documents(folder)))
+    judged = list(_qrels(folder / "qrels" / f"{split}.tsv"))
+    wanted = {doc_id for _, _, doc_id in judged}
+    documents = [d for d in read_documents(folder, allow_empty=True) if d.doc_id in wanted]
+    number = {document.doc_id: row for row, document in enumerate(documents)}
+    text = {query.query_id: query.text for query in read_queries(folder)}
+    answers: dict[str, list[int]] = {}
+    for place, query_id, doc_id in judged:
+        if query_id not in text or doc_id not in number:
+            missing = f"query {query_id!r}" if query_id not in text else f"document {doc_id!r}"
+            raise DataFormatError(f"{place}: {missing} came; want one that the folder holds")
+        answers.setdefault(query_id, []).append(number[doc_id])
+    found = TrainingSet(folder.name, documents)
+    for query_id, positives in answers.items():
+        found.add_query(text[query_id], tuple(positives))
+    found.n_labelled = len(found.queries)
+    return found
+
+
+def _qrels(path: Path) -> Iterator[tuple[str, str, str]]:
+    """(place, query_id, doc_id) of the relevant pairs."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        cells = line.split("\t")
+        if number == 1 and cells[0] == "query-id":
+            continue
+        if len(cells) != 3 or not cells[2].lstrip("-").isdigit():
+            raise DataFormatError(
+                f"{path}:{number}: {line[:60]!r} came; want query id TAB document id TAB grade"
+            )
+        if int(cells[2]) > 0:
+            yield f"{path}:{number}", cells[0], cells[1]
+
+
+def _from_jsonl(path: Path) -> TrainingSet:
+    found = TrainingSet(path.name.split(".")[0], [])
+    rows: dict[str, int] = {}
+
+    def row(text: str) -> int:
+        if text not in rows:
+            rows[text] = len(found.documents)
+            found.documents.append(Document(str(len(rows)), text))
+        return rows[text]
+
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                query, positives, negatives, scores = _record(f"{path}:{number}", line)
+                good, bad = tuple(map(row, positives)), tuple(map(row, negatives))
+                given = dict(zip(good + bad, scores, strict=False))
+                found.add_query(query, good, negatives=bad, scores=given)
+    found.n_labelled = len(found.queries)
+    return found
+
+
+def _record(place: str, line: str) -> tuple[str, list[str], list[str], list[float]]:
+    try:
+        record: Any = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataFormatError(f"{place}: not JSON ({error.msg}, column {error.colno})") from None
+    if not isinstance(record, dict):
+        raise DataFormatError(f"{place}: a JSON {type(record).__name__} came; want an object")
+    query = record.get("query")
+    if not isinstance(query, str) or not query.strip():
+        raise DataFormatError(f"{place}: query is {query!r}; want a text")
+    positives, negatives = _texts(place, record, "positives"), _texts(place, record, "negatives")
+    if not positives:
+        raise DataFormatError(f"{place}: no positives came; want at least one text")
+    scores = record.get("scores", [])
+    n = len(positives) + len(negatives)
+    if scores and (not isinstance(scores, list) or len(scores) != n):
+        raise DataFormatError(f"{place}: scores came; want a list of {n}, one a text")
+    if not all(isinstance(s, int | float) and np.isfinite(s) for s in scores):
+        raise DataFormatError(f"{place}: a score is no finite number; want all to be")
+    return query, positives, negatives, [float(score) for score in scores]
+
+
+def _texts(place: str, record: dict[str, Any], key: str) -> list[str]:
+    texts = record.get(key, [])
+    texts = [texts] if isinstance(texts, str) else texts
+    if not isinstance(texts, list) or not all(isinstance(t, str) and t.strip() for t in texts):
+        raise DataFormatError(f"{place}: {key} is no list of texts that are not empty")
+    return texts
+
+
+def _only(whole: TrainingSet, rows: list[int]) -> TrainingSet:
+    """The set with these documents, and the queries that one of them answers."""
+    new = {old: row for row, old in enumerate(rows)}
+    kept = TrainingSet(whole.name, [whole.documents[row] for row in rows])
+    for query, positives in enumerate(whole.positives):
+        if left := tuple(new[p] for p in positives if p in new):
+            kept.add_query(
+                whole.queries[query],
+                left,
+                negatives=tuple(new[n] for n in whole.negatives[query] if n in new),
+                scores={new[d]: s for d, s in whole.scores[query].items() if d in new},
+            )
+    kept.n_labelled = len(kept.queries)
+    return kept

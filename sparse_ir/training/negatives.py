@@ -1,0 +1,118 @@
+"""Hard negatives, mined with our own search: documents that rank high and answer nothing.
+
+Source: the filter relative to the positive's score: Moreira et al. 2024, "NV-Retriever",
+arXiv:2407.15831, section 3.2 (TopK-PercPos, 95 %).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.files import whole_file
+from sparse_ir.retrieval.retriever import Retriever
+from sparse_ir.training.examples import TrainingSet
+from sparse_ir.training.teachers import PairScorer
+
+_BATCH = 256  # queries searched at once
+
+
+@dataclass(frozen=True, slots=True)
+class Mining:
+    """Which hits become negatives.
+
+    Args:
+        count: Negatives a query, at most.
+        first: Best rank that is taken, from 1: the very best are often unjudged answers.
+        last: Worst rank.
+        margin: Hits to which the judge gives more than this share of the positive's score are
+            taken for answers, and left out.
+        seed: Of the draw among what is left.
+    """
+
+    count: int = 8
+    first: int = 2
+    last: int = 100
+    margin: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.first <= self.last or self.count < 1:
+            raise InvalidInputError(
+                f"ranks are {self.first} to {self.last}, count is {self.count}; "
+                "want 1 <= first <= last and count >= 1"
+            )
+
+
+def mine_negatives(
+    examples: TrainingSet,
+    retriever: Retriever,
+    judge: PairScorer | None,
+    mining: Mining,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> None:
+    """Each query of the examples has mined negatives, those it had in front.
+
+    Args:
+        examples: Are changed.
+        retriever: Searches the documents of the examples, under their doc_ids.
+        judge: Has read the examples; None trusts every hit that is no positive.
+        mining: Which hits are taken.
+        on_progress: Told how many more queries are done.
+    """
+    row_of = {document.doc_id: row for row, document in enumerate(examples.documents)}
+    draw = np.random.default_rng(mining.seed)
+    for start in range(0, len(examples.queries), _BATCH):
+        texts = examples.queries[start : start + _BATCH]
+        for query, hits in enumerate(retriever.search(texts, k=mining.last), start):
+            found = [row_of[hit.doc_id] for hit in hits[mining.first - 1 :]]
+            answers = {*examples.positives[query], *examples.negatives[query]}
+            seeming = [row for row in found if row not in answers]
+            if judge is not None:
+                seeming = _not_answers(examples, judge, query, seeming, mining.margin)
+            chosen = draw.permutation(len(seeming))[: mining.count]
+            mined = tuple(seeming[i] for i in sorted(chosen))
+            examples.negatives[query] = examples.negatives[query] + mined
+        if on_progress:
+            on_progress(len(texts))
+
+
+def write_examples(examples: TrainingSet, path: Path, judges: Sequence[PairScorer] = ()) -> None:
+    """The examples are in a JSONL file as ``read_training_set`` reads it.
+
+    Args:
+        examples: Queries with positives and negatives.
+        path: Replaced only when all is written.
+        judges: The first one's scores are written, so that training needs no live teacher.
+    """
+    with whole_file(path) as beside, beside.open("w", encoding="utf-8") as file:
+        for query, text in enumerate(examples.queries):
+            positives, negatives = examples.positives[query], examples.negatives[query]
+            record: dict[str, object] = {
+                "query": text,
+                "positives": [examples.documents[row].content for row in positives],
+                "negatives": [examples.documents[row].content for row in negatives],
+            }
+            if judges:
+                rows = np.array(positives + negatives, np.int64)
+                scores = judges[0].scores(np.array([query]), rows)[0]
+                record["scores"] = [round(float(score), 5) for score in scores]
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _not_answers(
+    examples: TrainingSet, judge: PairScorer, query: int, rows: list[int], margin: float
+) -> list[int]:
+    positives = np.array(examples.positives[query], np.int64)
+    if not rows or not len(positives):
+        return rows
+    asked = np.array([query])
+    limit = margin * float(judge.scores(asked, positives).max())
+    scores = judge.scores(asked, np.array(rows))[0]
+    return [row for row, score in zip(rows, scores, strict=True) if score <= limit]

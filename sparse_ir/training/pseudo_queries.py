@@ -1,0 +1,110 @@
+"""Queries that nobody asked: what a document's own text offers to be found by.
+
+They have no judge, so the teachers label them; the document that they come from is their positive.
+
+Source: crops as positive pairs: Izacard et al. 2022, "Contriever", arXiv:2112.09118, section 3.1;
+neighbouring sentences: Wu et al. 2022, "Contrastive Context Prediction", arXiv:2206.03281.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from sparse_ir.corpus import Document
+from sparse_ir.encoders.analyzer import Analyzer
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.training.examples import TrainingSet
+
+Generator = np.random.Generator
+Maker = Callable[[Document, Generator], str]
+_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
+_analyzer = Analyzer()
+
+
+def add_pseudo_queries(
+    examples: TrainingSet, kinds: Sequence[str], *, per_document: int, seed: int = 0
+) -> None:
+    """Each document has up to so many pseudo-queries more, of kinds drawn at random.
+
+    Args:
+        examples: Gets them.
+        kinds: Of ``title``, ``sentence``, ``crop``, ``phrase``, ``keywords``.
+        per_document: At most; a text too short for a kind gives none.
+        seed: Of all draws.
+
+    Raises:
+        InvalidInputError: an unknown kind.
+    """
+    for kind in kinds:
+        if kind not in MAKERS:
+            raise InvalidInputError(f"pseudo-query {kind!r} came; want {', '.join(MAKERS)}")
+    draw = np.random.default_rng(seed)
+    for row, document in enumerate(examples.documents):
+        made = {
+            MAKERS[str(kind)](document, draw)
+            for kind in draw.choice(list(kinds), per_document, replace=per_document > len(kinds))
+        }
+        for query in sorted(made - {""}):
+            examples.add_query(query, (row,))
+
+
+def split_context(document: Document, draw: Generator) -> tuple[str, Document] | None:
+    """A sentence and the document without it: found by its neighbours, not by its own words."""
+    sentences = _sentences(document.text)
+    if len(sentences) < 3:
+        return None
+    taken = int(draw.integers(len(sentences)))
+    rest = " ".join(s for i, s in enumerate(sentences) if i != taken)
+    return sentences[taken], replace(document, text=rest)
+
+
+def _title(document: Document, draw: Generator) -> str:
+    return document.title
+
+
+def _sentence(document: Document, draw: Generator) -> str:
+    fitting = [s for s in _sentences(document.text) if 4 <= len(s.split()) <= 40]
+    return str(draw.choice(fitting)) if fitting else ""
+
+
+def _crop(document: Document, draw: Generator) -> str:
+    """5 to 50 % of the text, at most 60 words."""
+    words = document.text.split()
+    length = min(60, int(len(words) * draw.uniform(0.05, 0.5)))
+    return _span(words, length, draw) if length >= 3 else ""
+
+
+def _phrase(document: Document, draw: Generator) -> str:
+    words = document.text.split()
+    return _span(words, int(draw.integers(2, 8)), draw) if len(words) >= 8 else ""
+
+
+def _keywords(document: Document, draw: Generator) -> str:
+    """2 to 6 words that are no stop words, in order, as people type into a search box."""
+    words = [w for w in dict.fromkeys(re.findall(r"\w\w\w+", document.text)) if _analyzer.words(w)]
+    if len(words) < 6:
+        return ""
+    chosen = np.sort(draw.choice(len(words), int(draw.integers(2, 7)), replace=False))
+    return " ".join(words[i] for i in chosen)
+
+
+def _span(words: Sequence[str], length: int, draw: Generator) -> str:
+    start = int(draw.integers(max(1, len(words) - length)))
+    return " ".join(words[start : start + length])
+
+
+def _sentences(text: str) -> list[str]:
+    return [sentence for sentence in _SENTENCE_END.split(text) if sentence.strip()]
+
+
+MAKERS: dict[str, Maker] = {
+    "title": _title,
+    "sentence": _sentence,
+    "crop": _crop,
+    "phrase": _phrase,
+    "keywords": _keywords,
+}

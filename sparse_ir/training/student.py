@@ -1,0 +1,271 @@
+"""The student: a document encoder whose every part can be trained, and its queries."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from sparse_ir.encoders.checkpoint import (
+    HEAD_FILE,
+    OWN_BODY,
+    body_source,
+    load_query_encoder,
+    model_folder,
+    model_settings,
+    save_model,
+)
+from sparse_ir.encoders.lookup import LookupEncoder, load_tensors
+from sparse_ir.encoders.masked_lm import load_body
+from sparse_ir.encoders.sparse_head import ACTIVATIONS
+from sparse_ir.errors import InvalidInputError, MissingDependencyError
+from sparse_ir.training.losses import distillation
+from sparse_ir.training.max_pool import max_pooled_logits
+
+
+class Scored(NamedTuple):
+    """What a student makes of a batch."""
+
+    documents: Tensor
+    """(D, V) term weights."""
+    queries: Tensor
+    """(Q, C) term weights on the batch's columns."""
+    learned: Tensor
+    """(Q, D) scale x learned scores."""
+    anchored: Tensor
+    """(Q, D) another scale x (BM25 + g x learned)."""
+
+
+class Student(nn.Module):
+    """A body with a sparse head, a table of query weights, and the two scalars of anchored search.
+
+    Args:
+        model: A folder of ours, or the name of a shipped model.
+        network_queries: Whether queries are encoded as documents are (siamese), not looked up.
+        chunk: Documents whose activations exist at once; the others are computed anew when their
+            turn comes in the backward pass. None keeps all.
+    """
+
+    asked: Tensor
+    silent: Tensor
+
+    def __init__(
+        self, model: str, *, network_queries: bool = False, chunk: int | None = None
+    ) -> None:
+        super().__init__()
+        folder = model_folder(model)
+        if folder is None:
+            raise InvalidInputError(
+                f"{model} has no head of ours; want a model folder: sparse-ir init-head makes one"
+            )
+        self.settings = model_settings(model)
+        self.body: Any
+        self.body, self.tokenizer = load_body(*body_source(folder, self.settings))
+        self.body.train()
+        _prepare_for_training(self.body)
+        head = {
+            n: torch.from_numpy(a.astype(np.float32))
+            for n, a in load_tensors(folder / HEAD_FILE).items()
+        }
+        self.dense = nn.Linear(*head["dense.weight"].shape)
+        self.dense.load_state_dict({"weight": head["dense.weight"], "bias": head["dense.bias"]})
+        self.norm = nn.Parameter(head["norm.weight"])
+        self.bias = nn.Parameter(head["decoder.bias"])
+        lookup = load_query_encoder(model)
+        assert isinstance(lookup, LookupEncoder)  # every folder of ours has one
+        self.lookup = lookup
+        table = torch.from_numpy(lookup.weights)
+        self.query_logits = nn.Parameter(_inverse_softplus(table))
+        self.register_buffer("asked", table > 0, persistent=False)
+        silent = torch.zeros(len(table))
+        silent[self.tokenizer.all_special_ids] = -torch.inf
+        self.register_buffer("silent", silent, persistent=False)
+        self.log_learned_scale = nn.Parameter(torch.tensor(0.0))
+        self.log_scale = nn.Parameter(torch.tensor(0.0))
+        self.log_anchor = nn.Parameter(torch.tensor(self.settings.anchor_weight).log())
+        self.network_queries = network_queries
+        self._chunk = chunk
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        columns: Tensor,
+        query_counts: Tensor,
+        lexical: Tensor,
+        query_ids: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        **_: Any,
+    ) -> Scored:
+        """Scores a batch.
+
+        Args:
+            input_ids: (D, T) of documents.
+            attention_mask: (D, T).
+            columns: (C,) terms that the queries contain.
+            query_counts: (Q, C) how often.
+            lexical: (Q, D) BM25.
+            query_ids: (Q, S), for network queries only.
+            query_mask: (Q, S).
+        """
+        documents = self.term_weights(input_ids, attention_mask)
+        if self.network_queries:
+            assert query_ids is not None
+            assert query_mask is not None
+            queries = self.term_weights(query_ids, query_mask)
+            learned = queries @ documents.T
+        else:
+            queries = query_counts * self.query_table()[columns]
+            learned = queries @ documents[:, columns].T
+        anchored = self.log_scale.exp() * (lexical + self.log_anchor.exp() * learned)
+        return Scored(documents, queries, self.log_learned_scale.exp() * learned, anchored)
+
+    @torch.no_grad()
+    def calibrate(self, batches: Sequence[Mapping[str, Any]]) -> None:
+        """The three scalars are those of a grid with which the student is closest to the teacher.
+
+        Scores that are too steep for the teacher's distribution are flattened by training in the
+        quickest way, by dropping terms: documents came out with 40 of 200 without this.
+        """
+        scored = [(self(**batch), batch) for batch in batches]
+        steps = torch.logspace(-2, 0.5, 26)
+
+        def loss(scores: Callable[[Scored, Mapping[str, Any]], Tensor]) -> float:
+            return sum(float(distillation(scores(s, b), b["teacher"])) for s, b in scored)
+
+        before = self.log_learned_scale.exp()
+        learned = min(steps, key=lambda a: loss(lambda s, b: a / before * s.learned))
+        anchored = min(
+            itertools.product(steps, steps),
+            key=lambda ag: loss(lambda s, b: ag[0] * (b["lexical"] + ag[1] / before * s.learned)),
+        )
+        self.log_learned_scale.fill_(learned.log())
+        self.log_scale.fill_(anchored[0].log())
+        self.log_anchor.fill_(anchored[1].log())
+
+    def term_weights(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, V) float32 weights of texts."""
+        if self._chunk is None or not torch.is_grad_enabled():
+            return self._encode(input_ids, attention_mask)
+        parts = (torch.split(tensor, self._chunk) for tensor in (input_ids, attention_mask))
+        chunks = zip(*parts, strict=True)
+        return torch.cat(
+            [checkpoint(self._encode, ids, mask, use_reentrant=False) for ids, mask in chunks]
+        )
+
+    def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, T, H) what the decoder multiplies."""
+        states = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden = nn.functional.gelu(self.dense(states))
+        hidden = nn.functional.layer_norm(hidden, self.norm.shape, weight=self.norm, eps=1e-12)
+        kind = hidden.device.type
+        if torch.is_autocast_enabled(kind):
+            hidden = hidden.to(torch.get_autocast_dtype(kind))
+        return hidden
+
+    def _encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        hidden = self.hidden(input_ids, attention_mask)
+        embeddings = self.body.get_input_embeddings().weight
+        weights = torch.relu(
+            max_pooled_logits(hidden, attention_mask, embeddings, self.bias + self.silent)
+        )
+        for _ in range(ACTIVATIONS[self.settings.activation]):
+            weights = torch.log1p(weights)
+        return weights
+
+    def query_table(self) -> Tensor:
+        """(V,) float32 >= 0: the weight of a token in a query."""
+        return nn.functional.softplus(self.query_logits) * self.asked
+
+    @property
+    def anchor_weight(self) -> float:
+        """g, as learned so far."""
+        return float(self.log_anchor.detach().exp())
+
+    def add_adapters(self, rank: int) -> None:
+        """Of the body only low-rank adapters are trained from now on.
+
+        Source: Hu et al. 2022, "LoRA", arXiv:2106.09685.
+
+        Raises:
+            MissingDependencyError: peft is not installed.
+        """
+        try:
+            import peft
+        except ImportError as error:
+            raise MissingDependencyError("peft", extra="train", purpose="LoRA") from error
+        config = peft.LoraConfig(
+            r=rank, lora_alpha=2 * rank, target_modules=["query", "key", "value", "dense"]
+        )
+        self.body = peft.get_peft_model(self.body, config)
+
+    def lookup_encoder(self) -> LookupEncoder:
+        """The queries' encoder, as learned so far."""
+        return self.lookup.with_weights(self.query_table().detach().cpu().numpy())
+
+    def save(self, folder: Path, **changed: Any) -> None:
+        """The model is in ``folder``, in half precision, with its own body.
+
+        Args:
+            folder: To be made.
+            changed: Settings that differ from those of the model that training began with.
+        """
+        settings = dataclasses.replace(
+            self.settings, body=OWN_BODY, anchor_weight=round(self.anchor_weight, 4), **changed
+        )
+        save_model(
+            folder,
+            settings,
+            self._head(),
+            self.lookup_encoder(),
+            body=self._merged_body(),
+            tokenizer=self.tokenizer,
+        )
+
+    def _merged_body(self) -> Any:
+        """The body with its adapters, if there are any, multiplied out."""
+        if not hasattr(self.body, "merge_and_unload"):
+            return self.body
+        return copy.deepcopy(self.body).merge_and_unload()
+
+    def _head(self) -> dict[str, Any]:
+        tensors = {
+            "dense.weight": self.dense.weight,
+            "dense.bias": self.dense.bias,
+            "norm.weight": self.norm,
+            "decoder.bias": self.bias,
+        }
+        return {n: t.detach().cpu().numpy().astype(np.float16) for n, t in tensors.items()}
+
+
+def collate_texts(tokens: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """((n, T) ids, (n, T) mask) of token lists, padded to the longest."""
+    ids = nn.utils.rnn.pad_sequence(
+        [torch.tensor(one) for one in tokens], batch_first=True, padding_value=pad
+    )
+    lengths = torch.tensor([len(one) for one in tokens])
+    return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+
+
+def _prepare_for_training(body: Any) -> None:
+    """No dropout (the run is shorter than the data), and the attention that is fast in bfloat16."""
+    for module in body.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    if not torch.cuda.is_available():
+        body.set_attn_implementation("eager")  # sdpa in bfloat16 on a CPU takes 5 x as long
+    if getattr(body, "pooler", None) is not None:
+        body.pooler = None
+
+
+def _inverse_softplus(values: Tensor) -> Tensor:
+    values = values.clamp(min=1e-3)
+    return values + torch.log(-torch.expm1(-values))

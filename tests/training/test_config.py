@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sparse_ir.errors import DataFormatError
+from sparse_ir.training.config import read_config
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(path, text):
+    (path / "train.toml").write_text(text)
+    return path / "train.toml"
+
+
+def test_paths_are_relative_to_the_file(tmp_path):
+    config = read_config(write(tmp_path, '[[data]]\npath = "a"\n[model]\noutput = "b"\n'))
+    assert config.data[0].path == tmp_path / "a"
+    assert config.model.output == tmp_path / "b"
+    assert [teacher.kind for teacher in config.teachers] == ["dense", "bm25"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[model", "not TOML"),
+        ("[model]\nstart = 'mini'\n", "data: Field required"),
+        ("data = []\n", "data: Tuple should have at least 1 item"),
+        ("[[data]]\npath='a'\ncolour=3\n", r"data\.0\.colour: Extra inputs are not permitted"),
+        ("[[data]]\npath='a'\n[batch]\ntokens='x'\n", r"batch\.tokens: .*'x' came"),
+        ("[[data]]\npath='a'\n[loss]\nresidual=2\n", r"loss\.residual: .*less than or equal to 1"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, text, message):
+    with pytest.raises(DataFormatError, match=message):
+        read_config(write(tmp_path, text))

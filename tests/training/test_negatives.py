@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.hits import Hit
+from sparse_ir.training.examples import read_training_set
+from sparse_ir.training.negatives import Mining, mine_negatives, write_examples
+
+
+class InOrder:
+    """Ranks all documents by number."""
+
+    def search(self, queries, k=10):
+        return [[Hit(f"d{i}", 9.0 - i, "", "", {}) for i in range(6)][:k] for _ in queries]
+
+
+class Judge:
+    """Knows document 4 as an answer to everything."""
+
+    is_cheap = True
+
+    def scores(self, queries, documents):
+        value = {4: 0.99}
+        rows = [[value.get(int(d), 1.0 if int(d) < 2 else 0.5) for d in documents] for _ in queries]
+        return np.array(rows, np.float32)
+
+
+def test_negatives_are_hits_that_are_no_answers(examples):
+    mine_negatives(examples, InOrder(), None, Mining(count=9, first=1, last=5))
+    assert examples.negatives[0] == (1, 2, 3, 4)
+    assert examples.negatives[1] == (3, 0, 2, 4)
+    assert examples.negatives[2] == (0, 1, 3)
+
+
+def test_the_judge_takes_out_what_scores_like_the_positive(examples):
+    mine_negatives(examples, InOrder(), Judge(), Mining(count=9, first=2, last=6, margin=0.95))
+    assert examples.negatives[0] == (2, 3, 5)
+
+
+def test_no_more_than_count(examples):
+    mine_negatives(examples, InOrder(), None, Mining(count=2, first=1, last=6))
+    assert len(examples.negatives[0]) == 2
+
+
+def test_what_is_written_is_read_back(examples, tmp_path):
+    mine_negatives(examples, InOrder(), None, Mining(count=2, first=1, last=6))
+    write_examples(examples, tmp_path / "mined.jsonl", [Judge()])
+    read = read_training_set(tmp_path / "mined.jsonl")
+    texts = [d.content for d in read.documents]
+    for query in range(4):
+        assert [texts[i] for i in read.negatives[query]] == [
+            examples.documents[i].content for i in examples.negatives[query]
+        ]
+    first = json.loads((tmp_path / "mined.jsonl").read_text().splitlines()[0])
+    assert first["scores"][0] == 1.0
+
+
+def test_impossible_ranks_are_refused():
+    with pytest.raises(InvalidInputError, match="ranks are 5 to 2"):
+        Mining(first=5, last=2)

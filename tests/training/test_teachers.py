@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import bm25s
+import numpy as np
+import pytest
+
+from sparse_ir.encoders.analyzer import Analyzer
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.training import teachers
+
+EVERY_QUERY, EVERY_DOCUMENT = np.arange(4), np.arange(6)
+
+
+def test_bm25_scores_are_those_of_bm25s(examples):
+    words = Analyzer().words
+    peer = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
+    peer.index([words(d.content) for d in examples.documents], show_progress=False)
+    scores = [peer.get_scores(words(query)) for query in examples.queries]
+    expected = 2.2 * np.stack(scores)  # Lucene leaves the factor k1 + 1 out
+    got = teachers.BM25Teacher().read(examples).scores(EVERY_QUERY, EVERY_DOCUMENT)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_the_dense_teacher_pools_the_mean_and_caches(model_folder, examples, tmp_path):
+    from transformers import AutoModel, AutoTokenizer
+
+    body = model_folder.parent / "body"
+    teacher = teachers.DenseTeacher(str(body), cache=tmp_path / "cache")
+    vectors = teacher.vectors(examples.queries)
+    tokenizer, model = AutoTokenizer.from_pretrained(body), AutoModel.from_pretrained(body).eval()
+    for text, vector in zip(examples.queries, vectors, strict=True):
+        states = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0)
+        expected = (states / states.norm()).detach().numpy()
+        assert vector @ expected == pytest.approx(1, abs=2e-2)  # bfloat16
+    kept = list((tmp_path / "cache").glob("*.npy"))
+    assert len(kept) == 1
+    again = teachers.DenseTeacher(str(body), cache=tmp_path / "cache").vectors(examples.queries)
+    np.testing.assert_allclose(again, vectors, atol=1e-3)
+
+
+def test_a_sparse_teacher_multiplies_term_weights(model_folder, examples):
+    from sparse_ir.encoders.encoder import load_encoder
+
+    model = str(model_folder)
+    got = teachers.SparseTeacher(model).read(examples).scores(EVERY_QUERY, EVERY_DOCUMENT)
+    queries = load_encoder(model, "query").encode(examples.queries)
+    documents = load_encoder(model, "document").encode([d.content for d in examples.documents])
+    np.testing.assert_allclose(got, (queries @ documents.T).toarray(), rtol=1e-5)
+
+
+def test_callables_and_files_score_the_pairs_they_are_asked_for(examples):
+    live = teachers.CallableTeacher(
+        lambda queries, documents: np.array(
+            [[len(q) + 100 * len(d) for d in documents] for q in queries]
+        )
+    ).read(examples)
+    rows = live.scores(np.array([2]), np.array([1, 4]))
+    lengths = [len(examples.documents[i].content) for i in (1, 4)]
+    assert rows.tolist() == [[len("quick puppy") + 100 * n for n in lengths]]
+    given = teachers.FileTeacher().read(examples).scores(np.array([1]), np.array([3, 0, 1]))
+    np.testing.assert_allclose(given, [[0.2, np.nan, 0.9]])
+    wrong = teachers.CallableTeacher(lambda queries, documents: np.zeros(3)).read(examples)
+    with pytest.raises(InvalidInputError, match=r"shape \(3,\)"):
+        wrong.scores(EVERY_QUERY, EVERY_DOCUMENT)
+
+
+def test_normalisations_by_hand():
+    scores = np.array([[1.0, 3.0, 2.0, np.nan, -np.inf]], np.float32)
+    tail = [np.nan, -np.inf]
+    np.testing.assert_allclose(
+        teachers.normalized(scores, "minmax"), [[0, 1, 0.5, *tail]], atol=1e-5
+    )
+    deviation = np.std([1, 3, 2])
+    np.testing.assert_allclose(
+        teachers.normalized(scores, "zscore"),
+        [[-1 / deviation, 1 / deviation, 0, *tail]],
+        atol=1e-5,
+    )
+    np.testing.assert_allclose(teachers.normalized(scores, "rank"), [[0, 1, 0.5, *tail]], atol=1e-5)
+    with pytest.raises(InvalidInputError, match="'softmax'"):
+        teachers.normalized(scores, "softmax")
+
+
+def test_the_ensemble_is_the_weighted_mean_of_those_that_know():
+    one = np.array([[0.0, 1.0, 0.5]], np.float32)
+    other = np.array([[10.0, np.nan, 20.0]], np.float32)
+    got = teachers.ensemble([one, other], [0.75, 0.25])
+    np.testing.assert_allclose(got, [[0, 1, 0.75 * 0.5 + 0.25]], atol=1e-5)
+    assert np.isnan(teachers.ensemble([other], [1.0])[0, 1])
+    hidden = np.array([[0.0, 1.0, -np.inf]], np.float32)
+    assert teachers.ensemble([hidden, hidden], [0.5, 0.5])[0, 2] == -np.inf
+    with pytest.raises(InvalidInputError, match="teacher weights"):
+        teachers.ensemble([one], [0.0])
+
+
+def test_the_weights_go_to_the_teacher_that_finds_the_labels(examples):
+    class Knows:
+        is_cheap = True
+
+        def __init__(self, sign):
+            self.sign = sign
+
+        def scores(self, queries, documents):
+            hit = [np.isin(documents, examples.positives[q]) for q in queries]
+            return self.sign * np.array(hit, np.float32)
+
+    weights = teachers.fitted_weights([Knows(-1), Knows(1)], examples)
+    assert weights[1] > 0.5
+    examples.n_labelled = 0
+    assert teachers.fitted_weights([Knows(-1), Knows(1)], examples) == (0.5, 0.5)
+
+
+def test_agreement_is_the_share_of_common_winners():
+    one = np.array([[1.0, 2.0], [2.0, 1.0]])
+    assert teachers.agreement(one, one) == 1
+    assert teachers.agreement(one, one[::-1]) == 0

@@ -1,0 +1,211 @@
+"""A whole run on a tiny model: it learns, resumes where it was, and saves what searches."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sparse_ir import Document, SparseRetriever, ingest
+from sparse_ir.encoders.encoder import load_encoder
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.training.config import TrainConfig
+from sparse_ir.training.student import Student
+from sparse_ir.training.trainer import average_checkpoints, checkpoints, make_trainer, train_model
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+TEXTS = [
+    ("fast red fox", "the red fox runs fast over water"),
+    ("dog at night", "the dog sleeps under water at night"),
+    ("quick puppy", "a quick puppy runs over the day"),
+    ("animal", "an animal sleeps day and night"),
+]
+
+
+@pytest.fixture
+def config(model_folder, jsonl, tmp_path):
+    def make(**changed):
+        data = jsonl(*({"query": q, "positives": [d]} for q, d in TEXTS))
+        tables = {
+            "model": {"start": str(model_folder), "output": tmp_path / "out", "max_length": 16},
+            "data": [{"path": data, "licence": "CC0"}],
+            "teachers": [{"kind": "bm25"}],
+            "batch": {"tokens": 40, "neighbours": 1, "max_length": 16},
+            "sparsity": {"target_terms": 6},
+            "optimizer": {
+                "steps": 8,
+                "save_every": 4,
+                "log_every": 2,
+                "bfloat16": False,
+                "body_rate": 1e-3,
+                "head_rate": 1e-2,
+            },
+            "work": tmp_path / "work",
+        }
+        for name, table in changed.items():
+            old = tables.get(name)
+            tables[name] = {**old, **table} if isinstance(old, dict) else table
+        return TrainConfig.model_validate(tables)
+
+    return make
+
+
+def beir(folder):
+    folder.mkdir()
+    with (folder / "corpus.jsonl").open("w") as file:
+        file.writelines(
+            json.dumps({"_id": f"d{i}", "text": d}) + "\n" for i, (_, d) in enumerate(TEXTS)
+        )
+    with (folder / "queries.jsonl").open("w") as file:
+        file.writelines(
+            json.dumps({"_id": f"q{i}", "text": q}) + "\n" for i, (q, _) in enumerate(TEXTS)
+        )
+    (folder / "qrels").mkdir()
+    (folder / "qrels" / "dev.tsv").write_text(
+        "query-id\tcorpus-id\tscore\n" + "".join(f"q{i}\td{i}\t1\n" for i in range(len(TEXTS)))
+    )
+    return folder
+
+
+def losses_of(trainer):
+    return [entry["ranking"] for entry in trainer.state.log_history if "ranking" in entry]
+
+
+def test_the_loss_falls_and_the_model_searches(config, tmp_path):
+    trainer = make_trainer(config(optimizer={"steps": 60}))
+    steps = []
+    assert train_model(trainer, on_step=steps.append)
+    assert len(steps) == 60
+    losses = losses_of(trainer)
+    assert losses[-1] < losses[0]
+    entry = trainer.state.log_history[0]
+    assert {"terms", "flops", "greatest_df", "lambda", "g", "teacher_agreement"} <= set(entry)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| train | 4 | 4 | 0 | 1.00 | CC0 |" in card
+    documents = [Document(f"d{i}", text) for i, (_, text) in enumerate(TEXTS)]
+    ingest(tmp_path / "index", documents, model=str(tmp_path / "out"))
+    with SparseRetriever.open(tmp_path / "index") as retriever:
+        found = [hits[0].doc_id for hits in retriever.search([q for q, _ in TEXTS], k=1)]
+    assert found == [d.doc_id for d in documents]
+
+
+def test_the_saved_encoders_give_the_students_own_weights(config, tmp_path):
+    trainer = make_trainer(config())
+    train_model(trainer)
+    student, texts = trainer.student.eval(), [d for _, d in TEXTS]
+    batch = student.tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        expected = student.term_weights(batch["input_ids"], batch["attention_mask"]).numpy()
+    got = load_encoder(str(tmp_path / "out")).encode(texts).toarray()
+    np.testing.assert_allclose(got, expected, atol=0.02)  # float16 on disk
+    table = load_encoder(str(tmp_path / "out"), "query").weights
+    np.testing.assert_allclose(table, student.query_table().detach().numpy(), rtol=1e-6)
+
+
+def test_resuming_gives_what_an_unbroken_run_gives(config, tmp_path):
+    whole = make_trainer(config(work=tmp_path / "whole", model={"output": tmp_path / "whole_out"}))
+    train_model(whole)
+
+    broken = make_trainer(config())
+
+    def interrupt(_):
+        if broken.state.global_step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert not train_model(broken, on_step=interrupt)
+    assert not (tmp_path / "out").exists()
+    assert [path.name for path in checkpoints(tmp_path / "work")] == ["checkpoint-3"]
+    resumed = make_trainer(config())
+    assert train_model(resumed, resume=True)
+    assert losses_of(resumed)[-1] == pytest.approx(losses_of(whole)[-1], rel=1e-3)
+    for name, tensor in whole.student.state_dict().items():
+        torch.testing.assert_close(resumed.student.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_nothing_to_resume_from_is_an_error(config):
+    with pytest.raises(InvalidInputError, match="holds no checkpoint"):
+        train_model(make_trainer(config()), resume=True)
+
+
+def test_validation_searches_for_real_and_the_budget_decides(config, tmp_path):
+    dev = [{"path": beir(tmp_path / "dev"), "max_queries": 4, "max_documents": 4}]
+    trainer = make_trainer(config(validation=dev, selection={"every": 4, "max_terms": 1000}))
+    values = trainer.validate()
+    assert 0 < values["anchored"] <= 1
+    assert values["selection"] == pytest.approx((values["anchored"] + values["learned"]) / 2)
+    strict = make_trainer(config(validation=dev, selection={"every": 4, "max_terms": 0.5}))
+    assert strict.validate()["selection"] < 0
+    train_model(trainer)
+    assert "Measured" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_chunks_change_memory_and_not_gradients(config):
+    gradients = []
+    for chunk in (None, 2):
+        trainer = make_trainer(config(model={"chunk": chunk}))
+        batch = trainer.train_dataset[0]
+        trainer.compute_loss(trainer.student, batch).backward()
+        gradients.append(
+            [p.grad.clone() for p in trainer.student.parameters() if p.grad is not None]
+        )
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["decoupled", "individual", "soft"])
+@pytest.mark.parametrize("regularizer", ["flops", "df_flops", "l1"])
+def test_every_loss_and_regulariser_trains(config, kind, regularizer):
+    trainer = make_trainer(
+        config(
+            loss={"contrast_kind": kind, "margin_mse": 0.05, "contrast": 1.0},
+            sparsity={"regularizer": regularizer, "query_l1": 1e-3},
+            optimizer={"steps": 2, "save_every": 2},
+        )
+    )
+    assert train_model(trainer)
+    assert np.isfinite(losses_of(trainer)).all()
+
+
+def test_siamese_students_encode_queries_by_the_network(config):
+    trainer = make_trainer(config(model={"queries": "network"}, sparsity={"query_l1": 1e-4}))
+    before = trainer.student.query_logits.detach().clone()
+    assert train_model(trainer)
+    assert torch.equal(trainer.student.query_logits, before)
+
+
+def test_adapters_leave_the_body_as_it_was_until_they_are_merged(config, tmp_path, model_folder):
+    pytest.importorskip("peft")
+    trainer = make_trainer(config(model={"lora_rank": 2}))
+    frozen = [n for n, p in trainer.student.body.named_parameters() if not p.requires_grad]
+    assert any("base_layer" in name for name in frozen)
+    assert train_model(trainer)
+    texts = [d for _, d in TEXTS]
+    student = trainer.student.eval()
+    batch = student.tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        expected = student.term_weights(batch["input_ids"], batch["attention_mask"]).numpy()
+    got = load_encoder(str(tmp_path / "out")).encode(texts).toarray()
+    np.testing.assert_allclose(got, expected, atol=0.02)
+
+
+def test_the_mean_of_checkpoints_is_the_mean_of_their_tensors(config, tmp_path, model_folder):
+    train_model(make_trainer(config()))
+    folders = checkpoints(tmp_path / "work")
+    assert len(folders) == 2
+    student = Student(str(model_folder))
+    average_checkpoints(student, folders)
+    one, other = (load_file(folder / "model.safetensors") for folder in folders)
+    torch.testing.assert_close(student.bias.detach(), (one["bias"] + other["bias"]) / 2)
+
+
+def test_a_model_without_a_head_of_ours_is_refused(model_folder):
+    with pytest.raises(InvalidInputError, match="has no head of ours"):
+        Student(str(model_folder.parent / "body"))
