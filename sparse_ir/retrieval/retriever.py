@@ -259,10 +259,11 @@ class SparseRetriever:
 
     @cached_property
     def _adapted_encoder(self) -> Encoder:
-        """The query encoder; a table of idfs is adapted to this index's documents.
+        """The query encoder; its table is adapted to this index's documents.
 
         Expansion makes other terms frequent than writing does, and every collection has its own.
-        The table counts as so many documents more, so that it decides where there are few.
+        So each weight becomes its geometric mean with the term's idf among the index's documents
+        and some more, in which it is as frequent as its weight, taken for an idf, says.
         """
         encoder, n_docs = self._encoder, len(self.index)
         if not (isinstance(encoder, LookupEncoder) and self.index.settings["collection_idf"]):
@@ -271,8 +272,8 @@ class SparseRetriever:
             np.arange(self.index.n_terms, dtype=np.uint32)
         )
         expected = _PRIOR_DOCS * np.exp(-encoder.weights)
-        weights = bm25.idf(frequencies + expected, n_docs + _PRIOR_DOCS)
-        return encoder.with_weights(np.where(encoder.weights > 0, weights, 0).astype(np.float32))
+        idf = bm25.idf(frequencies + expected, n_docs + _PRIOR_DOCS)
+        return encoder.with_weights(np.sqrt(encoder.weights * idf).astype(np.float32))
 
     def _lexical(self, text: str) -> Mapping[int, float]:
         """{term number: count x idf} of the text's words that the index knows."""

@@ -17,6 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from sparse_ir.encoders.checkpoint import (
     HEAD_FILE,
     OWN_BODY,
+    QUERY_FOLDER,
+    ModelSettings,
     body_source,
     load_query_encoder,
     model_folder,
@@ -62,13 +64,13 @@ class Student(nn.Module):
     ) -> None:
         super().__init__()
         folder = model_folder(model)
-        if folder is None:
+        if not (folder / HEAD_FILE).is_file() or not (folder / QUERY_FOLDER).is_dir():
             raise InvalidInputError(
                 f"{model} has no head of ours; want a model folder: sparse-ir init-head makes one"
             )
         self.settings = model_settings(model)
         self.body: Any
-        self.body, self.tokenizer = load_body(*body_source(folder, self.settings))
+        self.body, self.tokenizer = _load_own_body(folder, self.settings)
         self.body.train()
         _prepare_for_training(self.body)
         head = {
@@ -253,6 +255,11 @@ def collate_texts(tokens: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Te
     )
     lengths = torch.tensor([len(one) for one in tokens])
     return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+
+
+def _load_own_body(folder: Path, settings: ModelSettings) -> tuple[Any, Any]:
+    source, tokenizer_file = body_source(folder, settings)
+    return load_body(str(source), tokenizer_file)
 
 
 def _prepare_for_training(body: Any) -> None:

@@ -117,14 +117,14 @@ def test_refuses_an_encoder_of_another_vocabulary(retriever, make_lookup):
 
 
 def test_a_table_of_idfs_is_adapted_to_the_collection(tmp_path, retriever):
-    """idf of (df + 300 e^-table) among (3 + 300) documents, times g."""
+    """Geometric mean of table and idf of (df + 300 e^-table) among (3 + 300) documents."""
     retriever.index._settings["collection_idf"] = True
     adapted = SparseRetriever(retriever.index, retriever._encoder, retriever._analyzer)
     for word, table, df in [("fox", 0.5, 2), ("puppy", 1.0, 1)]:
         (weight,) = adapted.query_vectors([word], mode="learned").data
         smoothed = df + 300 * math.exp(-table)
-        expected = math.log(1 + (303 - smoothed + 0.5) / (smoothed + 0.5))
-        assert weight == pytest.approx(expected, rel=1e-5)
+        idf = math.log(1 + (303 - smoothed + 0.5) / (smoothed + 0.5))
+        assert weight == pytest.approx(math.sqrt(table * idf), rel=1e-5)
 
 
 SENTENCES = [
