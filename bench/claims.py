@@ -1,6 +1,6 @@
 """The claims of the recipe, each a comparison of short runs: what helps, by how much, at what cost.
 
-    python -m bench.claims examples/claims.toml --claims idf teachers sides residual --seeds 0 1 2
+    python -m bench.claims bench/claims.toml --claims idf teachers sides residual --seeds 0 1 2
 
 Every run starts from the same model and data and differs in one setting; it is judged by real
 search on the configuration's validation sets. Rows go to results/claims.jsonl; ``--plot`` draws
