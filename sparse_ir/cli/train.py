@@ -12,7 +12,9 @@ from sparse_ir.cli.options import require_train_extra
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="TOML file; see sparse_ir/models/mini/training.toml.")],
+    config: Annotated[
+        Path, typer.Argument(help="TOML file; see sparse_ir/models/mini/training.toml.")
+    ],
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
