@@ -94,6 +94,11 @@ void search_all(const std::shared_ptr<const Segment>& segment, Allowed allowed, 
       if (whole) std::abort();
     }
   }
+  try {
+    (void)search({{segment}, {allowed}}, view, 5, {"auto", 0.6}, 1);
+  } catch (const FormatError&) {
+    if (whole) std::abort();
+  }
 }
 
 /// Everything that Python can ask of a segment.

@@ -36,14 +36,15 @@ void put(const std::string& path, const Bytes& content) {
 
 void run(const Bytes& content) { LLVMFuzzerTestOneInput(content.data(), content.size()); }
 
-/// Segments of all precisions, tiny to a few windows, with few and with many terms.
+/// Segments of all precisions, of no rows to so many that blocks have bounds, of few and many terms.
 std::vector<Bytes> seeds() {
   std::mt19937 random(11);
   std::vector<Bytes> all;
   const std::string path = "fuzz-seed.sir";
-  for (const auto precision : {sir::format::Precision::kFloat32, sir::format::Precision::kFloat16})
-    for (const auto& [n, terms, most] :
-         {std::tuple{0, 1, 0}, {1, 3, 3}, {40, 9, 5}, {300, 60, 8}, {90, 100'000, 900}}) {
+  using sir::format::Precision;
+  for (const auto precision : {Precision::kFloat32, Precision::kFloat16, Precision::kUint8})
+    for (const auto& [n, terms, most] : {std::tuple{0, 1, 0}, {1, 3, 3}, {40, 9, 5}, {300, 60, 8},
+                                         {90, 100'000, 900}, {4200, 20, 2}}) {
       sir::SegmentBuilder builder(precision);
       const auto rows = static_cast<std::size_t>(n);
       builder.add(numbers(rows),

@@ -56,7 +56,7 @@ def make(path, precision):
 def main():
     from sparse_ir.index.catalog import FORMAT_VERSION
 
-    for precision in sys.argv[1:] or ("float32", "float16"):
+    for precision in sys.argv[1:] or ("float32", "float16", "uint8"):
         path = DATA / f"index_v{FORMAT_VERSION}" / precision
         if path.exists():
             print(f"{path} is there already")
