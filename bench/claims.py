@@ -87,8 +87,8 @@ def _run(
     with tempfile.TemporaryDirectory() as folder:
         content["work"] = folder
         (Path(folder) / "vectors").symlink_to(vectors.resolve())
+        content["batch"]["seed"] = seed
         trainer = make_trainer(TrainConfig.model_validate(content))
-        trainer.train_dataset.reseed(seed)
         trainer.train()
         measured = trainer.validate()
     row = {

@@ -144,10 +144,6 @@ class Batches(Dataset[dict[str, Any]]):
         self._seed = seed
         self._mean_tokens = [self._measure(taught.examples) for taught in sets]
 
-    def reseed(self, seed: int) -> None:
-        """Other batches of the same sets."""
-        self._seed = seed
-
     def __len__(self) -> int:
         return self._n_batches
 

@@ -107,6 +107,8 @@ class BatchTable(_Table):
     labelled_queries: int = Field(default=2, ge=0)
     pseudo_queries: int = Field(default=1, ge=0)
     hide_source: float = Field(default=0.5, ge=0, le=1)
+    seed: int | None = None
+    """Of what each batch is drawn by; None takes the optimizer's, which draws the data too."""
 
 
 class OptimizerTable(_Table):
@@ -191,7 +193,12 @@ def _beside(config: TrainConfig, folder: Path) -> TrainConfig:
     return config.model_copy(
         update={
             "work": folder / config.work,
-            "model": config.model.model_copy(update={"output": folder / config.model.output}),
+            "model": config.model.model_copy(
+                update={
+                    "output": folder / config.model.output,
+                    "start": _start_beside(config.model.start, folder),
+                }
+            ),
             "data": tuple(
                 one.model_copy(update={"path": folder / one.path}) for one in config.data
             ),
@@ -200,3 +207,9 @@ def _beside(config: TrainConfig, folder: Path) -> TrainConfig:
             ),
         }
     )
+
+
+def _start_beside(start: str, folder: Path) -> str:
+    """A path is relative to the file; a name alone may also be a shipped model's."""
+    beside = folder / start
+    return str(beside) if beside.is_dir() else start

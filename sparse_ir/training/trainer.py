@@ -96,12 +96,12 @@ def trainer_of(
     batches = Batches(
         sets,
         student.tokenizer,
-        BatchShape(**config.batch.model_dump()),
+        BatchShape(**config.batch.model_dump(exclude={"seed"})),
         n_batches=config.optimizer.steps * _n_processes(),
         scale=config.distillation.scale,
         how=config.distillation.normalization,
         network_queries=student.network_queries,
-        seed=config.optimizer.seed,
+        seed=config.optimizer.seed if config.batch.seed is None else config.batch.seed,
     )
     student.calibrate([batches[number] for number in range(min(_CALIBRATION, len(batches)))])
     return StudentTrainer(student, batches, config, dev_sets)

@@ -22,6 +22,18 @@ def test_paths_are_relative_to_the_file(tmp_path):
     assert [teacher.kind for teacher in config.teachers] == ["dense", "bm25"]
 
 
+def test_a_start_beside_the_file_is_found_there_and_a_shipped_one_by_name(tmp_path):
+    (tmp_path / "mine").mkdir()
+    text = '[[data]]\npath = "a"\n[model]\nstart = "{}"\n'
+    assert read_config(write(tmp_path, text.format("mine"))).model.start == str(tmp_path / "mine")
+    assert read_config(write(tmp_path, text.format("mini"))).model.start == "mini"
+
+
+@pytest.mark.parametrize("name", ["mini.toml", "mini-2.toml", "claims.toml"])
+def test_the_examples_are_valid(name):
+    assert read_config(ROOT / "examples" / name).data
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
