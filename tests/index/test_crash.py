@@ -20,11 +20,16 @@ WRITER = f"""
 import sys
 import numpy as np, scipy.sparse as sp
 from sparse_ir.index.catalog import Catalog
+from sparse_ir.index.params import BuildParams
 from sparse_ir.index.writer import IndexWriter
 from pathlib import Path
 
 path = Path(sys.argv[1])
-writer = IndexWriter.open(path) if Catalog.exists(path) else IndexWriter.create(path, n_terms=50)
+params = BuildParams("float32")  # a document's weight is its number, to the last digit
+if Catalog.exists(path):
+    writer = IndexWriter.open(path)
+else:
+    writer = IndexWriter.create(path, n_terms=50, params=params)
 print("ready", len(writer), flush=True)
 while True:
     first = len(writer)
