@@ -11,12 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import effectiveness, encode, latency
+from bench import effectiveness, latency
 
 README = Path(__file__).parent.parent / "README.md"
 TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "effectiveness": (effectiveness.RESULTS, effectiveness.table),
-    "encode": (encode.RESULTS, encode.table),
     "latency": (latency.RESULTS, latency.table),
 }
 
