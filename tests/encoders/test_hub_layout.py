@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -191,6 +194,27 @@ def test_writes_siamese_models(masked_lm_folder, tmp_path):
     save_for_sentence_transformers(str(masked_lm_folder), tmp_path / "theirs")
     require_same(tmp_path / "theirs", st.SparseEncoder(str(tmp_path / "theirs"), device="cpu"))
     require_same(masked_lm_folder, st.SparseEncoder(str(masked_lm_folder), device="cpu"))
+
+
+def test_a_hub_name_is_found_in_the_cache(masked_lm_folder, tmp_path):
+    """What the hub's own client keeps of a model once fetched is enough; no network."""
+    repository = tmp_path / "home" / "hub" / "models--somebody--tiny"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    shutil.copytree(masked_lm_folder, repository / "snapshots" / commit)
+    code = (
+        "import sparse_ir\n"
+        "for role in ('document', 'query'):\n"
+        "    encoder = sparse_ir.load_encoder('somebody/tiny', role, precision='float32')\n"
+        "    print(encoder.encode(['the red fox']).sum())\n"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    expected = load(masked_lm_folder, "document").encode(["the red fox"]).sum()
+    assert [float(line) for line in done.stdout.split()] == pytest.approx([expected] * 2, rel=1e-4)
 
 
 class TestBadModels:
