@@ -29,9 +29,16 @@ def test_a_start_beside_the_file_is_found_there_and_a_shipped_one_by_name(tmp_pa
     assert read_config(write(tmp_path, text.format("mini"))).model.start == "mini"
 
 
-@pytest.mark.parametrize("name", ["mini.toml", "mini-2.toml", "claims.toml"])
-def test_the_examples_are_valid(name):
-    assert read_config(ROOT / "examples" / name).data
+@pytest.mark.parametrize(
+    "path",
+    [
+        "sparse_ir/models/mini/training.toml",
+        "sparse_ir/models/mini/training-2.toml",
+        "bench/claims.toml",
+    ],
+)
+def test_the_recipes_are_valid(path):
+    assert read_config(ROOT / path).data
 
 
 @pytest.mark.parametrize(
