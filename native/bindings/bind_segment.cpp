@@ -89,8 +89,7 @@ void bind_segment(nb::module_& module) {
             return std::const_pointer_cast<Segment>(builder.segment(name)); },
           nb::arg("name"), "The rows as a segment in memory, of the file's bytes.")
       .def_prop_ro("n_docs", &SegmentBuilder::n_docs)
-      .def_prop_ro("n_postings", &SegmentBuilder::n_postings)
-      .def_prop_ro("memory_bytes", &SegmentBuilder::memory_bytes);
+      .def_prop_ro("n_postings", &SegmentBuilder::n_postings);
 
   nb::class_<Segment>(module, "Segment", "An opened segment file: immutable, memory mapped.")
       .def_static("open", [](const std::string& path) {

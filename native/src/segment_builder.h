@@ -57,7 +57,6 @@ class SegmentBuilder {
 
   std::size_t n_docs() const { return docs_.size(); }
   std::size_t n_postings() const { return row_begins_.back(); }
-  std::size_t memory_bytes() const { return 16 * docs_.capacity() + 8 * terms_.capacity(); }
 
  private:
   void build(Output& output);

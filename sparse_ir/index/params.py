@@ -28,7 +28,8 @@ class Approximate:
 
     bound_share: float = 0.95
     """Share of a document's score bound that is believed, more than 0 and at most 1, where it is
-    exact. Less is faster; on a synthetic collection .95 lost 1 hit of 500."""
+    exact. Less is faster and loses hits, of short queries more than of long ones: measure it on
+    your own queries against ``Exact()``."""
 
     algorithm: Literal["auto", "maxscore", "block_pruning"] = "auto"
     """As in ``Exact``."""
