@@ -41,7 +41,8 @@ def main() -> None:
         "collection": arguments.folder.name,
         "threads": arguments.threads,
         "batch_size": arguments.batch_size,
-        "ways": ways,
+        "documents": arguments.documents,
+        "rows": [_beside(ways[HOME], way, one) for way, one in ways.items()],
     }
     with RESULTS.open("a") as file:
         file.write(json.dumps(result) + "\n")
@@ -50,21 +51,28 @@ def main() -> None:
 
 def table(result: dict[str, Any]) -> str:
     """Speed, memory and effectiveness as a Markdown table."""
-    home = result["ways"][HOME]
     lines = [
         "| way | documents/s | x theirs | tokens/s | of roofline | peak MB | x theirs | nDCG@10 |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for way, one in result["ways"].items():
-        speed, memory = one["documents_per_s"], one["peak_mb"]
-        share = f"{one['roofline_share']:.0%}" if "roofline_share" in one else ""
-        ndcg = f"{one['ndcg10']:.4f}" if "ndcg10" in one else ""
+    for row in result["rows"]:
+        share = f"{row['roofline_share']:.0%}" if "roofline_share" in row else ""
+        ndcg = f"{row['ndcg10']:.3f}" if "ndcg10" in row else ""
         lines.append(
-            f"| {way} | {speed:.1f} | {speed / home['documents_per_s']:.2f} "
-            f"| {one['tokens_per_s']:.0f} | {share} | {memory:.0f} "
-            f"| {memory / home['peak_mb']:.2f} | {ndcg} |"
+            f"| {row['way']} | {row['documents_per_s']:.2f} | {row['speed_ratio']:.2f} "
+            f"| {row['tokens_per_s']:.0f} | {share} | {row['peak_mb']:.0f} "
+            f"| {row['memory_ratio']:.2f} | {ndcg} |"
         )
     return "\n".join(lines)
+
+
+def _beside(home: dict[str, Any], way: str, one: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "way": way,
+        "speed_ratio": one["documents_per_s"] / home["documents_per_s"],
+        "memory_ratio": one["peak_mb"] / home["peak_mb"],
+        **one,
+    }
 
 
 def _models(model: str, work: Path) -> dict[str, str]:

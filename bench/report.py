@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import effectiveness, latency
+from bench import effectiveness, encode, latency
 
 README = Path(__file__).parent.parent / "README.md"
 TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "effectiveness": (effectiveness.RESULTS, effectiveness.table),
+    "encode": (encode.RESULTS, encode.table),
     "latency": (latency.RESULTS, latency.table),
 }
 

@@ -51,6 +51,6 @@ def from_row(row: Row) -> StoredPassage:
     return StoredPassage(
         start,
         end,
-        np.frombuffer(terms, "<u4").astype(np.uint32),
-        np.frombuffer(weights, "<f4").astype(np.float32),
+        np.frombuffer(terms, "<u4").astype(np.uint32, copy=False),
+        np.frombuffer(weights, "<f4").astype(np.float32, copy=False),
     )

@@ -8,11 +8,12 @@ of every document would give.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sparse_ir.errors import IndexFormatError
 from sparse_ir.hits import Hits
 from sparse_ir.index.passages import StoredPassage
 from sparse_ir.index.reader import Index
@@ -42,8 +43,11 @@ def search_by_best_passage(index: Index, queries: Vectors, k: int, search: Searc
         unsettled = []
         for at, query in enumerate(open_queries):
             n = int(found.counts[at])
-            query_of = LearnedQuery(queries, query, index.n_terms)
-            ranked = _rescored(found.docs[at, :n], found.scores[at, :n], stored, query_of)
+            best = best_passages(
+                {doc: stored[doc] for doc in found.docs[at, :n].tolist() if doc in stored},
+                learned_weights(queries, query, index.n_terms),
+            )
+            ranked = _rescored(found.docs[at, :n], found.scores[at, :n], best)
             is_settled = n < depth or (len(ranked) >= k and ranked[k - 1][0] > found.scores[at, -1])
             if not is_settled:
                 unsettled.append(query)
@@ -57,47 +61,69 @@ def search_by_best_passage(index: Index, queries: Vectors, k: int, search: Searc
     return Hits(docs, scores, counts, found.lookup, passages)
 
 
-def best_passage(passages: Sequence[StoredPassage], query: LearnedQuery) -> tuple[int, float]:
-    """The number of the passage that matches best, and how far the bound is above its score."""
-    scores = [query.score(one.terms, one.weights) for one in passages]
+def learned_weights(queries: Vectors, row: int, n_terms: int) -> NDArray[np.float64]:
+    """(n_terms,) the learned part of one query vector, laid out by term."""
+    indptr, terms, weights = queries
+    part = slice(int(indptr[row]), int(indptr[row + 1]))
+    learned = terms[part] < n_terms
+    laid_out = np.zeros(n_terms)
+    laid_out[terms[part][learned]] = weights[part][learned]
+    return laid_out
+
+
+def best_passages(
+    stored: Mapping[int, Sequence[StoredPassage]], query: NDArray[np.float64]
+) -> dict[int, tuple[int, float]]:
+    """doc -> the number of its passage that matches best, and how far the bound is above its score.
+
+    Args:
+        stored: doc -> its passages.
+        query: As ``learned_weights`` gives it.
+
+    Raises:
+        IndexFormatError: a passage names a term that does not exist.
+    """
+    if not stored:
+        return {}
+    passages = [one for several in stored.values() for one in several]
     terms = np.concatenate([one.terms for one in passages])
-    weights = np.concatenate([one.weights for one in passages])
-    order = np.lexsort((weights, terms))
-    last = np.flatnonzero(np.diff(terms[order], append=-1))  # a term's greatest weight
-    bound = query.score(terms[order][last], weights[order][last])
-    number = int(np.argmax(scores))
-    return number, max(bound - scores[number], 0.0)
+    if terms.max(initial=0) >= len(query):
+        raise IndexFormatError(
+            f"a passage holds term {terms.max()} of {len(query)}; verify the index"
+        )
+    matching = np.flatnonzero(query[terms])
+    terms = terms[matching]
+    products = query[terms] * np.concatenate([one.weights for one in passages])[matching]
+    passage = np.repeat(np.arange(len(passages)), [len(one.terms) for one in passages])[matching]
+    scores = np.bincount(passage, products, len(passages))
+    counts = [len(several) for several in stored.values()]
+    owner = np.repeat(np.arange(len(stored)), counts)[passage]
+    bounds = _sums_of_greatest(owner, terms, products, len(stored))
+    firsts = np.cumsum([0, *counts[:-1]]).tolist()
+    best = [int(scores[f : f + n].argmax()) for f, n in zip(firsts, counts, strict=True)]
+    gaps = bounds - scores[np.add(firsts, best)]
+    return dict(zip(stored, zip(best, np.maximum(gaps, 0).tolist(), strict=True), strict=True))
 
 
-class LearnedQuery:
-    """The learned part of one query vector, for looking up."""
-
-    def __init__(self, queries: Vectors, row: int, n_terms: int) -> None:
-        indptr, terms, weights = queries
-        part = slice(int(indptr[row]), int(indptr[row + 1]))
-        learned = terms[part] < n_terms
-        self._terms = terms[part][learned].astype(np.int64)
-        self._weights = weights[part][learned].astype(np.float64)
-
-    def score(self, terms: NDArray[np.uint32], weights: NDArray[np.float32]) -> float:
-        """The dot product with ascending terms."""
-        if not len(terms) or not len(self._terms):
-            return 0.0
-        at = np.minimum(np.searchsorted(terms, self._terms), len(terms) - 1)
-        return float(self._weights @ np.where(terms[at] == self._terms, weights[at], 0))
+def _sums_of_greatest(
+    owner: NDArray[np.int64], terms: NDArray[np.uint32], products: NDArray[np.float64], n: int
+) -> NDArray[np.float64]:
+    """(n,) of each owner the sum over terms of the term's greatest product."""
+    order = np.lexsort((products, terms, owner))
+    owner, terms, products = owner[order], terms[order], products[order]
+    is_last = np.append((terms[1:] != terms[:-1]) | (owner[1:] != owner[:-1]), True)[: len(terms)]
+    sums: NDArray[np.float64] = np.bincount(owner[is_last], products[is_last], n).astype(np.float64)
+    return sums
 
 
 def _rescored(
-    docs: NDArray[np.int64],
-    bounds: NDArray[np.float32],
-    stored: dict[int, list[StoredPassage]],
-    query: LearnedQuery,
+    docs: NDArray[np.int64], bounds: NDArray[np.float32], best: Mapping[int, tuple[int, float]]
 ) -> list[tuple[float, int, int]]:
     """(score, doc, passage or -1), best first, ties by lower doc."""
     rows = []
-    for doc, bound in zip(docs.tolist(), bounds, strict=True):
-        number, gap = best_passage(stored[doc], query) if doc in stored else (-1, 0.0)
-        rows.append((float(np.float32(float(bound) - gap)), doc, number))
+    for doc, bound in zip(docs.tolist(), bounds.tolist(), strict=True):
+        number, gap = best.get(doc, (-1, 0.0))
+        rows.append((float(np.float32(bound - gap)), doc, number))
     return sorted(rows, key=lambda row: (-row[0], row[1]))
 
 

@@ -31,9 +31,9 @@ from sparse_ir.index.params import Approximate, Exact
 from sparse_ir.index.passages import StoredPassage
 from sparse_ir.index.reader import EXACT, Index
 from sparse_ir.retrieval.best_passage import (
-    LearnedQuery,
     Vectors,
-    best_passage,
+    best_passages,
+    learned_weights,
     search_by_best_passage,
 )
 from sparse_ir.vectors import TermWeights, append_terms
@@ -301,11 +301,12 @@ class SparseRetriever:
         weight_of = dict(zip(document.indices.tolist(), document.data.tolist(), strict=True))
         if mode == "lexical" or not self.index.has_passages:
             return weight_of
-        stored = list(self.index.passages([self.index.doc_number(doc_id)]).values())
+        doc = self.index.doc_number(doc_id)
+        stored = self.index.passages([doc])
         if not stored:
             return weight_of
-        number, _ = best_passage(stored[0], LearnedQuery(query, 0, self.index.n_terms))
-        best = stored[0][number]
+        number, _ = best_passages(stored, learned_weights(query, 0, self.index.n_terms))[doc]
+        best = stored[doc][number]
         words = {t: weight for t, weight in weight_of.items() if t >= self.index.n_terms}
         return {**dict(zip(best.terms.tolist(), best.weights.tolist(), strict=True)), **words}
 
