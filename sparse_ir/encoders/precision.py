@@ -11,7 +11,9 @@ import torch
 from sparse_ir.encoders.options import Precision
 from sparse_ir.errors import InvalidInputError
 
-_WORTH = 1.5  # bfloat16 must be so much faster to be worth its rounding; with AMX it is about 10
+# With AMX bfloat16 is about 10 times as fast, with AVX-512 BF16 at most 2: in between, so that
+# every run on one machine chooses alike, and an index is never half in one and half in the other.
+_WORTH = 4.0
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -49,18 +51,27 @@ def bfloat16_pays(device: torch.device) -> bool:
 
 @cache
 def _is_faster() -> bool:
-    """Measures one product of the shape that encoding spends its time on, about 50 ms."""
-    left, right = torch.ones(1024, 384), torch.ones(384, 1024)
-    halves = left.bfloat16(), right.bfloat16()
-    with torch.inference_mode():
-        return _seconds(lambda: left @ right) > _WORTH * _seconds(lambda: halves[0] @ halves[1])
+    """Measures one product of the shape that encoding spends its time on, about 50 ms.
+
+    One thread and its own CPU time: other work on the machine must not change the answer.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        left, right = torch.ones(1024, 384), torch.ones(384, 1024)
+        halves = left.bfloat16(), right.bfloat16()
+        with torch.inference_mode():
+            slow, fast = _seconds(lambda: left @ right), _seconds(lambda: halves[0] @ halves[1])
+        return slow > _WORTH * fast
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _seconds(product: Callable[[], torch.Tensor]) -> float:
     product()
     best = float("inf")
-    for _ in range(7):  # the fastest: others may be using the processor
-        start = time.perf_counter()
+    for _ in range(5):
+        start = time.thread_time()
         product()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     return best
