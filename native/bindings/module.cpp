@@ -11,6 +11,7 @@ namespace sir {
 
 void bind_segment(nb::module_& module);
 void bind_search(nb::module_& module);
+void bind_best_passage(nb::module_& module);
 
 namespace {
 
@@ -40,4 +41,5 @@ NB_MODULE(_native, module) {
   nb::register_exception_translator(sir::translate);
   sir::bind_segment(module);
   sir::bind_search(module);
+  sir::bind_best_passage(module);
 }

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir.errors import IndexFormatError, IndexLockedError, InvalidInputError
-from sparse_ir.index.passages import StoredPassage, from_row, to_row
+from sparse_ir.index.passages import Row as PassageRow
 
 FILE_NAME = "catalog.sqlite"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -36,8 +36,7 @@ CREATE TABLE documents (
     fingerprint BLOB, metadata TEXT NOT NULL);
 CREATE TABLE texts (doc INTEGER PRIMARY KEY, title TEXT NOT NULL, text TEXT NOT NULL);
 CREATE TABLE passages (
-    doc INTEGER, number INTEGER, start INTEGER NOT NULL, end INTEGER NOT NULL,
-    terms BLOB NOT NULL, weights BLOB NOT NULL, PRIMARY KEY (doc, number)) WITHOUT ROWID;
+    doc INTEGER PRIMARY KEY, places BLOB NOT NULL, terms BLOB NOT NULL, weights BLOB NOT NULL);
 CREATE TABLE deletions (doc INTEGER PRIMARY KEY);
 CREATE TABLE fields (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE terms (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -46,6 +45,8 @@ CREATE TABLE lexicon (word TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE) WIT
 _CHUNK = 500  # values in one IN (...): SQLite allows 999 on its oldest builds
 _SCANNED = 2**20  # doc numbers between two results of a scan: bounds its memory, lets Ctrl-C in
 _CACHE_KIB = 32 * 1024  # of a writer: doc_ids come in any order, and a small cache would thrash
+
+_MAPPED_BYTES = 2**40  # of a snapshot, as much as SQLite allows: passages are read without copies
 
 _T = TypeVar("_T")
 
@@ -121,6 +122,7 @@ class Catalog:
         mode = "ro" if os.access(folder, os.W_OK) else "ro&immutable=1"
         uri = f"{path.resolve().as_uri()}?mode={mode}"
         catalog = cls(_connect(uri, uri=True), path)
+        catalog._run(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
         catalog._run("BEGIN")
         catalog._check_version()
         return catalog
@@ -211,18 +213,17 @@ class Catalog:
         self._run_many("INSERT INTO deletions VALUES (?)", rows)
         self.n_changes += len(rows) > 0
 
-    def add_passages(self, doc: int, passages: Sequence[StoredPassage]) -> None:
-        """The document has these passages."""
-        rows = [to_row(doc, number, passage) for number, passage in enumerate(passages)]
-        self._run_many("INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)", rows)
+    def add_passages(self, rows: Iterable[PassageRow]) -> None:
+        """The documents have these passages, a row of several each."""
+        self._run_many("INSERT INTO passages VALUES (?, ?, ?, ?)", rows)
 
-    def passages(self, docs: Sequence[int]) -> dict[int, list[StoredPassage]]:
-        """doc number -> its passages in order, of those documents that have several."""
-        found: dict[int, list[StoredPassage]] = {}
-        sql = "SELECT doc, number, start, end, terms, weights FROM passages WHERE doc IN"
-        for row in sorted(self._select_in(sql, docs), key=lambda row: row[:2]):
-            found.setdefault(row[0], []).append(from_row(row))
-        return found
+    def passages(self, docs: Sequence[int]) -> list[PassageRow]:
+        """The rows of those of these documents that have several passages, in any order."""
+        return self._select_in("SELECT doc, places, terms, weights FROM passages WHERE doc IN", docs)
+
+    def passage_places(self, docs: Sequence[int]) -> list[tuple[int, bytes]]:
+        """As ``passages``, without terms and weights."""
+        return self._select_in("SELECT doc, places FROM passages WHERE doc IN", docs)
 
     def has_passages(self) -> bool:
         """Whether any document has several."""
@@ -381,7 +382,8 @@ class Catalog:
         version = self.settings().get("format_version")
         if version != FORMAT_VERSION:
             raise IndexFormatError(
-                f"{self._path}: format version is {version}; this release reads {FORMAT_VERSION}"
+                f"{self._path}: format version is {version}; this release reads {FORMAT_VERSION}, "
+                "so build the index anew"
             )
 
     def _has_tables(self) -> bool:

@@ -1,16 +1,19 @@
-"""The passages of a long document, as the catalog keeps them."""
+"""The passages of long documents, as the catalog keeps them: a row a document."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir.errors import IndexFormatError
 
-Row = tuple[int, int, int, int, bytes, bytes]
-"""(doc, number, start, end, terms, weights), as in the catalog's table."""
+Row = tuple[int, bytes, bytes, bytes]
+"""(doc, places, terms, weights): start, end and number of terms of each passage, and the terms and
+weights of all, one passage after another; little-endian uint32 and float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +33,48 @@ class StoredPassage:
     weights: NDArray[np.float32]
 
 
-def to_row(doc: int, number: int, passage: StoredPassage) -> Row:
-    """What the catalog stores; numbers are little-endian."""
-    terms, weights = passage.terms.astype("<u4"), passage.weights.astype("<f4")
-    return doc, number, passage.start, passage.end, terms.tobytes(), weights.tobytes()
+def to_row(doc: int, passages: Sequence[StoredPassage]) -> Row:
+    """What the catalog stores of the passages of a document."""
+    places = [(one.start, one.end, len(one.terms)) for one in passages]
+    return (
+        doc,
+        np.array(places, "<u4").tobytes(),
+        b"".join(one.terms.astype("<u4").tobytes() for one in passages),
+        b"".join(one.weights.astype("<f4").tobytes() for one in passages),
+    )
 
 
-def from_row(row: Row) -> StoredPassage:
-    """The passage of a row.
+def places_of(doc: int, blob: bytes) -> NDArray[np.uint32]:
+    """(P, 3) start, end and number of terms of each passage.
 
     Raises:
-        IndexFormatError: not as many weights as terms.
+        IndexFormatError: the bytes are not three numbers a passage.
     """
-    doc, number, start, end, terms, weights = row
-    if len(terms) % 4 or len(terms) != len(weights):
-        raise IndexFormatError(
-            f"passage {number} of document {doc} holds {len(terms)} bytes of terms and "
-            f"{len(weights)} of weights; build the index anew"
-        )
-    return StoredPassage(
-        start,
-        end,
-        np.frombuffer(terms, "<u4").astype(np.uint32, copy=False),
-        np.frombuffer(weights, "<f4").astype(np.float32, copy=False),
+    if len(blob) % 12:
+        raise _damaged(doc)
+    return np.frombuffer(blob, "<u4").reshape(-1, 3)
+
+
+def from_row(row: Row) -> list[StoredPassage]:
+    """The passages of a document.
+
+    Raises:
+        IndexFormatError: not as many terms or weights as the row says.
+    """
+    doc, blob, terms, weights = row
+    places = places_of(doc, blob).tolist()
+    ends = list(accumulate(size for _, _, size in places))
+    if not 4 * sum(size for _, _, size in places) == len(terms) == len(weights):
+        raise _damaged(doc)
+    all_terms, all_weights = np.frombuffer(terms, "<u4"), np.frombuffer(weights, "<f4")
+    return [
+        StoredPassage(start, stop, all_terms[end - size : end], all_weights[end - size : end])
+        for (start, stop, size), end in zip(places, ends, strict=True)
+    ]
+
+
+def _damaged(doc: int) -> IndexFormatError:
+    return IndexFormatError(
+        f"the passages of document {doc} hold more or fewer terms than they say; "
+        "build the index anew"
     )

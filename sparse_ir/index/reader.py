@@ -20,7 +20,7 @@ from sparse_ir.hits import Hits
 from sparse_ir.index.bitsets import Bitsets, DocRows, Filter, cleared
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.params import Approximate, Exact
-from sparse_ir.index.passages import StoredPassage
+from sparse_ir.index.passages import StoredPassage, from_row, places_of
 from sparse_ir.index.verify import verify
 from sparse_ir.vectors import TermWeights, as_term_weights
 
@@ -220,7 +220,36 @@ class Index:
 
     def passages(self, docs: Sequence[int]) -> dict[int, list[StoredPassage]]:
         """doc number -> its passages in order, of those documents that have several."""
-        return self._catalog.passages(docs)
+        return {row[0]: from_row(row) for row in self._catalog.passages(docs)}
+
+    def passage_spans(self, docs: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
+        """doc number -> where in its text each passage begins and ends; as ``passages``."""
+        return {
+            doc: [(start, end) for start, end, _ in places_of(doc, blob).tolist()]
+            for doc, blob in self._catalog.passage_places(docs)
+        }
+
+    def rank_by_best_passage(
+        self,
+        docs: NDArray[np.int64],
+        bounds: NDArray[np.float32],
+        terms: NDArray[np.uint32],
+        weights: NDArray[np.float32],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int32]]:
+        """(n,) documents, scores and passage numbers, best first by what best passages score.
+
+        Args:
+            docs: (n,) doc numbers.
+            bounds: (n,) scores that count each learned term with its greatest weight in any
+                passage; those of documents that are one passage stay, and their number is -1.
+            terms: (m,) learned terms of the query, ascending.
+            weights: (m,) weights of the query.
+
+        Raises:
+            IndexFormatError: what is stored of a passage is damaged.
+        """
+        rows = self._catalog.passages(docs.tolist())
+        return _native.rank_by_best_passage(docs, bounds, rows, terms, weights)
 
     def vector(self, doc_id: str) -> TermWeights:
         """(1, n_terms + n_words) the document's stored weights, in both blocks.

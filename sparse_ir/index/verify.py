@@ -18,6 +18,13 @@ _CATALOG_RULES = {
     "texts of no document": (
         "SELECT count(*) FROM texts WHERE doc NOT IN (SELECT doc FROM documents)"
     ),
+    "passages of no document": (
+        "SELECT count(*) FROM passages WHERE doc NOT IN (SELECT doc FROM documents)"
+    ),
+    "passages without as many weights as terms": (
+        "SELECT count(*) FROM passages WHERE length(places) = 0 OR length(places) % 12 != 0"
+        " OR length(terms) % 4 != 0 OR length(terms) != length(weights)"
+    ),
     "documents with metadata that are no JSON object": (
         "SELECT count(*) FROM documents WHERE NOT json_valid(metadata)"
         " OR json_type(metadata) != 'object'"

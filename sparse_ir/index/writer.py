@@ -28,7 +28,7 @@ from sparse_ir.index.compaction import most_postings
 from sparse_ir.index.lock import WriterLock
 from sparse_ir.index.merge import Reweighting
 from sparse_ir.index.params import BuildParams
-from sparse_ir.index.passages import StoredPassage
+from sparse_ir.index.passages import StoredPassage, to_row
 from sparse_ir.index.pending import Batch, Pending, Weigh, build
 from sparse_ir.index.reader import Index
 from sparse_ir.index.segment_files import SegmentFiles
@@ -207,9 +207,8 @@ class IndexWriter:
             fingerprints=fingerprints,
         )
         self._catalog.add_texts(first, ((d.title, d.text) for d in documents))
-        for i, own in enumerate(passages or []):
-            if own:
-                self._catalog.add_passages(first + i, own)
+        several = [(doc, own) for doc, own in enumerate(passages or [], first) if own]
+        self._catalog.add_passages(to_row(doc, own) for doc, own in several)
         lengths = np.array([len(one) for one in words], np.int64)
         self._gather(first, lengths, *append_terms(matrix, self._word_counts(words)))
 

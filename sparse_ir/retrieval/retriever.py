@@ -28,14 +28,8 @@ from sparse_ir.hits import Hit, Hits, Passage
 from sparse_ir.index import bm25
 from sparse_ir.index.bitsets import Filter
 from sparse_ir.index.params import Approximate, Exact
-from sparse_ir.index.passages import StoredPassage
 from sparse_ir.index.reader import EXACT, Index
-from sparse_ir.retrieval.best_passage import (
-    Vectors,
-    best_passages,
-    learned_weights,
-    search_by_best_passage,
-)
+from sparse_ir.retrieval.best_passage import Vectors, learned_part, search_by_best_passage
 from sparse_ir.vectors import TermWeights, append_terms
 from sparse_ir.vocabulary import Vocabulary, require_same_vocabulary
 
@@ -176,10 +170,10 @@ class SparseRetriever:
         texts = [queries] if isinstance(queries, str) else queries
         found = self.search_arrays(texts, k, mode=mode, filter=filter, threads=threads)
         documents = self.index.documents(np.unique(found.docs[found.docs >= 0]).tolist())
-        parts = self._parts(found)
+        spans = self._spans(found)
         ranked = [
             [
-                _hit(documents[doc], score, parts.get((doc, number)))
+                _hit(documents[doc], score, number, spans.get(doc, ()))
                 for doc, score, number in zip(
                     docs[:n].tolist(), scores[:n].tolist(), numbers[:n].tolist(), strict=True
                 )
@@ -302,24 +296,21 @@ class SparseRetriever:
         if mode == "lexical" or not self.index.has_passages:
             return weight_of
         doc = self.index.doc_number(doc_id)
-        stored = self.index.passages([doc])
-        if not stored:
+        several = self.index.passages([doc])
+        if not several:
             return weight_of
-        number, _ = best_passages(stored, learned_weights(query, 0, self.index.n_terms))[doc]
-        best = stored[doc][number]
+        _, _, (number,) = self.index.rank_by_best_passage(
+            np.array([doc]), np.zeros(1, np.float32), *learned_part(query, 0, self.index.n_terms)
+        )
+        best = several[doc][number]
         words = {t: weight for t, weight in weight_of.items() if t >= self.index.n_terms}
         return {**dict(zip(best.terms.tolist(), best.weights.tolist(), strict=True)), **words}
 
-    def _parts(self, found: Hits) -> Mapping[tuple[int, int], tuple[int, StoredPassage]]:
-        """(doc number, passage number) -> passage, of the hits that have several."""
+    def _spans(self, found: Hits) -> Mapping[int, Sequence[tuple[int, int]]]:
+        """doc number -> where its passages are, of the hits that have several."""
         if found.passages is None:
             return {}
-        docs = np.unique(found.docs[found.passages >= 0]).tolist()
-        return {
-            (doc, number): (number, one)
-            for doc, passages in self.index.passages(docs).items()
-            for number, one in enumerate(passages)
-        }
+        return self.index.passage_spans(np.unique(found.docs[found.passages >= 0]).tolist())
 
     def _own_terms(self, text: str) -> set[int]:
         """Learned terms that the text itself contains."""
@@ -344,11 +335,13 @@ class SparseRetriever:
         )
 
 
-def _hit(document: Document, score: float, part: tuple[int, StoredPassage] | None = None) -> Hit:
+def _hit(
+    document: Document, score: float, number: int, spans: Sequence[tuple[int, int]]
+) -> Hit:
     passage = None
-    if part is not None:
-        number, one = part
-        passage = Passage(number, one.start, one.end, document.text[one.start : one.end])
+    if number >= 0:
+        start, end = spans[number]
+        passage = Passage(number, start, end, document.text[start:end])
     return Hit(document.doc_id, score, document.text, document.title, document.metadata, passage)
 
 
