@@ -20,6 +20,8 @@ def prune(
 
     Source: the ratio as in OpenSearch's neural sparse ingestion, ``prune_type: max_ratio``.
     """
+    if top_terms is None and not prune_ratio:
+        return weights
     rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
     keep = np.ones(weights.nnz, np.bool_)
     if prune_ratio and weights.nnz:

@@ -219,7 +219,9 @@ class Catalog:
 
     def passages(self, docs: Sequence[int]) -> list[PassageRow]:
         """The rows of those of these documents that have several passages, in any order."""
-        return self._select_in("SELECT doc, places, terms, weights FROM passages WHERE doc IN", docs)
+        return self._select_in(
+            "SELECT doc, places, terms, weights FROM passages WHERE doc IN", docs
+        )
 
     def passage_places(self, docs: Sequence[int]) -> list[tuple[int, bytes]]:
         """As ``passages``, without terms and weights."""

@@ -335,9 +335,7 @@ class SparseRetriever:
         )
 
 
-def _hit(
-    document: Document, score: float, number: int, spans: Sequence[tuple[int, int]]
-) -> Hit:
+def _hit(document: Document, score: float, number: int, spans: Sequence[tuple[int, int]]) -> Hit:
     passage = None
     if number >= 0:
         start, end = spans[number]

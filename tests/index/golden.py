@@ -19,6 +19,7 @@ N_DOCS = 4500  # enough for every optional section of a segment
 N_TERMS = 97
 DELETED = range(100, 200)
 TEXTS = {"t0": "red fox red", "t1": "hen", "t2": "fox and hen and fox"}
+PASSAGES = {"t2": [(0, 11, {3: 0.5}), (8, 19, {3: 0.25, 7: 2.0})]}  # start, end, weights
 
 
 def row(i):
@@ -37,6 +38,7 @@ def matrix(docs):
 def make(path, precision):
     from sparse_ir.corpus import Document
     from sparse_ir.index.params import BuildParams
+    from sparse_ir.index.passages import StoredPassage
     from sparse_ir.index.writer import IndexWriter
 
     names = [f"term{i}" for i in range(N_TERMS)]
@@ -49,7 +51,14 @@ def make(path, precision):
         writer.delete([f"d{i}" for i in DELETED])
         documents = [Document(doc_id, text, "a title") for doc_id, text in TEXTS.items()]
         words = [document.text.split() for document in documents]
-        writer.add(documents, matrix(range(len(documents))), words)
+        passages = [
+            [
+                StoredPassage(a, b, np.array([*w], np.uint32), np.array([*w.values()], np.float32))
+                for a, b, w in PASSAGES.get(doc_id, [])
+            ]
+            for doc_id in TEXTS
+        ]
+        writer.add(documents, matrix(range(len(documents))), words, passages=passages)
     (path / "writer.lock").unlink()
 
 

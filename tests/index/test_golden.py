@@ -46,6 +46,11 @@ def test_a_golden_index(path):
                     assert found == oracle.top(query, rows, 20)
         assert index.document("d7").metadata == {"third": False, "number": 7}
         assert (index.document("t1").title, index.document("t1").text) == ("a title", "hen")
+        (of_t2,) = index.passages(range(golden.N_DOCS, golden.N_DOCS + 3)).values()
+        assert golden.PASSAGES["t2"] == [
+            (p.start, p.end, dict(zip(p.terms.tolist(), p.weights.tolist(), strict=True)))
+            for p in of_t2
+        ]
         fox = index.word_numbers(["fox"])["fox"]
         average = np.mean([len(text.split()) for text in golden.TEXTS.values()])
         # The average counts the documents without words too, as the writer does.

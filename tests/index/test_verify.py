@@ -42,6 +42,11 @@ def test_a_good_index(path):
         ("DELETE FROM deletions", "segments hold 1 documents of no catalog entry"),
         ("INSERT INTO deletions VALUES (0)", "documents that are deleted too"),
         ("INSERT INTO texts VALUES (77, '', 'x')", "texts of no document"),
+        ("INSERT INTO passages VALUES (77, zeroblob(12), '', '')", "passages of no document"),
+        (
+            "INSERT INTO passages VALUES (1, zeroblob(12), zeroblob(8), zeroblob(4))",
+            "passages without as many weights as terms",
+        ),
         ("UPDATE documents SET metadata = '[1]' WHERE doc = 0", "metadata that are no JSON object"),
         ("UPDATE settings SET value = 3 WHERE key = 'next_doc'", "a doc number is past the next"),
         ("UPDATE documents SET doc = 2 WHERE doc = 5", "documents that are deleted too"),
@@ -79,3 +84,13 @@ def test_a_flipped_bit_in_a_segment_too_large_to_be_read_at_opening(path, monkey
     file.write_bytes(content)
     with Index.open(path) as index, pytest.raises(IndexFormatError, match=file.name):
         index.verify()
+
+
+def test_a_catalog_of_another_release(path):
+    with closing(sqlite3.connect(path / "catalog.sqlite", isolation_level=None)) as catalog:
+        catalog.execute("UPDATE settings SET value = 1 WHERE key = 'format_version'")
+    message = "format version is 1; this release reads 2, so build the index anew"
+    with pytest.raises(IndexFormatError, match=message):
+        Index.open(path)
+    with pytest.raises(IndexFormatError, match=message):
+        IndexWriter.open(path)

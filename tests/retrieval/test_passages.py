@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparse_ir.corpus import Document
-from sparse_ir.errors import InvalidInputError
+from sparse_ir.errors import IndexFormatError, InvalidInputError
 from sparse_ir.index.reader import Index
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.passages import cut, passages_of
@@ -179,3 +181,36 @@ def test_no_part_of_a_long_document_is_lost(tmp_path, limited):
         (hit,) = retriever.search("fox", mode="learned")
         assert hit.passage.text.endswith("fox")
         assert hit.passage.end == len(text)
+
+
+TOO_FEW = "more or fewer terms than they say"
+
+
+@pytest.mark.parametrize(
+    ("column", "damage", "message"),
+    [
+        ("terms", lambda blob: blob[4:], TOO_FEW),
+        ("weights", lambda blob: blob[1:], TOO_FEW),
+        ("places", lambda blob: b"", TOO_FEW),
+        ("weights", lambda blob: b"\0\0\xc0\x7f" * (len(blob) // 4), "a weight is no number"),
+    ],
+)
+def test_damaged_passages_are_no_hits_but_an_error(tmp_path, limited, column, damage, message):
+    ingest(tmp_path / "i", [Document("a", " ".join(["fox runs"] * 30))], model="words")
+    with closing(sqlite3.connect(tmp_path / "i" / "catalog.sqlite")) as catalog, catalog:
+        ((blob,),) = catalog.execute(f"SELECT {column} FROM passages").fetchall()
+        catalog.execute(f"UPDATE passages SET {column} = ?", [damage(blob)])
+    with (
+        SparseRetriever.open(tmp_path / "i") as retriever,
+        pytest.raises(IndexFormatError, match=message),
+    ):
+        retriever.search("fox", mode="learned")
+
+
+def test_many_queries_one_query_and_few_hits_agree(tmp_path, limited):
+    ingest(tmp_path / "i", DOCUMENTS, model="words")
+    with SparseRetriever.open(tmp_path / "i") as retriever:
+        together = retriever.search(QUERIES, 60)
+        for query, hits in zip(QUERIES, together, strict=True):
+            for k in (1, 2, 7, 59):
+                assert retriever.search(query, k) == hits[:k]
