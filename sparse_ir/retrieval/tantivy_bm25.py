@@ -1,7 +1,9 @@
 """BM25 by tantivy, an engine after Lucene's model: a second opinion on our own lexical mode.
 
-It shares nothing with it but the formula: other words, stop words and stems, other postings, and
-document lengths rounded to a byte, as Lucene rounds them. k1 is 1.2 and b 0.75, fixed by tantivy.
+It shares nothing with it but the formula and what counts as a word: it has other code for words,
+stop words and stems, other postings, and document lengths rounded to a byte, as Lucene rounds them.
+k1 is 1.2 and b 0.75, fixed by tantivy. Words of one letter are left out, as ours are: kept, they
+alone move nDCG@10 by .01 (cisi, cacm); the rounded lengths move it by .003 at most.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from sparse_ir.hits import Hit
 _FACTS = "sparse_ir.json"
 _FIELD = "content"
 _ANALYZER = "words"
+_WORD = r"\w\w+"
+_ANY_WORD = r"\w+"
 _LONGEST_WORD = 255
 _MEMORY_BYTES = 128_000_000
 
@@ -176,19 +180,19 @@ def _schema() -> Any:
 def _analyzer(language: str) -> Any:
     filters = _tantivy().Filter
     if language == "none":
-        return _chain()
+        return _chain(_ANY_WORD)
     with suppress(ValueError):  # it has no stop words for some languages that it stems
-        return _chain(filters.stopword(language), filters.stemmer(language))
+        return _chain(_WORD, filters.stopword(language), filters.stemmer(language))
     try:
-        return _chain(filters.stemmer(language))
+        return _chain(_WORD, filters.stemmer(language))
     except ValueError as error:
         raise InvalidInputError(f"tantivy: {error}; want a language that it stems") from None
 
 
-def _chain(*filters: Any) -> Any:
-    """Lower-cased words, put through the filters."""
+def _chain(word: str, *filters: Any) -> Any:
+    """What the expression matches, lower-cased and put through the filters."""
     tantivy = _tantivy()
-    words = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+    words = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(word))
     first = (tantivy.Filter.remove_long(_LONGEST_WORD + 1), tantivy.Filter.lowercase())
     for one in (*first, *filters):
         words = words.filter(one)
