@@ -16,29 +16,34 @@ class Exact:
     """``auto`` picks ``maxscore`` or ``block_pruning`` by what each would cost; ``exhaustive``
     scores every document, and is there to check the others."""
 
-    @property
-    def bound_share(self) -> float:
-        """Bounds are believed whole."""
-        return 1.0
-
 
 @dataclass(frozen=True, slots=True)
 class Approximate:
-    """Search that may miss a document whose bound is only just above the threshold."""
+    """Search that may miss a document whose bound is only just above the threshold.
 
-    bound_share: float = 0.95
+    Either the recall is given, and each query is searched as measuring this index has shown to be
+    enough for it (``tune_recall``), or the raw parameter.
+    """
+
+    recall: float | None = None
+    """Mean share of the exact hits that is to be found, more than 0 and at most 1."""
+
+    bound_share: float | None = None
     """Share of a document's score bound that is believed, more than 0 and at most 1, where it is
-    exact. Less is faster and loses hits, of short queries more than of long ones: measure it on
-    your own queries against ``Exact()``."""
+    exact. Less is faster and loses hits, of short queries more than of long ones."""
 
     algorithm: Literal["auto", "maxscore", "block_pruning"] = "auto"
     """As in ``Exact``."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.bound_share <= 1:
+        if (self.recall is None) == (self.bound_share is None):
             raise InvalidInputError(
-                f"bound_share is {self.bound_share!r}; want more than 0 and at most 1"
+                f"recall is {self.recall!r}, bound_share is {self.bound_share!r}; want one of them"
             )
+        for name in ("recall", "bound_share"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= 1:
+                raise InvalidInputError(f"{name} is {value!r}; want more than 0 and at most 1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.index import bm25
+from sparse_ir.index import bm25, recall
 from sparse_ir.index.catalog import Catalog, DocumentRow, require_index
 from sparse_ir.index.compaction import most_postings
 from sparse_ir.index.lock import WriterLock
@@ -31,6 +31,7 @@ from sparse_ir.index.params import BuildParams
 from sparse_ir.index.passages import StoredPassage
 from sparse_ir.index.pending import Batch, Pending, Weigh, build
 from sparse_ir.index.reader import Index
+from sparse_ir.index.recall import RecallCurves
 from sparse_ir.index.segment_files import SegmentFiles
 from sparse_ir.vectors import TermWeights, append_terms, as_term_weights
 
@@ -222,6 +223,11 @@ class IndexWriter:
         row = self._catalog.documents([document.doc_id])[document.doc_id]
         self._catalog.add_fields(document.metadata)
         self._catalog.replace_metadata(row.doc, _as_json(document.doc_id, document.metadata))
+        self._is_dirty = True
+
+    def keep_recall(self, curves: RecallCurves) -> None:
+        """``Approximate(recall=...)`` goes by these measurements from the commit on."""
+        self._settings[recall.SETTING] = curves.as_setting()
         self._is_dirty = True
 
     def delete(self, doc_ids: Collection[str]) -> int:

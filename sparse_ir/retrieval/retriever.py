@@ -137,6 +137,7 @@ class SparseRetriever:
         *,
         mode: Mode = ...,
         filter: Filter | None = ...,
+        plan: Exact | Approximate = ...,
         threads: int = ...,
     ) -> list[Hit]: ...
 
@@ -148,6 +149,7 @@ class SparseRetriever:
         *,
         mode: Mode = ...,
         filter: Filter | None = ...,
+        plan: Exact | Approximate = ...,
         threads: int = ...,
     ) -> list[list[Hit]]: ...
 
@@ -158,6 +160,7 @@ class SparseRetriever:
         *,
         mode: Mode = "anchored",
         filter: Filter | None = None,
+        plan: Exact | Approximate = EXACT,
         threads: int = 1,
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents of one query, or of each of several, best first.
@@ -168,13 +171,15 @@ class SparseRetriever:
             mode: ``anchored`` = BM25 + g x learned, ``learned``, or ``lexical`` = BM25.
             filter: Only documents whose metadata match, as ``"year >= 2020"`` or
                 ``{"year": 2020}`` (see ``index.filters``).
+            plan: ``Exact()``, or ``Approximate(recall=.99)`` once ``tune_recall`` has measured.
             threads: Queries searched at once, >= 1.
 
         Raises:
-            InvalidInputError: a bad argument, or an unknown field in the filter.
+            InvalidInputError: a bad argument, an unknown field in the filter, or a recall of an
+                index that was never tuned.
         """
         texts = [queries] if isinstance(queries, str) else queries
-        found = self.search_arrays(texts, k, mode=mode, filter=filter, threads=threads)
+        found = self.search_arrays(texts, k, mode=mode, filter=filter, plan=plan, threads=threads)
         documents = self.index.documents(np.unique(found.docs[found.docs >= 0]).tolist())
         parts = self._parts(found)
         ranked = [

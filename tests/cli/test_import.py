@@ -79,6 +79,22 @@ def test_a_second_import_replaces(cli, tmp_path, source):
         assert (index.document("d0").text, index.document("d0").metadata) == ("kept", {"year": 3})
 
 
+def test_tune_recall(cli, tmp_path, source):
+    cli("import", source, "--index", "i")
+    assert "not tuned" in cli("info", "--index", "i").stdout
+    shown = cli("tune-recall", "--index", "i", "-k", "3", "-k", "5", "--documents", "60")
+    assert "kept with the index: measured on 200 documents" in shown.stderr
+    assert "share" in shown.stdout
+    facts = json.loads(cli("info", "--index", "i", "--json").stdout)
+    measured = facts["settings"]["recall"]
+    assert {curve["k"] for curve in measured["curves"]} == {3, 5}
+    about = cli("info", "--index", "i").stdout
+    assert "tuned on 200 documents, sampled queries, up to 5 hits" in about
+    cli("export", "--format", "npz", "--index", "i", "-o", "v.npz")
+    again = json.loads(cli("tune-recall", "v.npz", "--index", "i", "--json").stdout)
+    assert (again["queries"], again["n_docs"]) == ("given", N)
+
+
 def test_refuses(cli, tmp_path, source):
     cli("import", source, "--index", "i")
     (tmp_path / "other.jsonl").write_text('{"id": "x", "vector": {"elsewhere": 1}}')
