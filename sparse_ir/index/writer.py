@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index import bm25, recall
-from sparse_ir.index.catalog import Catalog, DocumentRow, require_index
+from sparse_ir.index.catalog import Catalog, DocumentRow, remove_catalog, require_index
 from sparse_ir.index.compaction import most_postings
 from sparse_ir.index.lock import WriterLock
 from sparse_ir.index.merge import Reweighting
@@ -42,11 +42,14 @@ _DRIFT = 0.10  # relative change of the average length at which a commit rewrite
 class IndexWriter:
     """Adds, replaces and deletes documents; others see nothing before ``commit``, ``index`` all.
 
-    Leaving a ``with`` block commits what is pending; leaving it by an exception discards it.
+    Leaving a ``with`` block commits what is pending; leaving it by an exception discards it, and
+    with it an index that this writer made and never committed anything to.
     Doc_ids are unique: adding a known one replaces that document.
     """
 
-    def __init__(self, folder: Path, catalog: Catalog, lock: WriterLock) -> None:
+    def __init__(
+        self, folder: Path, catalog: Catalog, lock: WriterLock, *, is_new: bool = False
+    ) -> None:
         self._folder = folder
         self._catalog = catalog
         self._lock = lock
@@ -57,6 +60,7 @@ class IndexWriter:
         self._indexes: WeakSet[Index] = WeakSet()
         self._files = SegmentFiles(folder, catalog, self._params, self._settings["next_segment"])
         self._is_dirty = self._is_closed = False
+        self._is_new = is_new  # made by this writer, and still as it was made
 
     @classmethod
     def create(
@@ -116,7 +120,7 @@ class IndexWriter:
         except BaseException:
             lock.release()
             raise
-        return cls(folder, catalog, lock)
+        return cls(folder, catalog, lock, is_new=True)
 
     @classmethod
     def open(cls, path: str | Path) -> IndexWriter:
@@ -303,6 +307,9 @@ class IndexWriter:
 
         Waits for a merge on the other thread, and commits its result. Closing twice does nothing.
         """
+        self._close(remove=False)
+
+    def _close(self, *, remove: bool) -> None:
         if self._is_closed:
             return
         self._is_closed, self._is_dirty = True, False
@@ -316,7 +323,11 @@ class IndexWriter:
             self._files.remove_orphans()
         finally:
             self._catalog.close()
-            self._lock.release()
+            if remove:
+                remove_catalog(self._folder)
+                self._lock.remove()
+            else:
+                self._lock.release()
 
     def __enter__(self) -> IndexWriter:
         return self
@@ -330,8 +341,9 @@ class IndexWriter:
         try:
             if kind is None and self._is_dirty:
                 self.commit()
+            self._is_new = self._is_new and kind is not None
         finally:
-            self.close()
+            self._close(remove=self._is_new)
 
     # adding
 
@@ -454,7 +466,7 @@ class IndexWriter:
         self._catalog.update_settings(self._settings)
         self._catalog.commit()
         self._catalog.begin()
-        self._is_dirty = False
+        self._is_dirty = self._is_new = False
         self._files.remove_orphans_later()
 
 

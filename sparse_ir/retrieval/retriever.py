@@ -98,12 +98,7 @@ class SparseRetriever:
                 raise InvalidInputError(
                     f"{path} holds vectors without text or model; search it with Index.search"
                 )
-            folder = Path(path) / QUERY_ENCODER
-            encoder: Encoder = (
-                LookupEncoder.load(folder)
-                if folder.is_dir()
-                else load_encoder(index.settings["model"], role="query")
-            )
+            encoder = query_encoder(Path(path), index.settings["model"])
             return cls(index, encoder, Analyzer(index.settings["language"]))
         except BaseException:
             index.close()
@@ -347,6 +342,12 @@ class SparseRetriever:
             product=query_weight * document_weight,
             is_expansion=is_learned and term not in own,
         )
+
+
+def query_encoder(path: Path, model: str) -> Encoder:
+    """The one that an index keeps, or else its model's."""
+    folder = path / QUERY_ENCODER
+    return LookupEncoder.load(folder) if folder.is_dir() else load_encoder(model, role="query")
 
 
 def _hit(document: Document, score: float, part: tuple[int, StoredPassage] | None = None) -> Hit:
