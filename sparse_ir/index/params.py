@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,6 +66,15 @@ class BuildParams:
     """Memory that building takes at most, beside 50 MB for the catalog: vectors are flushed to a
     new segment, and segments are joined, so far as this allows (22 million postings by default)."""
 
+    threads: int | None = None
+    """That build a large segment, None for as many as the machine has cores; its bytes are the same
+    for any number."""
+
+    @property
+    def n_threads(self) -> int:
+        """``threads``, or the cores of this machine."""
+        return self.threads or os.cpu_count() or 1
+
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "float16", "uint8"):
             raise InvalidInputError(
@@ -72,5 +82,7 @@ class BuildParams:
             )
         if not self.k1 >= 0 or not 0 <= self.b <= 1:
             raise InvalidInputError(f"k1 is {self.k1}, b is {self.b}; want k1 >= 0 and b in 0..1")
+        if self.threads is not None and self.threads < 1:
+            raise InvalidInputError(f"threads is {self.threads}; want an integer >= 1")
         if self.memory_mb < 1:
             raise InvalidInputError(f"memory_mb is {self.memory_mb}; want an integer >= 1")

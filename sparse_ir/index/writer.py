@@ -56,7 +56,7 @@ class IndexWriter:
         self._settings = catalog.settings()
         self._params = BuildParams(**self._settings["params"])
         self._lexicon: dict[str, int] = {}
-        self._pending = Pending(self._params.precision)
+        self._pending = Pending(self._params)
         self._indexes: WeakSet[Index] = WeakSet()
         self._files = SegmentFiles(folder, catalog, self._params, self._settings["next_segment"])
         self._is_dirty = self._is_closed = False
@@ -271,11 +271,11 @@ class IndexWriter:
             return
         average = self._average_of_new()
         self._settings["average_length"] = average
-        batches, precision = self._pending.take(), self._params.precision
+        batches, params = self._pending.take(), self._params
         n_docs = sum(len(batch.docs) for batch in batches)
         n_postings = sum(len(batch.terms) for batch in batches)
         weigh = self._weigh(average)
-        self._files.write(lambda: build(batches, weigh, precision), n_docs, n_postings)
+        self._files.write(lambda: build(batches, weigh, params), n_docs, n_postings)
 
     def commit(self) -> None:
         """All pending changes are on the disk and seen by whoever opens the index from now on.
