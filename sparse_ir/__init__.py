@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sparse_ir.index.reader import Index
     from sparse_ir.index.writer import IndexWriter
     from sparse_ir.retrieval.ingest import ingest
+    from sparse_ir.retrieval.recall_tuning import tune_recall
     from sparse_ir.retrieval.retriever import Retriever, SparseRetriever
     from sparse_ir.vectors import as_term_weights
     from sparse_ir.vocabulary import Vocabulary
@@ -57,6 +58,7 @@ _HOME = {
     "load_encoder": "encoders.encoder",
     "read_documents": "corpus",
     "read_queries": "corpus",
+    "tune_recall": "retrieval.recall_tuning",
 }
 
 __all__ = [  # noqa: PLE0604  (the names are the keys above)

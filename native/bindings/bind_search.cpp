@@ -21,14 +21,15 @@ auto search_arrays(const std::vector<std::shared_ptr<Segment>>& segments,
                    const std::vector<std::optional<Bitset>>& allowed,
                    const ArrayIn<std::int64_t>& indptr, const ArrayIn<TermNumber>& terms,
                    const ArrayIn<float>& weights, std::int64_t k, const std::string& algorithm,
-                   std::int64_t threads, double bound_share) {
+                   std::int64_t threads, const std::optional<ArrayIn<double>>& bound_shares) {
   Searched searched{{segments.begin(), segments.end()}, {}};
   for (const auto& bits : allowed) searched.allowed.push_back(bits ? span(*bits) : Allowed());
   std::vector<std::vector<Hit>> hits;
   {
     const nb::gil_scoped_release no_gil;
     hits = search(searched, {span(indptr), span(terms), span(weights)}, k,
-                  {algorithm, bound_share}, threads);
+                  {algorithm, bound_shares ? span(*bound_shares) : std::span<const double>()},
+                  threads);
   }
   const auto width = static_cast<std::size_t>(k);
   ArrayOut<std::int64_t, 2> docs(hits.size(), width);
@@ -58,9 +59,10 @@ void bind_search(nb::module_& module) {
   module.def("search", &search_arrays, nb::arg("segments"), nb::arg("allowed"),
              nb::arg("indptr").noconvert(), nb::arg("terms").noconvert(),
              nb::arg("weights").noconvert(), nb::arg("k"), nb::arg("algorithm"),
-             nb::arg("threads"), nb::arg("bound_share") = 1.0,
+             nb::arg("threads"), nb::arg("bound_shares").noconvert() = nb::none(),
              "(docs (Q, k) int64, scores (Q, k) float32, counts (Q,) int32): the best k documents "
-             "of each query, best first, ties by lower doc number; -1 past the last.");
+             "of each query, best first, ties by lower doc number; -1 past the last. Bound shares "
+             "are (Q,) float64; without them bounds are believed whole.");
   module.def("available_kernels", &kernel_names, "Kernels this machine can run, best first.");
   module.def("active_kernel", [] { return kernels().name; }, "The kernel in use.");
   module.def("use_kernel", [](const std::string& name) { use_kernel(name.c_str()); },

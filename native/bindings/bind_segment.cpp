@@ -72,10 +72,14 @@ void bind_segment(nb::module_& module) {
   nb::class_<SegmentBuilder>(module, "SegmentBuilder",
                              "Collects rows of term weights and writes them as a segment file.")
       .def("__init__",
-           [](SegmentBuilder* self, const std::string& precision) {
-             new (self) SegmentBuilder(precision_named(precision));
+           [](SegmentBuilder* self, const std::string& precision, std::int64_t threads) {
+             if (threads < 1)
+               throw InvalidInput("threads is " + std::to_string(threads) +
+                                  "; want an integer >= 1");
+             new (self) SegmentBuilder(precision_named(precision),
+                                       static_cast<std::size_t>(threads));
            },
-           nb::arg("precision") = "float32")
+           nb::arg("precision") = "float32", nb::arg("threads") = 1)
       .def("reserve", &SegmentBuilder::reserve, nb::arg("n_docs"), nb::arg("n_postings"),
            "Takes the memory for so many rows at once.")
       .def("add", &add, nb::arg("doc_numbers").noconvert(), nb::arg("indptr").noconvert(),

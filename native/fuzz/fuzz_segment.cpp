@@ -95,7 +95,8 @@ void search_all(const std::shared_ptr<const Segment>& segment, Allowed allowed, 
     }
   }
   try {
-    (void)search({{segment}, {allowed}}, view, 5, {"auto", 0.6}, 1);
+    const double share[] = {0.6};
+    (void)search({{segment}, {allowed}}, view, 5, {"auto", share}, 1);
   } catch (const FormatError&) {
     if (whole) std::abort();
   }

@@ -80,8 +80,9 @@ struct OrderedRows {
 };
 
 /// Alike side by side where there are bounds to profit from it, else as they came.
-std::vector<LocalDoc> order_of(const OrdinalRows& rows, std::size_t n_terms) {
-  if (rows.n_rows() >= kLeastBounded) return similarity_order(rows, n_terms);
+std::vector<LocalDoc> order_of(const OrdinalRows& rows, std::size_t n_terms,
+                               std::size_t n_threads) {
+  if (rows.n_rows() >= kLeastBounded) return similarity_order(rows, n_terms, n_threads);
   std::vector<LocalDoc> order(rows.n_rows());
   std::iota(order.begin(), order.end(), LocalDoc{0});
   return order;
@@ -359,7 +360,7 @@ void SegmentBuilder::build(Output& output) {
   const std::vector<float> weights = std::move(weights_);
   const std::vector<TermNumber> terms = number_terms(ordinals);
   const OrdinalRows rows{row_begins_, ordinals, weights};
-  const OrderedRows ordered{rows, order_of(rows, terms.size())};
+  const OrderedRows ordered{rows, order_of(rows, terms.size(), n_threads_)};
   Impacts impacts(precision_, terms.size());
   for (std::size_t i = 0; i < ordinals.size(); ++i) impacts.see(ordinals[i], weights[i]);
   const Postings postings = invert(ordered, impacts);

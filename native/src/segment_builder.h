@@ -35,7 +35,9 @@ void check(const CsrView& batch);
 
 class SegmentBuilder {
  public:
-  explicit SegmentBuilder(format::Precision precision) : precision_(precision) {}
+  /// `n_threads` build, >= 1.
+  explicit SegmentBuilder(format::Precision precision, std::size_t n_threads = 1)
+      : precision_(precision), n_threads_(n_threads) {}
 
   /// Takes the memory for so many rows at once, where adding alone would take up to twice as much.
   void reserve(std::size_t n_docs, std::size_t n_postings) {
@@ -48,8 +50,8 @@ class SegmentBuilder {
   /// Copies the rows. Doc numbers must ascend over all calls. Throws InvalidInput.
   void add(std::span<const DocNumber> docs, const CsrView& rows);
 
-  /// The rows are the file `path`, synced; the same rows give the same bytes. They are given up,
-  /// their numbers stay known. Throws FileError.
+  /// The rows are the file `path`, synced; the same rows give the same bytes, whatever the number of
+  /// threads. They are given up, their numbers stay known. Throws FileError.
   void write(const std::string& path);
 
   /// The rows as a segment that lives in memory, of the same bytes as the file would be.
@@ -62,6 +64,7 @@ class SegmentBuilder {
   void build(Output& output);
 
   format::Precision precision_;
+  std::size_t n_threads_;
   std::vector<DocNumber> docs_;
   std::vector<std::uint64_t> row_begins_{0};
   std::vector<TermNumber> terms_;

@@ -8,11 +8,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <functional>
 #include <numeric>
 
 #include "kernels/kernels.h"
+#include "parallel.h"
 
 namespace sir {
 namespace {
@@ -23,14 +25,28 @@ constexpr std::size_t kMost = kCentroids;     // parts of one split
 constexpr std::size_t kLeaf = 64;             // documents that are not split further
 constexpr std::size_t kSample = 40;           // documents a centroid that place it
 constexpr int kRounds = 3;
+constexpr std::size_t kChunk = 1024;          // documents that a thread takes at a time
+
+/// Calls work(begin, end) for chunks that cover [0, n).
+template <class Work>
+void parallel_chunks(std::size_t n, std::size_t n_threads, const Work& work) {
+  parallel_for((n + kChunk - 1) / kChunk, n_threads, [&](std::size_t chunk) {
+    work(chunk * kChunk, std::min((chunk + 1) * kChunk, n));
+  });
+}
 
 /// What a row is compared by: its strongest terms, with weights of unit length.
 class Features {
  public:
-  Features(const OrdinalRows& rows, std::size_t n_terms) {
+  Features(const OrdinalRows& rows, std::size_t n_terms, std::size_t n_threads) {
     const std::vector<std::uint32_t> number = number_terms(rows, n_terms);
-    begins_.reserve(rows.n_rows() + 1);
-    for (std::size_t row = 0; row < rows.n_rows(); ++row) add(rows, row, number);
+    count(rows, number, n_threads);
+    numbers_.resize(begins_.back());
+    weights_.resize(begins_.back());
+    parallel_chunks(rows.n_rows(), n_threads, [&](std::size_t begin, std::size_t end) {
+      Strongest strongest;
+      for (std::size_t row = begin; row < end; ++row) choose(rows, row, number, strongest);
+    });
   }
 
   std::size_t n_features() const { return n_features_; }
@@ -39,6 +55,7 @@ class Features {
 
  private:
   static constexpr std::uint32_t kNone = ~0U;
+  using Strongest = std::vector<std::pair<float, std::uint32_t>>;
 
   std::vector<std::uint32_t> number_terms(const OrdinalRows& rows, std::size_t n_terms) {
     std::vector<std::uint32_t> number(n_terms, 0);
@@ -50,25 +67,41 @@ class Features {
     return number;
   }
 
-  void add(const OrdinalRows& rows, std::size_t row, const std::vector<std::uint32_t>& number) {
-    strongest_.clear();
+  /// How many features each row will have.
+  void count(const OrdinalRows& rows, const std::vector<std::uint32_t>& number,
+             std::size_t n_threads) {
+    begins_.assign(rows.n_rows() + 1, 0);
+    parallel_chunks(rows.n_rows(), n_threads, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t row = begin; row < end; ++row) {
+        std::size_t n = 0;
+        for (std::uint64_t i = rows.begins[row]; i < rows.begins[row + 1]; ++i)
+          n += number[rows.ordinals[i]] != kNone;
+        begins_[row + 1] = std::min(n, kFeatures);
+      }
+    });
+    std::partial_sum(begins_.begin(), begins_.end(), begins_.begin());
+  }
+
+  void choose(const OrdinalRows& rows, std::size_t row, const std::vector<std::uint32_t>& number,
+              Strongest& strongest) {
+    strongest.clear();
     for (std::uint64_t i = rows.begins[row]; i < rows.begins[row + 1]; ++i)
       if (number[rows.ordinals[i]] != kNone)
-        strongest_.push_back({rows.weights[i], number[rows.ordinals[i]]});
-    if (strongest_.size() > kFeatures) {
-      std::nth_element(strongest_.begin(), strongest_.begin() + kFeatures, strongest_.end(),
+        strongest.push_back({rows.weights[i], number[rows.ordinals[i]]});
+    if (strongest.size() > kFeatures) {
+      std::nth_element(strongest.begin(), strongest.begin() + kFeatures, strongest.end(),
                        std::greater<>());
-      strongest_.resize(kFeatures);
+      strongest.resize(kFeatures);
     }
-    std::sort(strongest_.begin(), strongest_.end(), std::greater<>());
+    std::sort(strongest.begin(), strongest.end(), std::greater<>());
     double squares = 0;
-    for (const auto& one : strongest_) squares += double{one.first} * one.first;
+    for (const auto& one : strongest) squares += double{one.first} * one.first;
     const double length = std::max(std::sqrt(squares), 1e-30);
-    for (const auto& [weight, feature] : strongest_) {
-      numbers_.push_back(feature);
-      weights_.push_back(static_cast<float>(weight / length));
+    std::uint64_t at = begins_[row];
+    for (const auto& [weight, feature] : strongest) {
+      numbers_[at] = feature;
+      weights_[at++] = static_cast<float>(weight / length);
     }
-    begins_.push_back(numbers_.size());
   }
 
   template <class T>
@@ -77,10 +110,9 @@ class Features {
   }
 
   std::size_t n_features_ = 0;
-  std::vector<std::uint64_t> begins_{0};
+  std::vector<std::uint64_t> begins_;
   std::vector<std::uint32_t> numbers_;
   std::vector<float> weights_;
-  std::vector<std::pair<float, std::uint32_t>> strongest_;
 };
 
 using Docs = std::span<LocalDoc>;
@@ -90,19 +122,30 @@ class Splitter {
   explicit Splitter(const Features& features)
       : features_(features), centroids_(features.n_features() * kMost, 0.0F) {}
 
-  void split(Docs docs) {
-    if (docs.size() <= kLeaf) return;
+  /// The documents stand in the order of ever smaller parts.
+  void order(Docs docs) {
+    for (const Docs part : split(docs, 1)) order(part);
+  }
+
+  /// Like documents side by side; returns the parts that are to be split further.
+  std::vector<Docs> split(Docs docs, std::size_t n_threads) {
+    std::vector<Docs> parts;
+    if (docs.size() <= kLeaf) return parts;
     const std::size_t n_parts = std::clamp<std::size_t>(docs.size() / kLeaf, 2, kMost);
     place_centroids(docs, n_parts);
     labels_.resize(docs.size());
-    for (std::size_t i = 0; i < docs.size(); ++i) labels_[i] = nearest(docs[i], n_parts);
+    parallel_chunks(docs.size(), n_threads, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) labels_[i] = nearest(docs[i], n_parts);
+    });
     clear_centroids();
     const auto ends = group(docs);
     std::size_t begin = 0;
     for (const std::size_t end : ends) {
-      if (end - begin < docs.size()) split(docs.subspan(begin, end - begin));  // else all are alike
+      if (end - begin < docs.size())  // else all are alike
+        parts.push_back(docs.subspan(begin, end - begin));
       begin = end;
     }
+    return parts;
   }
 
  private:
@@ -184,11 +227,17 @@ class Splitter {
 
 }  // namespace
 
-std::vector<LocalDoc> similarity_order(const OrdinalRows& rows, std::size_t n_terms) {
+std::vector<LocalDoc> similarity_order(const OrdinalRows& rows, std::size_t n_terms,
+                                       std::size_t n_threads) {
   std::vector<LocalDoc> order(rows.n_rows());
   std::iota(order.begin(), order.end(), LocalDoc{0});
-  const Features features(rows, n_terms);
-  Splitter(features).split(order);
+  const Features features(rows, n_terms, n_threads);
+  const std::vector<Docs> parts = Splitter(features).split(order, n_threads);
+  std::atomic<std::size_t> next{0};
+  parallel_for(n_threads, n_threads, [&](std::size_t) {
+    Splitter own(features);
+    for (std::size_t i; (i = next.fetch_add(1)) < parts.size();) own.order(parts[i]);
+  });
   return order;
 }
 

@@ -18,8 +18,10 @@ struct OrdinalRows {
   std::size_t n_rows() const { return begins.size() - 1; }
 };
 
-/// All rows, each once; the same rows give the same order on every machine. Blocks of neighbours
-/// then have tight bounds, and most of them need not be looked at by a search.
-std::vector<LocalDoc> similarity_order(const OrdinalRows& rows, std::size_t n_terms);
+/// All rows, each once; the same rows give the same order on every machine and any number of
+/// threads. Blocks of neighbours then have tight bounds, and most of them need not be looked at by a
+/// search.
+std::vector<LocalDoc> similarity_order(const OrdinalRows& rows, std::size_t n_terms,
+                                       std::size_t n_threads);
 
 }  // namespace sir

@@ -68,6 +68,8 @@ int main() {
   CHECK_THROWS(InvalidInput, search({}, query.view(), 0, {"maxscore"}, 1));
   CHECK_THROWS(InvalidInput, search({}, query.view(), 1, {"maxscore"}, 0));
   CHECK_THROWS(InvalidInput, search({}, query.view(), 1, {"guess"}, 1));
-  CHECK_THROWS(InvalidInput, search({}, query.view(), 1, {"auto", 1.5}, 1));
+  const double too_much[] = {1.5}, two[] = {1, 1};
+  CHECK_THROWS(InvalidInput, search({}, query.view(), 1, {"auto", too_much}, 1));
+  CHECK_THROWS(InvalidInput, search({}, query.view(), 1, {"auto", two}, 1));
   CHECK_THROWS(InvalidInput, use_kernel("guess"));
 }

@@ -1,7 +1,10 @@
 /// Searches on several threads while another writes segments and opens them: what each finds is
 /// what one thread alone finds. Meant for the thread sanitizer.
 #include <atomic>
+#include <fstream>
+#include <iterator>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "check.h"
@@ -70,10 +73,29 @@ void search_until(const Index& index, const Rows& queries, const std::atomic<boo
   } while (!done);
 }
 
+/// However many threads build, a segment's bytes are the same.
+void build_on_threads(const Folder& folder) {
+  constexpr std::size_t kMany = 3 * format::kLeastBounded;
+  std::mt19937 random(7);
+  const Rows rows = random_rows(kMany, 300, 12, random);
+  std::string expected;
+  for (const std::size_t n_threads : {1, 2, 5}) {
+    SegmentBuilder builder(format::Precision::kFloat16, n_threads);
+    builder.add(numbers(kMany), rows.view());
+    const std::string path = folder / "built";
+    builder.write(path);
+    std::ifstream file(path, std::ios::binary);
+    const std::string bytes(std::istreambuf_iterator<char>(file), {});
+    CHECK(bytes.size() > kMany && (expected.empty() || bytes == expected));
+    expected = bytes;
+  }
+}
+
 }  // namespace
 
 int main() {
   const Folder folder;
+  build_on_threads(folder);
   Index index;
   std::atomic<bool> done = false;
   std::mt19937 random(6);

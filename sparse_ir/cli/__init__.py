@@ -30,6 +30,7 @@ from sparse_ir.cli import (
     run,
     search,
     train,
+    tune_recall,
     verify,
 )
 from sparse_ir.errors import SparseIRError
@@ -55,6 +56,7 @@ app.command()(explain.explain)
 app.command()(info.info)
 app.command()(verify.verify)
 app.command()(optimize.optimize)
+app.command()(tune_recall.tune_recall)
 app.command()(init_head.init_head)
 app.command()(convert.convert)
 app.command()(train.train)

@@ -14,7 +14,10 @@ from sparse_ir.cli.options import DEFAULT_INDEX, JsonOption
 from sparse_ir.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sparse_ir.corpus import Document
+    from sparse_ir.encoders.analyzer import Analyzer
     from sparse_ir.export.vector_source import VectorSource
     from sparse_ir.index.writer import IndexWriter
     from sparse_ir.vectors import TermWeights
@@ -30,6 +33,21 @@ def import_(
         ),
     ],
     folder: Annotated[Path, typer.Option("--index", help="Folder of the index.")] = DEFAULT_INDEX,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The model that made the vectors, so that text finds them: one that ships with "
+            "the package, a folder, or a hub name.",
+            show_default="none: only vectors find vectors",
+        ),
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            help="With --model: Snowball language of the texts' words, or none.",
+            show_default="english",
+        ),
+    ] = None,
     terms: Annotated[
         int | None,
         typer.Option(
@@ -46,22 +64,30 @@ def import_(
     """Put sparse vectors into an index; make it if there is none.
 
     A document whose id the index knows is replaced. All goes in, or nothing: what was imported
-    shows when the last source is read.
+    shows when the last source is read. With --model, and later into the same index, texts that
+    came with the vectors are indexed by their words too.
     """
     from sparse_ir.export.vector_source import open_vectors
     from sparse_ir.index.params import BuildParams
+    from sparse_ir.retrieval.ingest import open_writer
 
     started, n = time.monotonic(), 0
     params: Any = {"precision": precision, "memory_mb": memory_mb}
     opened = [open_vectors(source) for source in sources]
-    with (
-        _open_writer(folder, opened, terms, BuildParams(**params)) as writer,
-        progress("importing") as advance,
-    ):
-        columns = {name: number for number, name in enumerate(writer.term_names())}
+    if language is not None and model is None:
+        raise InvalidInputError("--language came without --model; name the vectors' model too")
+    if model is None:
+        opening = _open_writer(folder, opened, terms, BuildParams(**params))
+    elif terms is None:
+        opening = open_writer(folder, model, language or "english", params=BuildParams(**params))
+    else:
+        raise InvalidInputError("--terms came with --model, which knows its terms; leave it out")
+    with opening as writer, progress("importing") as advance:
+        put = _Put(writer, folder)
+        put.require_known(opened, terms or 0)
         for source in opened:
-            for documents, vectors in source.batches(columns, writer.settings["n_terms"]):
-                _add(writer, documents, vectors)
+            for documents, vectors in source.batches(put.columns, put.n_terms):
+                put(documents, vectors)
                 n += len(documents)
                 advance(len(documents))
     seconds = time.monotonic() - started
@@ -85,7 +111,7 @@ def _open_writer(
     if any(source.n_terms > wanted for source in sources):
         raise InvalidInputError(f"--terms is {wanted}; a source has a greater number")
     if Catalog.exists(folder):
-        return _open_existing(folder, sources, wanted)
+        return IndexWriter.open(folder)
     if sources[0].terms is None:
         return IndexWriter.create(folder, n_terms=wanted, params=params)
     names = sorted({name for source in sources for name in source.terms or ()})
@@ -94,30 +120,46 @@ def _open_writer(
     return IndexWriter.create(folder, n_terms=len(names), term_names=names, params=params)
 
 
-def _open_existing(folder: Path, sources: list[VectorSource], n_terms: int) -> IndexWriter:
-    from sparse_ir.index.writer import IndexWriter
+class _Put:
+    """Puts documents into an index, with their words where it is one of text."""
 
-    writer = IndexWriter.open(folder)
-    try:
-        names, has = writer.term_names(), writer.settings["n_terms"]
+    def __init__(self, writer: IndexWriter, folder: Path) -> None:
+        from sparse_ir.encoders.analyzer import Analyzer
+        from sparse_ir.retrieval.retriever import query_encoder
+
+        self._writer, self._folder = writer, folder
+        self._analyzer: Analyzer | None = None
+        names: Sequence[str] = writer.term_names()
+        if "model" in writer.settings:
+            self._analyzer = Analyzer(writer.settings["language"])
+            names = query_encoder(folder, writer.settings["model"]).vocabulary.terms
+        self.columns = {name: number for number, name in enumerate(names)}
+        self.n_terms: int = writer.settings["n_terms"]
+
+    def require_known(self, sources: list[VectorSource], n_terms: int) -> None:
+        """Returns if the index has all terms of the sources.
+
+        Raises:
+            InvalidInputError: it has not.
+        """
         used = {name for source in sources for name in source.terms or ()}
-        if sources[0].terms is not None and (unknown := used - set(names)):
+        if unknown := used - self.columns.keys():
             raise InvalidInputError(
-                f"{folder} has no term {min(unknown)!r}; import all sources into a new index"
+                f"{self._folder} has no term {min(unknown)!r}; import all sources into a new index"
             )
-        if sources[0].terms is None and n_terms > has:
+        numbered = max([n_terms, *(one.n_terms for one in sources if one.terms is None)])
+        if numbered > self.n_terms:
             raise InvalidInputError(
-                f"{folder} has {has} terms, the source {n_terms}; import all sources into a new "
-                "index, or make it with a greater --terms"
+                f"{self._folder} has {self.n_terms} terms, the source {numbered}; import all "
+                "sources into a new index, or make it with a greater --terms"
             )
-    except BaseException:
-        writer.close()
-        raise
-    return writer
 
+    def __call__(self, documents: list[Document], vectors: TermWeights) -> None:
+        """The documents are pending."""
+        if any(document.text or document.metadata for document in documents):
+            self._writer.add(documents, vectors, [self._words(one) for one in documents])
+        else:
+            self._writer.add_vectors(vectors, [document.doc_id for document in documents])
 
-def _add(writer: IndexWriter, documents: list[Document], vectors: TermWeights) -> None:
-    if any(document.text or document.metadata for document in documents):
-        writer.add(documents, vectors, [[]] * len(documents))
-    else:
-        writer.add_vectors(vectors, [document.doc_id for document in documents])
+    def _words(self, document: Document) -> list[str]:
+        return self._analyzer.words(document.content) if self._analyzer else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from sparse_ir.cli.console import out
 from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
@@ -11,6 +12,7 @@ from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
 def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> None:
     """Show what is in an index: documents, terms, sizes, segments, model."""
     from sparse_ir.index.reader import Index
+    from sparse_ir.index.recall import SETTING
 
     with Index.open(find_index(folder)) as opened:
         facts = opened.info()
@@ -30,6 +32,7 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
         "language": settings.get("language", "none"),
         "anchor weight": settings.get("anchor_weight", "none"),
         "precision": settings["params"]["precision"],
+        "recall": _recall(settings.get(SETTING)),
         "metadata fields": ", ".join(facts["fields"]) or "none",
         "kernel": facts["kernel"],
     }
@@ -40,6 +43,25 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
             f"[dim]{segment['file']:<20} {segment['documents']:>12,} documents "
             f"{segment['postings']:>14,} postings {segment['bytes'] / 2**20:>9.1f} MiB[/dim]"
         )
+
+
+def _recall(measured: dict[str, Any] | None) -> str:
+    """The shares by which .99 is reached."""
+    from sparse_ir.index.recall import RecallCurves
+
+    if measured is None:
+        return "not tuned (sparse-ir tune-recall)"
+    found = RecallCurves.from_setting(measured)
+    most = max(curve.k for curve in found.curves)
+    shares = ", ".join(
+        f"{curve.share_for(0.99):g} from {curve.n_terms}"
+        for curve in found.curves
+        if curve.k == most
+    )
+    return (
+        f"tuned on {found.n_docs:,} documents, {found.queries} queries, up to {most} hits; "
+        f".99 by shares of bounds by terms: {shares}"
+    )
 
 
 def _distribution(frequencies: dict[str, int]) -> str:

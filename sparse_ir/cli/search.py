@@ -35,6 +35,10 @@ def search(
     filter: Annotated[
         str | None, typer.Option(help="Only documents whose metadata match: 'year >= 2020'.")
     ] = None,
+    recall: Annotated[
+        float | None,
+        typer.Option(help="Search faster, finding this mean share; see sparse-ir tune-recall."),
+    ] = None,
     explain: Annotated[bool, typer.Option(help="Show which terms matched, and how much.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,10 +47,12 @@ def search(
     The index is .sparse-ir in this folder or the nearest one above. --json prints one JSON object a
     hit and line.
     """
+    from sparse_ir.index.params import Approximate, Exact
     from sparse_ir.retrieval.retriever import SparseRetriever
 
+    plan = Exact() if recall is None else Approximate(recall=recall)
     with SparseRetriever.open(find_index(folder)) as retriever:
-        hits = retriever.search(query, k, mode=mode.value, filter=filter)
+        hits = retriever.search(query, k, mode=mode.value, filter=filter, plan=plan)
         why = [retriever.explain(query, hit.doc_id, mode.value) for hit in hits if explain]
     if as_json:
         for rank, hit in enumerate(hits):

@@ -403,6 +403,12 @@ def require_index(folder: Path) -> Path:
     return folder
 
 
+def remove_catalog(folder: Path) -> None:
+    """No index is in the folder any more. The writer's lock must be held."""
+    for suffix in ("", "-wal", "-shm"):
+        (folder / (FILE_NAME + suffix)).unlink(missing_ok=True)
+
+
 def _no_index(folder: Path) -> InvalidInputError:
     return InvalidInputError(f"no index at {folder}; make one with: sparse-ir index SOURCE")
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sparse_ir import _native
 from sparse_ir.index import bm25
 from sparse_ir.index.bitsets import DocRows
+from sparse_ir.index.params import BuildParams
 
 _CHUNK = 8192  # documents read from a segment at a time
 
@@ -77,7 +78,7 @@ class Merged:
 def merge(
     segments: Sequence[_native.Segment],
     deleted: NDArray[np.uint64],
-    precision: str,
+    params: BuildParams,
     reweighting: Reweighting | None,
 ) -> Merged:
     """The living documents of the segments as one.
@@ -85,10 +86,11 @@ def merge(
     Args:
         segments: In the order of their doc numbers.
         deleted: Deleted doc numbers, ascending.
-        precision: Of the weights to be stored.
+        params: How to build.
         reweighting: How to rewrite lexical weights; None leaves them.
     """
-    builder, gone = _native.SegmentBuilder(precision), [np.empty(0, np.uint64)]
+    builder = _native.SegmentBuilder(params.precision, params.n_threads)
+    gone = [np.empty(0, np.uint64)]
     builder.reserve(sum(s.n_docs for s in segments), sum(s.n_postings for s in segments))
     for segment in segments:
         numbers = segment.doc_numbers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,29 +17,34 @@ class Exact:
     """``auto`` picks ``maxscore`` or ``block_pruning`` by what each would cost; ``exhaustive``
     scores every document, and is there to check the others."""
 
-    @property
-    def bound_share(self) -> float:
-        """Bounds are believed whole."""
-        return 1.0
-
 
 @dataclass(frozen=True, slots=True)
 class Approximate:
-    """Search that may miss a document whose bound is only just above the threshold."""
+    """Search that may miss a document whose bound is only just above the threshold.
 
-    bound_share: float = 0.95
+    Either the recall is given, and each query is searched as measuring this index has shown to be
+    enough for it (``tune_recall``), or the raw parameter.
+    """
+
+    recall: float | None = None
+    """Mean share of the exact hits that is to be found, more than 0 and at most 1."""
+
+    bound_share: float | None = None
     """Share of a document's score bound that is believed, more than 0 and at most 1, where it is
-    exact. Less is faster and loses hits, of short queries more than of long ones: measure it on
-    your own queries against ``Exact()``."""
+    exact. Less is faster and loses hits, of short queries more than of long ones."""
 
     algorithm: Literal["auto", "maxscore", "block_pruning"] = "auto"
     """As in ``Exact``."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.bound_share <= 1:
+        if (self.recall is None) == (self.bound_share is None):
             raise InvalidInputError(
-                f"bound_share is {self.bound_share!r}; want more than 0 and at most 1"
+                f"recall is {self.recall!r}, bound_share is {self.bound_share!r}; want one of them"
             )
+        for name in ("recall", "bound_share"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= 1:
+                raise InvalidInputError(f"{name} is {value!r}; want more than 0 and at most 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,15 @@ class BuildParams:
     """Memory that building takes at most, beside 50 MB for the catalog: vectors are flushed to a
     new segment, and segments are joined, so far as this allows (22 million postings by default)."""
 
+    threads: int | None = None
+    """That build a large segment, None for as many as the machine has cores; its bytes are the same
+    for any number."""
+
+    @property
+    def n_threads(self) -> int:
+        """``threads``, or the cores of this machine."""
+        return self.threads or os.cpu_count() or 1
+
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "float16", "uint8"):
             raise InvalidInputError(
@@ -67,5 +82,7 @@ class BuildParams:
             )
         if not self.k1 >= 0 or not 0 <= self.b <= 1:
             raise InvalidInputError(f"k1 is {self.k1}, b is {self.b}; want k1 >= 0 and b in 0..1")
+        if self.threads is not None and self.threads < 1:
+            raise InvalidInputError(f"threads is {self.threads}; want an integer >= 1")
         if self.memory_mb < 1:
             raise InvalidInputError(f"memory_mb is {self.memory_mb}; want an integer >= 1")

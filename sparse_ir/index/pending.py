@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sparse_ir import _native
 from sparse_ir.index.compaction import tail_to_merge
+from sparse_ir.index.params import BuildParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ class _Part:
 class Pending:
     """The batches, and segments in memory of those that were searched already."""
 
-    def __init__(self, precision: str) -> None:
-        self._precision = precision
+    def __init__(self, params: BuildParams) -> None:
+        self._params = params
         self._batches: list[Batch] = []
         self._parts: list[_Part] = []
         self._average_length = 0.0
@@ -90,13 +91,13 @@ class Pending:
         return [part.segment for part in self._parts]
 
     def _part(self, batches: list[Batch], weigh: Weigh) -> _Part:
-        builder = build(list(batches), weigh, self._precision)
+        builder = build(list(batches), weigh, self._params)
         return _Part(batches, builder.segment("documents in memory"))
 
 
-def build(batches: list[Batch], weigh: Weigh, precision: str) -> _native.SegmentBuilder:
+def build(batches: list[Batch], weigh: Weigh, params: BuildParams) -> _native.SegmentBuilder:
     """A builder of the batches; the list is empty afterwards, so that none is held twice."""
-    builder = _native.SegmentBuilder(precision)
+    builder = _native.SegmentBuilder(params.precision, params.n_threads)
     builder.reserve(sum(len(b.docs) for b in batches), sum(len(b.terms) for b in batches))
     batches.reverse()
     while batches:

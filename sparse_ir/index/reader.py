@@ -17,10 +17,12 @@ from sparse_ir import _native
 from sparse_ir.corpus import Document
 from sparse_ir.errors import IndexFormatError, InvalidInputError, VocabularyMismatchError
 from sparse_ir.hits import Hits
+from sparse_ir.index import recall
 from sparse_ir.index.bitsets import Bitsets, DocRows, Filter, cleared
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.params import Approximate, Exact
 from sparse_ir.index.passages import StoredPassage, from_row, places_of
+from sparse_ir.index.recall import RecallCurves
 from sparse_ir.index.verify import verify
 from sparse_ir.vectors import TermWeights, as_term_weights
 
@@ -113,12 +115,13 @@ class Index:
             queries: (Q, n_terms) term weights; in an index of text, columns from the learned
                 block's size on are word numbers.
             k: Hits wanted a query, >= 1.
-            plan: ``Exact()`` or ``Approximate()``.
+            plan: ``Exact()``, ``Approximate(recall=.99)`` or ``Approximate(bound_share=.9)``.
             threads: Queries searched at once, >= 1.
             filter: Only documents whose metadata match (see ``index.filters``).
 
         Raises:
-            InvalidInputError: a bad argument, or an unknown field in the filter.
+            InvalidInputError: a bad argument, an unknown field in the filter, or a recall of an
+                index that was never tuned.
             VocabularyMismatchError: the queries have more or fewer terms than the index.
         """
         matrix = as_term_weights(queries)
@@ -141,6 +144,7 @@ class Index:
         """As ``search``, for queries given as the three arrays of a CSR batch, already checked."""
         _require_positive("k", k)
         _require_positive("threads", threads)
+        bound_shares = self._bound_shares(plan, k, np.diff(indptr))
         while True:
             docs, scores, counts = _native.search(
                 self._segments,
@@ -151,7 +155,7 @@ class Index:
                 k,
                 plan.algorithm,
                 threads,
-                plan.bound_share,
+                bound_shares,
             )
             if self._is_snapshot:
                 return Hits(docs, scores, counts, self._catalog.doc_ids)
@@ -159,6 +163,12 @@ class Index:
             doc_ids = self._catalog.doc_ids(found)
             if len(doc_ids) == len(found):  # else the writer deleted some meanwhile
                 return Hits(docs, scores, counts, _always(doc_ids))
+
+    @cached_property
+    def recall_curves(self) -> RecallCurves | None:
+        """What tuning has measured; None before."""
+        values = self._settings.get(recall.SETTING)
+        return None if values is None else RecallCurves.from_setting(values)
 
     # what is in it
 
@@ -258,12 +268,23 @@ class Index:
             InvalidInputError: unknown doc_id.
         """
         doc = np.array([self._row(doc_id)], np.uint64)
-        shape = (1, self.n_terms + self.n_words)
         for segment, rows in zip(self._segments, self._rows, strict=True):
             if len(found := rows.find(doc)):
-                indptr, terms, weights = segment.rows(found)
-                return sp.csr_array((weights, terms.astype(np.int64), indptr), shape=shape)
+                return self._weights_of(segment, found)
         raise IndexFormatError(f"{self.path}: no segment holds document {doc_id!r}; build it anew")
+
+    def sampled_vectors(self, n: int, seed: int = 0) -> tuple[list[int], TermWeights]:
+        """As a batch of ``stored_vectors``, for any n of the living documents, or for all."""
+        _require_positive("n", n)
+        docs = self._catalog.matching("1", [])
+        chosen = np.sort(np.random.default_rng(seed).permutation(docs)[:n])
+        found: list[int] = []
+        parts = [sp.csr_array((0, self.n_terms + self.n_words), dtype=np.float32)]
+        for segment, rows in zip(self._segments, self._rows, strict=True):
+            own = rows.find(chosen)
+            parts.append(self._weights_of(segment, own))
+            found += segment.doc_numbers[own].tolist()
+        return found, sp.vstack(parts, format="csr")
 
     def stored_vectors(self, batch_size: int = 1024) -> Iterator[tuple[list[int], TermWeights]]:
         """(doc numbers, (n, n_terms + n_words) their stored weights) of all living documents.
@@ -271,18 +292,13 @@ class Index:
         Batches come in the order of the doc numbers, each of up to ``batch_size`` documents.
         """
         _require_positive("batch_size", batch_size)
-        n_columns = self.n_terms + self.n_words
         for segment, living in zip(self._segments, self._bitsets.living(), strict=True):
             rows = segment.rows_by_number
             if living is not None:
                 rows = rows[~np.isin(rows, cleared(living, segment.n_docs))]
             for start in range(0, len(rows), batch_size):
                 chosen = rows[start : start + batch_size]
-                indptr, terms, weights = segment.rows(chosen)
-                matrix = sp.csr_array(
-                    (weights, terms.astype(np.int64), indptr), shape=(len(chosen), n_columns)
-                )
-                yield segment.doc_numbers[chosen].tolist(), matrix
+                yield segment.doc_numbers[chosen].tolist(), self._weights_of(segment, chosen)
 
     def term_names(self) -> list[str]:
         """Names of the learned terms by number; empty if the index does not keep them."""
@@ -357,6 +373,20 @@ class Index:
 
     # inside
 
+    def _bound_shares(
+        self, plan: Exact | Approximate, k: int, lengths: NDArray[Any]
+    ) -> NDArray[np.float64] | None:
+        if isinstance(plan, Exact):
+            return None
+        if plan.bound_share is not None:
+            return np.full(len(lengths), plan.bound_share)
+        if self.recall_curves is None:
+            raise InvalidInputError(
+                f"recall of {self.path} was never tuned; run: sparse-ir tune-recall, "
+                "or give bound_share"
+            )
+        return self.recall_curves.bound_shares(plan.recall or 1.0, k, lengths)
+
     def _frequency_distribution(self) -> dict[str, int]:
         """How many terms living documents have, and in how many of them those occur."""
         empty = np.empty(0, np.uint32)
@@ -369,6 +399,11 @@ class Index:
         found = np.quantile(frequencies, list(at.values()), method="lower").tolist()
         counts = {"terms": len(frequencies), "in_one_document": int((frequencies == 1).sum())}
         return {**counts, **dict(zip(at, found, strict=True))}
+
+    def _weights_of(self, segment: _native.Segment, rows: NDArray[np.uint32]) -> TermWeights:
+        indptr, terms, weights = segment.rows(rows)
+        shape = (len(rows), self.n_terms + self.n_words)
+        return sp.csr_array((weights, terms.astype(np.int64), indptr), shape=shape)
 
     def _row(self, doc_id: str) -> int:
         row = self._catalog.documents([doc_id]).get(doc_id)

@@ -185,7 +185,7 @@ class SegmentFiles:
         reweighting: Reweighting | None = None,
     ) -> _Joined:
         segments = [self._open(row) for row in rows]
-        merged = merge(segments, deleted, self._params.precision, reweighting)
+        merged = merge(segments, deleted, self._params, reweighting)
         if merged.builder.n_docs:
             merged.builder.write(str(self._folder / name))
         row = SegmentRow(name, merged.builder.n_docs, merged.builder.n_postings)

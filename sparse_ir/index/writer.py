@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.index import bm25
-from sparse_ir.index.catalog import Catalog, DocumentRow, require_index
+from sparse_ir.index import bm25, recall
+from sparse_ir.index.catalog import Catalog, DocumentRow, remove_catalog, require_index
 from sparse_ir.index.compaction import most_postings
 from sparse_ir.index.lock import WriterLock
 from sparse_ir.index.merge import Reweighting
@@ -31,6 +31,7 @@ from sparse_ir.index.params import BuildParams
 from sparse_ir.index.passages import StoredPassage, to_row
 from sparse_ir.index.pending import Batch, Pending, Weigh, build
 from sparse_ir.index.reader import Index
+from sparse_ir.index.recall import RecallCurves
 from sparse_ir.index.segment_files import SegmentFiles
 from sparse_ir.vectors import TermWeights, append_terms, as_term_weights
 
@@ -41,21 +42,25 @@ _DRIFT = 0.10  # relative change of the average length at which a commit rewrite
 class IndexWriter:
     """Adds, replaces and deletes documents; others see nothing before ``commit``, ``index`` all.
 
-    Leaving a ``with`` block commits what is pending; leaving it by an exception discards it.
+    Leaving a ``with`` block commits what is pending; leaving it by an exception discards it, and
+    with it an index that this writer made and never committed anything to.
     Doc_ids are unique: adding a known one replaces that document.
     """
 
-    def __init__(self, folder: Path, catalog: Catalog, lock: WriterLock) -> None:
+    def __init__(
+        self, folder: Path, catalog: Catalog, lock: WriterLock, *, is_new: bool = False
+    ) -> None:
         self._folder = folder
         self._catalog = catalog
         self._lock = lock
         self._settings = catalog.settings()
         self._params = BuildParams(**self._settings["params"])
         self._lexicon: dict[str, int] = {}
-        self._pending = Pending(self._params.precision)
+        self._pending = Pending(self._params)
         self._indexes: WeakSet[Index] = WeakSet()
         self._files = SegmentFiles(folder, catalog, self._params, self._settings["next_segment"])
         self._is_dirty = self._is_closed = False
+        self._is_new = is_new  # made by this writer, and still as it was made
 
     @classmethod
     def create(
@@ -115,7 +120,7 @@ class IndexWriter:
         except BaseException:
             lock.release()
             raise
-        return cls(folder, catalog, lock)
+        return cls(folder, catalog, lock, is_new=True)
 
     @classmethod
     def open(cls, path: str | Path) -> IndexWriter:
@@ -223,6 +228,11 @@ class IndexWriter:
         self._catalog.replace_metadata(row.doc, _as_json(document.doc_id, document.metadata))
         self._is_dirty = True
 
+    def keep_recall(self, curves: RecallCurves) -> None:
+        """``Approximate(recall=...)`` goes by these measurements from the commit on."""
+        self._settings[recall.SETTING] = curves.as_setting()
+        self._is_dirty = True
+
     def delete(self, doc_ids: Collection[str]) -> int:
         """Returns how many of these were there; they are gone with the commit."""
         if not len(self):
@@ -260,11 +270,11 @@ class IndexWriter:
             return
         average = self._average_of_new()
         self._settings["average_length"] = average
-        batches, precision = self._pending.take(), self._params.precision
+        batches, params = self._pending.take(), self._params
         n_docs = sum(len(batch.docs) for batch in batches)
         n_postings = sum(len(batch.terms) for batch in batches)
         weigh = self._weigh(average)
-        self._files.write(lambda: build(batches, weigh, precision), n_docs, n_postings)
+        self._files.write(lambda: build(batches, weigh, params), n_docs, n_postings)
 
     def commit(self) -> None:
         """All pending changes are on the disk and seen by whoever opens the index from now on.
@@ -296,6 +306,9 @@ class IndexWriter:
 
         Waits for a merge on the other thread, and commits its result. Closing twice does nothing.
         """
+        self._close(remove=False)
+
+    def _close(self, *, remove: bool) -> None:
         if self._is_closed:
             return
         self._is_closed, self._is_dirty = True, False
@@ -309,7 +322,11 @@ class IndexWriter:
             self._files.remove_orphans()
         finally:
             self._catalog.close()
-            self._lock.release()
+            if remove:
+                remove_catalog(self._folder)
+                self._lock.remove()
+            else:
+                self._lock.release()
 
     def __enter__(self) -> IndexWriter:
         return self
@@ -323,8 +340,9 @@ class IndexWriter:
         try:
             if kind is None and self._is_dirty:
                 self.commit()
+            self._is_new = self._is_new and kind is not None
         finally:
-            self.close()
+            self._close(remove=self._is_new)
 
     # adding
 
@@ -447,7 +465,7 @@ class IndexWriter:
         self._catalog.update_settings(self._settings)
         self._catalog.commit()
         self._catalog.begin()
-        self._is_dirty = False
+        self._is_dirty = self._is_new = False
         self._files.remove_orphans_later()
 
 

@@ -88,10 +88,10 @@ def ingest(
         )
     tell = on_progress or (lambda done, unchanged: None)
     report = IngestReport()
-    settings, analyzer = _text_settings(model, language, passages), Analyzer(language)
+    analyzer = Analyzer(language)
     chunks = _chunks(documents, commit_every)
     first = next(chunks, [])  # a source that cannot be read must not leave an empty index behind
-    with _open_writer(Path(path), settings, params) as writer:
+    with open_writer(path, model, language, passages=passages, params=params) as writer:
         pipeline = _Pipeline(
             writer, model, options or EncoderOptions(), analyzer, passages, batch_size
         )
@@ -101,6 +101,39 @@ def ingest(
         if report.changed >= _COMPACT_SHARE * len(writer):
             writer.optimize()
     return report
+
+
+def open_writer(
+    path: str | Path,
+    model: str = "mini",
+    language: str = "english",
+    *,
+    passages: bool = True,
+    params: BuildParams | None = None,
+) -> IndexWriter:
+    """A writer of the index of text at ``path``; it is made, with the model's queries, if missing.
+
+    Raises:
+        InvalidInputError: it was built with another model or language, or the other way with
+            passages.
+    """
+    path, wanted = Path(path), _text_settings(model, language, passages)
+    if not Catalog.exists(path):
+        vocabulary = _copy_query_encoder(model, path)
+        return IndexWriter.create(
+            path,
+            n_terms=len(vocabulary),
+            vocabulary=vocabulary.fingerprint,
+            params=params or BuildParams(precision="float32"),  # BM25 is to be exact
+            settings=wanted,
+        )
+    writer = IndexWriter.open(path)
+    try:
+        _require_same_settings(path, writer.settings, wanted)
+    except BaseException:
+        writer.close()
+        raise
+    return writer
 
 
 class _Pipeline:
@@ -187,25 +220,6 @@ class _Counted:
         if documents > self._told:
             self._tell(documents - self._told, 0)
             self._told = documents
-
-
-def _open_writer(path: Path, wanted: dict[str, Any], params: BuildParams | None) -> IndexWriter:
-    if not Catalog.exists(path):
-        vocabulary = _copy_query_encoder(wanted["model"], path)
-        return IndexWriter.create(
-            path,
-            n_terms=len(vocabulary),
-            vocabulary=vocabulary.fingerprint,
-            params=params or BuildParams(precision="float32"),  # BM25 is to be exact
-            settings=wanted,
-        )
-    writer = IndexWriter.open(path)
-    try:
-        _require_same_settings(path, writer.settings, wanted)
-    except BaseException:
-        writer.close()
-        raise
-    return writer
 
 
 def _copy_query_encoder(model: str, path: Path) -> Vocabulary:

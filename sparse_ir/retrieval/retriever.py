@@ -92,12 +92,7 @@ class SparseRetriever:
                 raise InvalidInputError(
                     f"{path} holds vectors without text or model; search it with Index.search"
                 )
-            folder = Path(path) / QUERY_ENCODER
-            encoder: Encoder = (
-                LookupEncoder.load(folder)
-                if folder.is_dir()
-                else load_encoder(index.settings["model"], role="query")
-            )
+            encoder = query_encoder(Path(path), index.settings["model"])
             return cls(index, encoder, Analyzer(index.settings["language"]))
         except BaseException:
             index.close()
@@ -131,6 +126,7 @@ class SparseRetriever:
         *,
         mode: Mode = ...,
         filter: Filter | None = ...,
+        plan: Exact | Approximate = ...,
         threads: int = ...,
     ) -> list[Hit]: ...
 
@@ -142,6 +138,7 @@ class SparseRetriever:
         *,
         mode: Mode = ...,
         filter: Filter | None = ...,
+        plan: Exact | Approximate = ...,
         threads: int = ...,
     ) -> list[list[Hit]]: ...
 
@@ -152,6 +149,7 @@ class SparseRetriever:
         *,
         mode: Mode = "anchored",
         filter: Filter | None = None,
+        plan: Exact | Approximate = EXACT,
         threads: int = 1,
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents of one query, or of each of several, best first.
@@ -162,13 +160,15 @@ class SparseRetriever:
             mode: ``anchored`` = BM25 + g x learned, ``learned``, or ``lexical`` = BM25.
             filter: Only documents whose metadata match, as ``"year >= 2020"`` or
                 ``{"year": 2020}`` (see ``index.filters``).
+            plan: ``Exact()``, or ``Approximate(recall=.99)`` once ``tune_recall`` has measured.
             threads: Queries searched at once, >= 1.
 
         Raises:
-            InvalidInputError: a bad argument, or an unknown field in the filter.
+            InvalidInputError: a bad argument, an unknown field in the filter, or a recall of an
+                index that was never tuned.
         """
         texts = [queries] if isinstance(queries, str) else queries
-        found = self.search_arrays(texts, k, mode=mode, filter=filter, threads=threads)
+        found = self.search_arrays(texts, k, mode=mode, filter=filter, plan=plan, threads=threads)
         documents = self.index.documents(np.unique(found.docs[found.docs >= 0]).tolist())
         spans = self._spans(found)
         ranked = [
@@ -333,6 +333,12 @@ class SparseRetriever:
             product=query_weight * document_weight,
             is_expansion=is_learned and term not in own,
         )
+
+
+def query_encoder(path: Path, model: str) -> Encoder:
+    """The one that an index keeps, or else its model's."""
+    folder = path / QUERY_ENCODER
+    return LookupEncoder.load(folder) if folder.is_dir() else load_encoder(model, role="query")
 
 
 def _hit(document: Document, score: float, number: int, spans: Sequence[tuple[int, int]]) -> Hit:

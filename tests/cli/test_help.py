@@ -35,6 +35,7 @@ def test_help_and_version(cli):
         "export",
         "explain",
         "convert",
+        "tune-recall",
     ):
         assert command in shown
         assert "Usage" in cli(command, "--help").stdout

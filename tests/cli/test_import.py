@@ -9,7 +9,8 @@ import pytest
 import scipy.sparse as sp
 
 from sparse_ir import Index, IndexWriter
-from sparse_ir.export.npz import read_npz
+from sparse_ir.export.npz import read_npz, write_npz
+from sparse_ir.export.seismic import write_seismic
 
 N, N_TERMS = 200, 60
 
@@ -79,6 +80,71 @@ def test_a_second_import_replaces(cli, tmp_path, source):
         assert (index.document("d0").text, index.document("d0").metadata) == ("kept", {"year": 3})
 
 
+def test_vectors_with_their_model_are_found_by_text(cli, tmp_path, fables_jsonl_text):
+    (tmp_path / "fables.jsonl").write_text(fables_jsonl_text)
+    cli("index", "fables.jsonl", "--index", "whole", "--precision", "float32")
+    cli("encode", "fables.jsonl", "-o", "v.jsonl", "--precision", "float32")
+    cli("import", "v.jsonl", "--model", "mini", "--index", "i")
+    question = ["a bird looking for a drink", "--json", "--index"]
+    expected, found = (
+        [json.loads(line) for line in cli("search", *question, one).stdout.splitlines()]
+        for one in ("whole", "i")
+    )
+    assert [hit["doc_id"] for hit in found] == [hit["doc_id"] for hit in expected]
+    scores = [hit["score"] for hit in found]
+    assert scores == pytest.approx([hit["score"] for hit in expected], rel=1e-4)
+    assert "mini" in cli("info", "--index", "i").stdout
+
+    (tmp_path / "more.jsonl").write_text('{"id": "x", "contents": "Zebra!", "vector": {"fox": 2}}')
+    cli("import", "more.jsonl", "--index", "i")  # the index knows its model
+    hit = json.loads(cli("search", "zebras", "--json", "--mode", "lexical", "--index", "i").stdout)
+    assert hit["doc_id"] == "x"
+
+    cli("encode", "fables.jsonl", "-o", "v.npz", "--precision", "float32")
+    cli("import", "v.npz", "--model", "mini", "--index", "numbers")
+    found = cli("search", "a bird", "--json", "--mode", "learned", "--index", "numbers").stdout
+    assert json.loads(found.splitlines()[0])["doc_id"] == "crow"
+
+
+@pytest.mark.parametrize("kind", ["npz", "bin"])
+def test_a_failed_import_leaves_no_index(cli, tmp_path, kind):
+    rows = np.ones((9000, 3), np.float32)  # more than a batch
+    rows[8999, 1] = np.nan
+    ids = [f"d{i}" for i in range(9000)]
+    if kind == "npz":
+        write_npz(tmp_path / "bad.npz", [(ids, sp.csr_array(rows))], 3)
+    else:
+        write_seismic(tmp_path / "bad.bin", [sp.csr_array(rows)])
+    assert "finite" in cli.refuses("import", f"bad.{kind}", "--index", "i")
+    assert not (tmp_path / "i").exists()
+    (tmp_path / "j").mkdir()
+    (tmp_path / "j" / "notes.txt").write_text("mine")
+    cli.refuses("import", f"bad.{kind}", "--index", "j")
+    assert [file.name for file in (tmp_path / "j").iterdir()] == ["notes.txt"]
+
+    good = sp.csr_array(np.ones((2, 3), np.float32))
+    write_npz(tmp_path / "good.npz", [(["a", "b"], good)], 3)
+    cli("import", "good.npz", "--index", "i")
+    cli.refuses("import", f"bad.{kind}", "--index", "i")  # an index that was there stays
+    assert set(stored(tmp_path / "i")) == {"a", "b"}
+
+
+def test_tune_recall(cli, tmp_path, source):
+    cli("import", source, "--index", "i")
+    assert "not tuned" in cli("info", "--index", "i").stdout
+    shown = cli("tune-recall", "--index", "i", "-k", "3", "-k", "5", "--documents", "60")
+    assert "kept with the index: measured on 200 documents" in shown.stderr
+    assert "share" in shown.stdout
+    facts = json.loads(cli("info", "--index", "i", "--json").stdout)
+    measured = facts["settings"]["recall"]
+    assert {curve["k"] for curve in measured["curves"]} == {3, 5}
+    about = cli("info", "--index", "i").stdout
+    assert "tuned on 200 documents, sampled queries, up to 5 hits" in about
+    cli("export", "--format", "npz", "--index", "i", "-o", "v.npz")
+    again = json.loads(cli("tune-recall", "v.npz", "--index", "i", "--json").stdout)
+    assert (again["queries"], again["n_docs"]) == ("given", N)
+
+
 def test_refuses(cli, tmp_path, source):
     cli("import", source, "--index", "i")
     (tmp_path / "other.jsonl").write_text('{"id": "x", "vector": {"elsewhere": 1}}')
@@ -89,7 +155,15 @@ def test_refuses(cli, tmp_path, source):
     assert "--terms is 5" in cli.refuses("import", "wide.npz", "--terms", "5", "--index", "j")
     assert "leave it out" in cli.refuses("import", source, "--terms", "5", "--index", "j")
     assert "No such file" in cli.refuses("import", "nothing.npz", "--index", "j")
-    assert not (tmp_path / "j").exists()
+    message = cli.refuses("import", source, "--language", "german", "--index", "j")
+    assert "--language came without --model" in message
+    with_model = ["--model", "mini", "--index", "j"]
+    assert "leave it out" in cli.refuses("import", "wide.npz", "--terms", "99", *with_model)
+    assert "has no term 'term00'" in cli.refuses("import", source, *with_model)
+    assert not list((tmp_path / "j").glob("catalog*"))
+    message = cli.refuses("import", source, "--model", "mini", "--index", "i")
+    assert "was built with model None" in message
+    assert "greater --terms" in cli.refuses("import", "wide.npz", "--terms", "99", "--index", "i")
     with Index.open(tmp_path / "i") as index:
         assert len(index) == N
 

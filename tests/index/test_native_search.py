@@ -121,13 +121,24 @@ def test_many_windows(big, kernel, k):
         assert run([big], queries, k, algorithm, threads=2) == expected
 
 
+def test_each_query_has_its_own_share(big):
+    queries = zipf_rows(50, 3000, 6, seed=8)
+    shares = np.where(np.arange(50) % 2, 1.0, 0.4)
+    mixed = _native.search([big], [None], *csr(queries), 10, "auto", 1, shares)
+    for share in (1.0, 0.4):
+        alone = _native.search([big], [None], *csr(queries), 10, "auto", 2, np.full(50, share))
+        for whole, part in zip(mixed, alone, strict=True):
+            assert (whole[shares == share] == part[shares == share]).all()
+
+
 @pytest.mark.parametrize("algorithm", ["maxscore", "block_pruning"])
 def test_less_belief_in_bounds_loses_hits_but_invents_none(big, algorithm):
     queries = csr(zipf_rows(50, 3000, 6, seed=8))
     exact = _native.search([big], [None], *queries, 10, "exhaustive", 1)
     kept = []
     for share in (1.0, 0.7, 0.3):
-        docs, scores, _ = _native.search([big], [None], *queries, 10, algorithm, 1, share)
+        shares = np.full(50, share)
+        docs, scores, _ = _native.search([big], [None], *queries, 10, algorithm, 1, shares)
         assert (scores <= exact[1]).all()
         kept.append(float((scores == exact[1]).mean()))
         for query in range(50):
@@ -205,6 +216,8 @@ class TestRefuses:
             ({"indptr": np.array([], np.int64)}, "indptr does not rise"),
             ({"weights": np.array([np.nan], np.float32)}, "term 0 has weight"),
             ({"weights": np.array([0], np.float32)}, "want a finite weight > 0"),
+            ({"bound_shares": np.ones(2)}, "2 bound shares came for 1 queries"),
+            ({"bound_shares": np.zeros(1)}, "want more than 0 and at most 1"),
         ],
     )
     def test_bad_arguments(self, one, change, message):

@@ -65,6 +65,20 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
     assert not list(tmp_path.glob("*.tmp"))
 
 
+@pytest.mark.parametrize("n", [100, 12_000])
+def test_any_number_of_threads_gives_the_same_bytes(tmp_path, n):
+    rows = csr(zipf_rows(n, 500, 12, seed=2))
+    built = []
+    for threads in (1, 2, 7):
+        builder = _native.SegmentBuilder("float16", threads)
+        builder.add(np.arange(n, dtype=np.uint64), *rows)
+        builder.write(str(tmp_path / "s.sir"))
+        built.append((tmp_path / "s.sir").read_bytes())
+    assert built[0] == built[1] == built[2]
+    with pytest.raises(InvalidInputError, match="threads is 0; want an integer >= 1"):
+        _native.SegmentBuilder("float16", 0)
+
+
 def test_views_outlive_their_segment(tmp_path):
     numbers = segment(tmp_path / "s.sir", [{0: 1.0}] * 3, first=7).doc_numbers
     assert numbers.tolist() == [7, 8, 9]

@@ -53,29 +53,33 @@ bool may_prune_blocks(const Contest& contest) {
 
 /// Picks the plan by what it will cost: the postings it reads, the bounds it sums, the rows it scores.
 void search_segment(const Segment& segment, Allowed allowed, const SparseVector& query,
-                    const Plan& plan, TopK& best) {
-  if (plan.algorithm == "exhaustive") return exhaustive(segment, allowed, query, best);
+                    std::string_view algorithm, double bound_share, TopK& best) {
+  if (algorithm == "exhaustive") return exhaustive(segment, allowed, query, best);
   static thread_local ContestScratch scratch;
-  Contest contest(segment, allowed, query, plan.bound_share, best, scratch);
+  Contest contest(segment, allowed, query, bound_share, best, scratch);
   if (contest.n_postings == 0) return;
   if (!is_ordinary(contest)) return exhaustive(segment, allowed, query, best);
   if (!allowed.empty() && count(allowed) * kRowCost < contest.n_postings)
     return score_allowed(contest);
   contest.seed();
-  const bool blocks = plan.algorithm == "block_pruning"
+  const bool blocks = algorithm == "block_pruning"
                           ? segment.n_docs() >= format::kLeastBounded
-                          : plan.algorithm == "auto" && may_prune_blocks(contest);
+                          : algorithm == "auto" && may_prune_blocks(contest);
   if (!blocks || !block_pruning(contest)) maxscore(contest);
 }
 
-void check_plan(const Plan& plan) {
+void check_plan(const Plan& plan, std::size_t n_queries) {
   constexpr std::string_view kKnown[] = {"auto", "maxscore", "block_pruning", "exhaustive"};
   if (std::find(std::begin(kKnown), std::end(kKnown), plan.algorithm) == std::end(kKnown))
     throw InvalidInput("algorithm is '" + std::string(plan.algorithm) +
                        "'; want auto, maxscore, block_pruning or exhaustive");
-  if (!(plan.bound_share > 0 && plan.bound_share <= 1))
-    throw InvalidInput("bound_share is " + std::to_string(plan.bound_share) +
-                       "; want more than 0 and at most 1");
+  if (!plan.bound_shares.empty() && plan.bound_shares.size() != n_queries)
+    throw InvalidInput(std::to_string(plan.bound_shares.size()) + " bound shares came for " +
+                       std::to_string(n_queries) + " queries; want one each");
+  for (const double share : plan.bound_shares)
+    if (!(share > 0 && share <= 1))
+      throw InvalidInput("bound_share is " + std::to_string(share) +
+                         "; want more than 0 and at most 1");
 }
 
 void check_arguments(const Searched& searched, const CsrView& queries, std::int64_t k,
@@ -105,16 +109,18 @@ std::size_t n_docs(const Searched& searched) {
 
 std::vector<std::vector<Hit>> search(const Searched& searched, const CsrView& queries,
                                      std::int64_t k, const Plan& plan, std::int64_t n_threads) {
-  check_plan(plan);
   check_arguments(searched, queries, k, n_threads);
+  check_plan(plan, queries.n_rows());
   // No more can be found than there are: a huge k must not become a huge heap.
   const std::size_t most = std::min(static_cast<std::size_t>(k), n_docs(searched));
   std::vector<std::vector<Hit>> hits(queries.n_rows());
   if (most == 0) return hits;
   parallel_for(hits.size(), static_cast<std::size_t>(n_threads), [&](std::size_t i) {
     TopK best(most);  // carried from segment to segment: what is found raises the bar for the rest
+    const double share = plan.bound_shares.empty() ? 1 : plan.bound_shares[i];
     for (std::size_t s = 0; s < searched.segments.size(); ++s)
-      search_segment(*searched.segments[s], searched.allowed[s], queries.row(i), plan, best);
+      search_segment(*searched.segments[s], searched.allowed[s], queries.row(i), plan.algorithm,
+                     share, best);
     hits[i] = best.take();
   });
   return hits;

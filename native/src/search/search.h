@@ -34,7 +34,7 @@ struct Searched {
 /// whole; below, a document is passed over if that share of its bound does not reach the threshold.
 struct Plan {
   std::string_view algorithm = "auto";  ///< auto, maxscore, block_pruning or exhaustive
-  double bound_share = 1;               ///< in (0, 1]
+  std::span<const double> bound_shares = {};  ///< of each query, in (0, 1]; empty: all whole
 };
 
 /// The best k hits of every query, best first; a document that shares no term is no hit.

@@ -1,0 +1,138 @@
+"""Recall curves: looked up as worked out by hand, measured as brute force counts."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.index.params import Approximate
+from sparse_ir.index.reader import Index
+from sparse_ir.index.recall import Curve, Point, RecallCurves, measure, pseudo_queries
+from sparse_ir.index.writer import IndexWriter
+
+N_TERMS = 300
+
+
+def curve(k, n_terms, *points):
+    exact = Point(1.0, 1.0, 1.0, 1.0)
+    return Curve(k, n_terms, 100, (exact, *(Point(s, r, r, 0.5) for s, r in points)))
+
+
+CURVES = RecallCurves(
+    1000,
+    "given",
+    (
+        curve(10, 2, (0.9, 0.99), (0.8, 0.95), (0.7, 0.96)),
+        curve(10, 8, (0.9, 1.0), (0.8, 0.995), (0.7, 0.97)),
+        curve(100, 8, (0.9, 0.98), (0.8, 0.97), (0.7, 0.9)),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("recall", "k", "expected"),
+    [
+        (0.99, 10, [1, 1, 0.9, 0.9, 0.8, 0.8]),
+        (0.96, 10, [1, 1, 0.9, 0.9, 0.7, 0.7]),  # what lies behind a share that fails is no gain
+        (0.96, 3, [1, 1, 0.9, 0.9, 0.7, 0.7]),
+        (0.97, 50, [1, 1, 1, 1, 0.8, 0.8]),  # enough for 10 hits and for 100
+        (0.5, 101, [1] * 6),  # never measured
+        (1.0, 10, [1, 1, 1, 1, 0.9, 0.9]),
+    ],
+)
+def test_a_query_gets_what_was_enough_for_shorter_ones(recall, k, expected):
+    lengths = np.array([0, 1, 2, 7, 8, 99])
+    assert CURVES.bound_shares(recall, k, lengths).tolist() == expected
+
+
+def test_plain_values_and_back():
+    assert RecallCurves.from_setting(json.loads(json.dumps(CURVES.as_setting()))) == CURVES
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    rng = np.random.default_rng(5)
+    matrix = sp.random_array((6000, N_TERMS), density=0.08, rng=rng, dtype=np.float32, format="csr")
+    matrix.data = np.exp(rng.normal(0, 0.8, len(matrix.data))).astype(np.float32)
+    return matrix
+
+
+@pytest.fixture(scope="module")
+def path(matrix, tmp_path_factory):
+    path = tmp_path_factory.mktemp("recall") / "index"
+    with IndexWriter.create(path, n_terms=N_TERMS) as writer:
+        writer.add_vectors(matrix, [str(i) for i in range(matrix.shape[0])])
+    return path
+
+
+def brute_force(scores, k):
+    """Per query the doc numbers of the k greatest scores, and the k-th score."""
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return best, np.take_along_axis(scores, best[:, -1:], axis=1)
+
+
+def test_measured_is_what_brute_force_counts(matrix, path):
+    vectors = matrix[:50]
+    queries = sp.vstack([pseudo_queries(vectors, vectors.data)[[i]] for i in range(100, 200)])
+    assert set(np.diff(queries.indptr)) == {4, 8}
+    with Index.open(path) as index:
+        curves = measure(index, [queries.tocsr()], 10)
+        stored = sp.vstack([index.vector(str(i)) for i in range(matrix.shape[0])])
+        scores = (queries @ stored.T).toarray()
+        _, least = brute_force(scores, 10)
+        assert [(one.n_terms, one.n_queries) for one in curves] == [(4, 50), (8, 50)]
+        for one in curves:
+            own = np.diff(queries.indptr) == one.n_terms
+            assert one.points[0].recall == 1
+            assert len(one.points) > 3
+            for point in one.points[1:]:
+                plan = Approximate(bound_share=point.bound_share)
+                docs = index.search(queries.tocsr()[own], 10, plan=plan).docs
+                found = np.take_along_axis(scores[own], docs, axis=1) >= least[own] * (1 - 1e-6)
+                assert point.recall == pytest.approx(found.mean(), abs=1e-6)
+                assert point.at_least <= point.recall
+
+
+def test_pseudo_queries_are_parts_of_documents(matrix):
+    weights = np.arange(len(matrix.data), dtype=np.float32) + 1
+    queries = pseudo_queries(matrix[:30], weights[: matrix.indptr[30]], seed=2)
+    lengths = np.diff(queries.indptr)
+    long_enough = (np.diff(matrix.indptr)[:30, None] >= [1, 2, 4, 8, 16, 32, 64]).sum(axis=0)
+    assert [int((lengths == 2**i).sum()) for i in range(7)] == long_enough.tolist()
+    for query in range(queries.shape[0]):
+        start, stop = queries.indptr[query : query + 2]
+        places = queries.data[start:stop].astype(int) - 1  # in the documents' arrays
+        assert (matrix.indices[places] == queries.indices[start:stop]).all()
+        assert (np.diff(places) > 0).all()
+        assert len(set(np.searchsorted(matrix.indptr, places, side="right"))) == 1
+
+
+def test_sampled_vectors_are_stored_ones(matrix, path):
+    with IndexWriter.open(path) as writer:
+        writer.delete([str(i) for i in range(0, 6000, 2)])
+    with Index.open(path) as index:
+        docs, vectors = index.sampled_vectors(40, seed=3)
+        assert len(set(docs)) == 40
+        assert all(doc % 2 for doc in docs)
+        assert docs != index.sampled_vectors(40, seed=4)[0]
+        for doc, row in zip(docs, vectors, strict=True):
+            assert (row.toarray() == index.vector(str(doc)).toarray()).all()
+        assert len(index.sampled_vectors(10_000)[0]) == 3000
+
+
+def test_refuses(matrix, path):
+    with pytest.raises(InvalidInputError, match="want one of them"):
+        Approximate()
+    with pytest.raises(InvalidInputError, match="want one of them"):
+        Approximate(recall=0.9, bound_share=0.9)
+    with pytest.raises(InvalidInputError, match="recall is 1.2; want more than 0"):
+        Approximate(recall=1.2)
+    with (
+        Index.open(path) as index,
+        pytest.raises(InvalidInputError, match="never tuned; run: sparse-ir tune-recall"),
+    ):
+        index.search(matrix[:1], plan=Approximate(recall=0.9))
