@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from sparse_ir.cli.console import out
 from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
@@ -26,6 +27,7 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
         "documents a term": _distribution(facts["document_frequencies"]),
         "segments": f"{len(facts['segments'])}, {facts['segment_bytes'] / 2**20:.1f} MiB",
         "catalog": f"{facts['catalog_bytes'] / 2**20:.1f} MiB",
+        "dense": _dense(facts["dense"], settings.get("dense")),
         "model": settings.get("model", "none: raw vectors"),
         "language": settings.get("language", "none"),
         "anchor weight": settings.get("anchor_weight", "none"),
@@ -40,6 +42,16 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
             f"[dim]{segment['file']:<20} {segment['documents']:>12,} documents "
             f"{segment['postings']:>14,} postings {segment['bytes'] / 2**20:>9.1f} MiB[/dim]"
         )
+
+
+def _dense(facts: dict[str, int] | None, part: dict[str, Any] | None) -> str:
+    if facts is None or part is None:
+        return "none"
+    return (
+        f"{facts['vectors']:,} vectors of {facts['dimension']} dimensions by {part['model']}, "
+        f"{facts['vector_bytes'] / 2**20:.1f} MiB on disk; codes {part['codes']}, "
+        f"{facts['code_bytes'] / 2**20:.1f} MiB in memory"
+    )
 
 
 def _distribution(frequencies: dict[str, int]) -> str:

@@ -17,9 +17,11 @@ from sparse_ir import _native
 from sparse_ir.corpus import Document
 from sparse_ir.errors import IndexFormatError, InvalidInputError, VocabularyMismatchError
 from sparse_ir.hits import Hits
+from sparse_ir.index import dense_files
 from sparse_ir.index.bitsets import Bitsets, DocRows, Filter, cleared
 from sparse_ir.index.catalog import Catalog
-from sparse_ir.index.params import Approximate, Exact
+from sparse_ir.index.dense import DenseIndex
+from sparse_ir.index.params import Approximate, DensePart, Exact
 from sparse_ir.index.passages import StoredPassage
 from sparse_ir.index.verify import verify
 from sparse_ir.vectors import TermWeights, as_term_weights
@@ -40,6 +42,7 @@ class Index:
         folder: Path,
         catalog: Catalog,
         segments: Sequence[_native.Segment],
+        dense: DenseIndex | None = None,
         *,
         is_snapshot: bool = True,
     ) -> None:
@@ -47,6 +50,7 @@ class Index:
         self._catalog = catalog
         self._is_snapshot = is_snapshot  # else the catalog is a writer's, which may change it
         self._segments = list(segments)
+        self._dense = dense
         self._settings = catalog.settings()
         self._rows = [DocRows.of(segment) for segment in self._segments]
         self._bitsets = Bitsets(catalog, self._rows)
@@ -66,7 +70,9 @@ class Index:
         for attempt in count(1):
             catalog = Catalog.open_snapshot(folder)
             try:
-                return cls(folder, catalog, _open_segments(folder, catalog))
+                return cls(
+                    folder, catalog, _open_segments(folder, catalog), _open_dense(folder, catalog)
+                )
             except FileNotFoundError as error:
                 # A writer may merge segments away between our look at the catalog and here.
                 catalog.close()
@@ -84,6 +90,8 @@ class Index:
         if self._is_snapshot:
             self._catalog.close()
         self._segments.clear()
+        if self._dense is not None:
+            self._dense.close()
 
     def __enter__(self) -> Index:
         return self
@@ -159,6 +167,24 @@ class Index:
             doc_ids = self._catalog.doc_ids(found)
             if len(doc_ids) == len(found):  # else the writer deleted some meanwhile
                 return Hits(docs, scores, counts, _always(doc_ids))
+
+    @property
+    def has_dense(self) -> bool:
+        """Whether the index has a dense part."""
+        return self._dense is not None
+
+    @property
+    def dense(self) -> DenseIndex:
+        """The dense part.
+
+        Raises:
+            InvalidInputError: there is none.
+        """
+        if self._dense is None:
+            raise InvalidInputError(
+                f"{self.path} has no dense part; add one with: sparse-ir index --dense SOURCE"
+            )
+        return self._dense
 
     # what is in it
 
@@ -236,6 +262,35 @@ class Index:
                 return sp.csr_array((weights, terms.astype(np.int64), indptr), shape=shape)
         raise IndexFormatError(f"{self.path}: no segment holds document {doc_id!r}; build it anew")
 
+    def vectors(self, docs: NDArray[np.uint64]) -> TermWeights:
+        """(n, n_terms + n_words) the stored weights of documents, as ``vector`` gives one's.
+
+        Args:
+            docs: (n,) doc numbers, ascending.
+        """
+        sources, rows = [], np.full(len(docs), -1, np.int64)
+        n_found = 0
+        for segment, of_segment in zip(self._segments, self._rows, strict=True):
+            found = of_segment.find(docs)
+            rows[np.searchsorted(docs, segment.doc_numbers[found])] = n_found + np.arange(
+                len(found)
+            )
+            n_found += len(found)
+            sources.append(segment.rows(found))
+        if (rows < 0).any():
+            missing = int(docs[np.flatnonzero(rows < 0)[0]])
+            raise IndexFormatError(f"{self.path}: no segment holds document number {missing}")
+        shape = (len(docs), self.n_terms + self.n_words)
+        stacked = [
+            sp.csr_array(
+                (weights, terms.astype(np.int64), indptr), shape=(len(indptr) - 1, shape[1])
+            )
+            for indptr, terms, weights in sources
+        ]
+        if not stacked:
+            return sp.csr_array(shape, dtype=np.float32)
+        return sp.vstack(stacked, format="csr")[rows] if len(stacked) > 1 else stacked[0]
+
     def stored_vectors(self, batch_size: int = 1024) -> Iterator[tuple[list[int], TermWeights]]:
         """(doc numbers, (n, n_terms + n_words) their stored weights) of all living documents.
 
@@ -302,6 +357,7 @@ class Index:
             "segment_bytes": n_bytes,
             "bytes_per_posting": round(n_bytes / postings, 2) if postings else 0.0,
             "catalog_bytes": self._catalog.n_bytes(),
+            "dense": self._dense.info() if self._dense else None,
             "learned_terms": self.n_terms,
             "words": self.n_words,
             "fields": sorted(self._catalog.fields()),
@@ -321,10 +377,14 @@ class Index:
             IndexFormatError: says what is wrong, and in which file.
         """
         verify(self.path, self._catalog, self._segments, on_segment)
+        if self._dense is not None:
+            self._dense.verify(self.path)
 
     def forget(self, docs: Sequence[int]) -> None:
         """These documents are no hits any more; called by the writer that made this index."""
         self._bitsets.forget(docs)
+        if self._dense is not None:
+            self._dense.forget(docs)
 
     # inside
 
@@ -379,6 +439,19 @@ def _open_segments(folder: Path, catalog: Catalog) -> list[_native.Segment]:
             unread -= segment.n_bytes
         segments.append(segment)
     return segments
+
+
+def dense_part(settings: Mapping[str, Any]) -> DensePart | None:
+    """What the index says of its dense part; None if it has none."""
+    return DensePart(**settings["dense"]) if settings.get("dense") else None
+
+
+def _open_dense(folder: Path, catalog: Catalog) -> DenseIndex | None:
+    part = dense_part(catalog.settings())
+    if part is None:
+        return None
+    segments, codes = dense_files.open_all(folder, catalog.segments(), part)
+    return DenseIndex(catalog, segments, codes, part.dimension)
 
 
 def _always(doc_ids: Mapping[int, str]) -> Callable[[list[int]], Mapping[int, str]]:
