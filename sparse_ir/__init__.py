@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sparse_ir.index.params import Approximate, Exact
     from sparse_ir.index.reader import Index
     from sparse_ir.index.writer import IndexWriter
+    from sparse_ir.retrieval.fusion import Fusion
+    from sparse_ir.retrieval.hybrid import HybridRetriever
     from sparse_ir.retrieval.ingest import ingest
     from sparse_ir.retrieval.recall_tuning import tune_recall
     from sparse_ir.retrieval.retriever import Retriever, SparseRetriever
@@ -37,8 +39,10 @@ _HOME = {
     "Document": "corpus",
     "Encoder": "encoders.encoder",
     "Exact": "index.params",
+    "Fusion": "retrieval.fusion",
     "Hit": "hits",
     "Hits": "hits",
+    "HybridRetriever": "retrieval.hybrid",
     "Index": "index.reader",
     "IndexFormatError": "errors",
     "IndexLockedError": "errors",

@@ -29,6 +29,19 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Leg:
+    """What one of the fused rankings says of a document.
+
+    Args:
+        score: As it ranks alone.
+        rank: Among the candidates of the query, from 1.
+    """
+
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One ranked document, ready to be shown."""
 
@@ -39,6 +52,9 @@ class Hit:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     passage: Passage | None = None
     """Which part scored; None if the document is one, or by words (``lexical``)."""
+
+    legs: Mapping[str, Leg] = field(default_factory=dict)
+    """Of a fused ranking: leg's name -> its score and rank."""
 
 
 @dataclass(frozen=True)

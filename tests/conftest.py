@@ -19,6 +19,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 # Not ``from sparse_ir.retrieval import ingest``: the package also has a function of that name.
 USERS_OF_MODELS = [import_module(f"sparse_ir.retrieval.{name}") for name in ("ingest", "cached")]
+USERS_OF_VECTORS = [
+    import_module(f"sparse_ir.retrieval.{name}") for name in ("dense_part", "hybrid", "ingest")
+]
 
 WORDS = ("[UNK]", "red", "fox", "dog", "puppy", "sleeps", "runs", "animal", "fast", "quick")
 EXPANSIONS = {"fox": "animal", "dog": "puppy", "fast": "quick"}
@@ -51,6 +54,42 @@ class ExpandingEncoder:
         if on_progress:
             on_progress(len(texts))
         return type(matrix)(dense)
+
+
+class CountingEncoder:
+    """A dimension a word: how often it or what expands to it occurs, and a last one that is 1."""
+
+    dimension = len(WORDS) + 1
+
+    def __init__(self) -> None:
+        self.encoded: list[str] = []
+
+    def encode(self, texts, *, batch_size=32, on_progress=None):
+        self.encoded += texts
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        vectors[:, -1] = 1
+        for row, text in enumerate(texts):
+            for word in text.lower().split():
+                for found in (word, EXPANSIONS.get(word)):
+                    if found in WORDS:
+                        vectors[row, WORDS.index(found)] += 1
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def dense_encoder(monkeypatch) -> CountingEncoder:
+    """What is loaded for every dense model."""
+    encoder = CountingEncoder()
+    fakes = {
+        "load_document_vectors": lambda model, options=None: encoder,
+        "load_query_vectors": lambda model: encoder,
+        "fingerprint_of": lambda model: model,
+    }
+    for module in USERS_OF_VECTORS:
+        for name, fake in fakes.items():
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, fake)
+    return encoder
 
 
 @pytest.fixture

@@ -30,10 +30,12 @@ LAYERS = {
 }
 TORCH_FILES = {
     "causal_lm",
+    "dense_encoder",
     "convert",
     "head_init",
     "masked_lm",
     "onnx_export",
+    "pooling",
     "precision",
     "sparse_head",
 }

@@ -12,8 +12,7 @@ import typer
 from rich.markup import escape
 
 from sparse_ir.cli.console import out, print_matches
-from sparse_ir.cli.options import JsonOption
-from sparse_ir.cli.search import SearchMode
+from sparse_ir.cli.options import JsonOption, SparseMode
 from sparse_ir.errors import DataFormatError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -36,8 +35,8 @@ def compare(
         Path | None, typer.Option("--index", help="Show which terms matched. Needs --topics.")
     ] = None,
     mode: Annotated[
-        SearchMode, typer.Option(help="Of RUN_A: which terms to show.")
-    ] = SearchMode.anchored,
+        SparseMode, typer.Option(help="Of RUN_A: which terms to show.")
+    ] = SparseMode.anchored,
     worst: Annotated[int, typer.Option(help="Lost queries shown.")] = 10,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,7 +75,7 @@ class _Explainer:
     """Shows lost queries, with matched terms where there is an index."""
 
     def __init__(
-        self, stack: ExitStack, folder: Path | None, mode: SearchMode, texts: dict[str, str]
+        self, stack: ExitStack, folder: Path | None, mode: SparseMode, texts: dict[str, str]
     ) -> None:
         self._mode = mode
         self._texts = texts

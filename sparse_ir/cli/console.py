@@ -84,6 +84,12 @@ def print_hit(rank: int, hit: Hit, words: Sequence[str]) -> None:
         out.print(f"     [dim]{escape(pairs)}[/dim]")
 
 
+def print_legs(hit: Hit) -> None:
+    """What each leg of a fused ranking says of the hit."""
+    for name, leg in hit.legs.items():
+        out.print(f"     [dim]{name:<8}[/dim] rank {leg.rank:>4}  score {leg.score:8.3f}")
+
+
 def print_matches(matches: Sequence[TermMatch], most: int = 12) -> None:
     """The matched terms, most important first; expansions are marked with a plus."""
     for match in matches[:most]:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sparse_ir.cli.console import err, out, print_table, progress
-from sparse_ir.cli.options import BatchSizeOption, CacheOption, JsonOption, ModelOption, named
+from sparse_ir.cli.options import (
+    DEFAULT_DENSE_MODEL,
+    BatchSizeOption,
+    CacheOption,
+    DenseModelOption,
+    JsonOption,
+    ModelOption,
+    named,
+)
 from sparse_ir.cli.plot import plot_tradeoffs, require_plot
 from sparse_ir.cli.report import averages, costs, quality
 from sparse_ir.errors import InvalidInputError
@@ -42,7 +50,11 @@ def eval(
         typer.Option("--run", help="Measure this run file; again for more. Needs --qrels."),
     ] = None,
     retrievers: Annotated[
-        str, typer.Option(help="Names with commas between, of: anchored, learned, lexical, bm25.")
+        str,
+        typer.Option(
+            help="Names with commas between, of: anchored, learned, lexical, bm25, dense, hybrid, "
+            "bm25+dense."
+        ),
     ] = "anchored,learned,lexical,bm25",
     baseline: Annotated[
         str | None, typer.Option(help="What the others are tested against.", show_default="last")
@@ -51,6 +63,7 @@ def eval(
         str, typer.Option(help="Names of ir-measures, commas between; the first is tested.")
     ] = "nDCG@10,MRR@10,R@100,R@1000,MAP",
     model: ModelOption = "mini",
+    dense_model: DenseModelOption = DEFAULT_DENSE_MODEL,
     language: Annotated[str, typer.Option(help="Of the words, as for index.")] = "english",
     hits: Annotated[int, typer.Option("-k", "--hits", help="Hits a query.")] = 1000,
     threads: Annotated[int, typer.Option(help="Queries searched at once.")] = 1,
@@ -83,7 +96,12 @@ def eval(
     else:
         names = named(retrievers)
         _require_retrievers(names, baseline)
-        build = {"model": model, "language": language, "batch_size": batch_size}
+        build = {
+            "model": model,
+            "dense": dense_model,
+            "language": language,
+            "batch_size": batch_size,
+        }
         search = {"baseline": baseline, "measures": wanted, "k": hits, "threads": threads}
         collections = list(_collections(sources or [], split, corpus, topics, qrels))
         reports = [_measure(one, names, cache, build, search) for one in collections]

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sparse_ir.cli.console import err, progress
-from sparse_ir.cli.options import ExistingIndexOption, find_index
-from sparse_ir.cli.search import SearchMode
+from sparse_ir.cli.options import ExistingIndexOption, SparseMode, find_index
 from sparse_ir.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -43,8 +42,8 @@ def export(
     ] = Format.jsonvector,
     folder: ExistingIndexOption = None,
     mode: Annotated[
-        SearchMode, typer.Option(help="Which terms: the learned, the lexical, or both (anchored).")
-    ] = SearchMode.anchored,
+        SparseMode, typer.Option(help="Which terms: the learned, the lexical, or both (anchored).")
+    ] = SparseMode.anchored,
     scale: Annotated[
         float, typer.Option(help="Weights become the nearest whole number of weight x scale.")
     ] = 100.0,
@@ -129,7 +128,7 @@ def _write_ciff(
 
 
 def _write_stored(
-    index: Index, format: Format, mode: SearchMode, output: Path, advance: Callable[[int], None]
+    index: Index, format: Format, mode: SparseMode, output: Path, advance: Callable[[int], None]
 ) -> int:
     from sparse_ir.export.impacts import only_block
     from sparse_ir.export.npz import write_npz
@@ -145,7 +144,7 @@ def _write_stored(
     return write_npz(output, named, index.n_terms + index.n_words, on_progress=advance)
 
 
-def _export_queries(path: Path, source: str, mode: SearchMode, scale: float, output: Path) -> int:
+def _export_queries(path: Path, source: str, mode: SparseMode, scale: float, output: Path) -> int:
     from sparse_ir.evaluation.topics import read_topics
     from sparse_ir.export.impacts import Impacts, quantise, term_names
     from sparse_ir.export.jsonl import write_impact_topics

@@ -12,8 +12,11 @@ import typer
 
 from sparse_ir.cli.console import err, progress
 from sparse_ir.cli.options import (
+    DEFAULT_DENSE_MODEL,
     DEFAULT_INDEX,
     BatchSizeOption,
+    CodesChoice,
+    DenseModelOption,
     DeviceOption,
     JsonOption,
     ModelOption,
@@ -22,6 +25,7 @@ from sparse_ir.cli.options import (
     ThreadsOption,
     use_threads,
 )
+from sparse_ir.errors import InvalidInputError
 
 
 def index(
@@ -44,6 +48,19 @@ def index(
             help="Cut documents that are longer than the model reads, or leave their ends unread.",
         ),
     ] = True,
+    dense: Annotated[
+        bool,
+        typer.Option("--dense", help="Give the index a dense part too, for --hybrid searches."),
+    ] = False,
+    dense_model: DenseModelOption = DEFAULT_DENSE_MODEL,
+    codes: Annotated[
+        CodesChoice | None,
+        typer.Option(
+            help="Of the vectors, to find candidates without reading all: ivf-rabitq takes the "
+            "least memory, hnsw the least time.",
+            show_default="none, or the index's",
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = PrecisionChoice.auto,
     threads: ThreadsOption = None,
@@ -57,7 +74,8 @@ def index(
 ) -> None:
     """Add documents to an index; make it if there is none.
 
-    Unchanged documents are not encoded again, changed ones replace their old selves. Interrupted
+    With --dense, an index without a dense part gets one of all its documents. Unchanged documents
+    are not encoded again, changed ones replace their old selves. Interrupted
     and run again, it goes on where the last commit was.
     """
     from itertools import chain
@@ -66,6 +84,8 @@ def index(
     from sparse_ir.encoders.options import EncoderOptions
     from sparse_ir.retrieval.ingest import ingest
 
+    if codes is not None and not dense:
+        raise InvalidInputError("--codes came without --dense; codes are of the dense part")
     use_threads(threads)
     started = time.monotonic()
     documents = chain.from_iterable(
@@ -79,6 +99,8 @@ def index(
             language=language,
             options=EncoderOptions(device=device, precision=precision.value),
             passages=passages,
+            dense=dense_model if dense else None,
+            codes=codes.value if codes else None,
             batch_size=batch_size,
             commit_every=commit_every,
             on_progress=lambda done, unchanged: advance(done),

@@ -28,6 +28,7 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
         "documents a term": _distribution(facts["document_frequencies"]),
         "segments": f"{len(facts['segments'])}, {facts['segment_bytes'] / 2**20:.1f} MiB",
         "catalog": f"{facts['catalog_bytes'] / 2**20:.1f} MiB",
+        "dense": _dense(facts["dense"], settings.get("dense")),
         "model": settings.get("model", "none: raw vectors"),
         "language": settings.get("language", "none"),
         "anchor weight": settings.get("anchor_weight", "none"),
@@ -61,6 +62,16 @@ def _recall(measured: dict[str, Any] | None) -> str:
     return (
         f"tuned on {found.n_docs:,} documents, {found.queries} queries, up to {most} hits; "
         f".99 by shares of bounds by terms: {shares}"
+    )
+
+
+def _dense(facts: dict[str, int] | None, part: dict[str, Any] | None) -> str:
+    if facts is None or part is None:
+        return "none"
+    return (
+        f"{facts['vectors']:,} vectors of {facts['dimension']} dimensions by {part['model']}, "
+        f"{facts['vector_bytes'] / 2**20:.1f} MiB on disk; codes {part['codes']}, "
+        f"{facts['code_bytes'] / 2**20:.1f} MiB in memory"
     )
 
 

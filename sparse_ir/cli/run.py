@@ -30,7 +30,11 @@ def run(
     output: Annotated[Path, typer.Option("-o", "--output", help="The run file.")],
     folder: ExistingIndexOption = None,
     retriever: Annotated[
-        str, typer.Option(help="anchored, learned, lexical, or bm25 (tantivy's, built once).")
+        str,
+        typer.Option(
+            help="anchored, learned, lexical, dense, hybrid, bm25+dense, or bm25 (tantivy's, "
+            "built once)."
+        ),
     ] = "anchored",
     format: Annotated[
         Format, typer.Option(help="trec: six columns; msmarco: three; jsonl: an object a hit.")

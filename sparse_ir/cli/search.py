@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sparse_ir.cli.console import err, print_hit, print_matches
+from sparse_ir.cli.console import err, print_hit, print_legs, print_matches
 from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
+from sparse_ir.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from sparse_ir.hits import Hit
@@ -23,6 +24,8 @@ class SearchMode(str, Enum):
     anchored = "anchored"
     learned = "learned"
     lexical = "lexical"
+    dense = "dense"
+    hybrid = "hybrid"
 
 
 def search(
@@ -30,8 +33,15 @@ def search(
     k: Annotated[int, typer.Option("-k", "--hits", help="Hits wanted.")] = 10,
     folder: ExistingIndexOption = None,
     mode: Annotated[
-        SearchMode, typer.Option(help="anchored = BM25 + learned; lexical = BM25.")
-    ] = SearchMode.anchored,
+        SearchMode | None,
+        typer.Option(
+            help="anchored = BM25 + learned; lexical = BM25; hybrid = anchored and dense, fused.",
+            show_default="hybrid if the index has a dense part, else anchored",
+        ),
+    ] = None,
+    hybrid: Annotated[bool, typer.Option("--hybrid", help="The same as --mode hybrid.")] = False,
+    dense: Annotated[bool, typer.Option("--dense", help="The same as --mode dense.")] = False,
+    bm25: Annotated[bool, typer.Option("--bm25", help="The same as --mode lexical.")] = False,
     filter: Annotated[
         str | None, typer.Option(help="Only documents whose metadata match: 'year >= 2020'.")
     ] = None,
@@ -48,12 +58,15 @@ def search(
     hit and line.
     """
     from sparse_ir.index.params import Approximate, Exact
-    from sparse_ir.retrieval.retriever import SparseRetriever
+    from sparse_ir.retrieval.hybrid import HybridRetriever
 
     plan = Exact() if recall is None else Approximate(recall=recall)
-    with SparseRetriever.open(find_index(folder)) as retriever:
-        hits = retriever.search(query, k, mode=mode.value, filter=filter, plan=plan)
-        why = [retriever.explain(query, hit.doc_id, mode.value) for hit in hits if explain]
+    flags = {SearchMode.hybrid: hybrid, SearchMode.dense: dense, SearchMode.lexical: bm25}
+    chosen = _chosen(mode, [flag for flag, is_set in flags.items() if is_set])
+    with HybridRetriever.open(find_index(folder)) as retriever:
+        wanted = chosen.value if chosen else retriever.default_mode
+        hits = retriever.search(query, k, mode=wanted, filter=filter, plan=plan)
+        why = [retriever.explain(query, hit.doc_id, wanted) for hit in hits if explain]
     if as_json:
         for rank, hit in enumerate(hits):
             print(json.dumps(_record(rank + 1, hit, why[rank] if explain else None)))
@@ -63,7 +76,17 @@ def search(
     for rank, hit in enumerate(hits):
         print_hit(rank + 1, hit, query.split())
         if explain:
+            print_legs(hit)
             print_matches(why[rank])
+
+
+def _chosen(mode: SearchMode | None, flags: list[SearchMode]) -> SearchMode | None:
+    named = {mode, *flags} - {None}
+    if len(named) > 1:
+        raise InvalidInputError(
+            f"modes {', '.join(sorted(str(one.value) for one in named if one))} came; want one"
+        )
+    return mode or (flags[0] if flags else None)
 
 
 def _record(rank: int, hit: Hit, matches: list[TermMatch] | None) -> dict[str, Any]:

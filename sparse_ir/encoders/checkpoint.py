@@ -96,8 +96,8 @@ def model_settings(model: str) -> ModelSettings:
     folder = model_folder(model)
     if is_own(folder):
         return _read_settings(folder)
-    digest = _digest((), sorted([*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")]))
-    return ModelSettings(model, model, 0, "log1p_relu", _FOREIGN_ANCHOR, fingerprint=digest)
+    found = digest((), sorted([*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")]))
+    return ModelSettings(model, model, 0, "log1p_relu", _FOREIGN_ANCHOR, fingerprint=found)
 
 
 def load_query_encoder(model: str, options: EncoderOptions | None = None) -> AnyEncoder:
@@ -294,10 +294,11 @@ def _fingerprint(folder: Path, settings: ModelSettings) -> str:
     names = (HEAD_FILE, f"{QUERY_FOLDER}/{TOKENIZER_FILE}", ONNX_BODY)
     files = [folder / name for name in names if (folder / name).is_file()]
     files += sorted((folder / OWN_BODY).glob("*.safetensors"))
-    return _digest((settings.body, settings.max_length, settings.activation), files)
+    return digest((settings.body, settings.max_length, settings.activation), files)
 
 
-def _digest(values: tuple[Any, ...], files: Sequence[Path]) -> str:
+def digest(values: tuple[Any, ...], files: Sequence[Path]) -> str:
+    """Of these values and the files' content, as hexadecimal."""
     digest = hashlib.sha256(repr(values).encode())
     for path in files:
         with path.open("rb") as file:

@@ -105,7 +105,7 @@ def is_causal(folder: Path) -> bool:
     """
     if (folder / ADAPTER_FILE).is_file():
         return True
-    names = _optional(folder / "config.json").get("architectures") or [""]
+    names = read_optional(folder / "config.json").get("architectures") or [""]
     return str(names[0]).endswith("ForCausalLM")
 
 
@@ -138,11 +138,11 @@ def read_json(path: Path) -> Any:
 
 
 def _sentence_transformers(folder: Path) -> HubLayout:
-    config = _optional(folder / "config_sentence_transformers.json")
+    config = read_optional(folder / "config_sentence_transformers.json")
     prompts = {name: text or "" for name, text in (config.get("prompts") or {}).items()}
     top_terms = config.get("max_active_dims")
     try:
-        modules = [(m["type"].rsplit(".", 1)[-1], m["path"]) for m in _modules(folder)]
+        modules = [(m["type"].rsplit(".", 1)[-1], m["path"]) for m in read_modules(folder)]
         if modules and modules[0][0] in _ROUTERS:
             routes = _routes(folder / modules[0][1])
         else:
@@ -157,14 +157,15 @@ def _sentence_transformers(folder: Path) -> HubLayout:
     return HubLayout(sides["document"], sides["query"])
 
 
-def _modules(folder: Path) -> list[dict[str, Any]]:
+def read_modules(folder: Path) -> list[dict[str, Any]]:
+    """The modules of a sentence-transformers folder, in their order."""
     modules: list[dict[str, Any]] = read_json(folder / MODULES_FILE)
     return sorted(modules, key=lambda module: int(module["idx"]))
 
 
 def _routes(folder: Path) -> dict[str, list[tuple[str, Path]]]:
     """Modules, as (kind, folder), of each side of a router."""
-    config = next((_optional(folder / n) for n in ROUTER_FILES if _has_types(folder / n)), None)
+    config = next((read_optional(folder / n) for n in ROUTER_FILES if _has_types(folder / n)), None)
     if config is None:
         raise InvalidInputError(f"{folder} holds no {ROUTER_FILES[0]}; want the router's modules")
     structure, default = config["structure"], config["parameters"].get("default_route")
@@ -205,7 +206,7 @@ def _side(root: Path, route: list[tuple[str, Path]], prompt: str, top_terms: int
 
 
 def _table(root: Path, folder: Path) -> Table:
-    source = str(_optional(folder / "config.json").get("path") or "")
+    source = str(read_optional(folder / "config.json").get("path") or "")
     has_own = (folder / TOKENIZER_FILE).is_file() or (folder / "vocab.txt").is_file()
     tokenizer = folder if has_own else root
     if source and not (folder / Path(source).name).is_file():
@@ -214,9 +215,9 @@ def _table(root: Path, folder: Path) -> Table:
 
 
 def _network(folder: Path, root: Path | None, pooling: dict[str, Any]) -> Network:
-    own = _optional(folder / "sentence_bert_config.json")
+    own = read_optional(folder / "sentence_bert_config.json")
     if not own and root is not None:
-        own = _optional(root / "sentence_bert_config.json")
+        own = read_optional(root / "sentence_bert_config.json")
     activation = pooling.get("activation_function", "relu")
     strategy = pooling.get("pooling_strategy", "max")
     if activation not in _ACTIVATIONS or strategy not in ("max", "sum"):
@@ -234,7 +235,7 @@ def _network(folder: Path, root: Path | None, pooling: dict[str, Any]) -> Networ
 
 
 def _length_limit(folder: Path, said: int | None) -> int | None:
-    limits = [said, _optional(folder / "tokenizer_config.json").get("model_max_length")]
+    limits = [said, read_optional(folder / "tokenizer_config.json").get("model_max_length")]
     known = [int(limit) for limit in limits if limit and limit < _NO_LIMIT]
     return min(known) if known else None
 
@@ -297,6 +298,7 @@ def _read_token_weights(path: Path) -> dict[str, float]:
     return weights
 
 
-def _optional(path: Path) -> dict[str, Any]:
+def read_optional(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty if there is no file, or no object in it."""
     content = read_json(path) if path.is_file() else {}
     return content if isinstance(content, dict) else {}

@@ -231,6 +231,10 @@ class Catalog:
         """Whether any document has several."""
         return bool(self._run("SELECT 1 FROM passages LIMIT 1"))
 
+    def passage_counts(self) -> list[tuple[int, int]]:
+        """(doc, passages) of those documents that have several."""
+        return self._run("SELECT doc, length(places) / 12 FROM passages")
+
     def documents(self, doc_ids: Sequence[str]) -> dict[str, DocumentRow]:
         """The known ones of these documents, by doc_id."""
         found = self._select_in(

@@ -11,12 +11,12 @@ from itertools import accumulate
 
 _TIER = 8  # segments of one size that are joined, and the growth from one size to the next
 _SMALLEST = 4096  # documents and postings; below, all segments count as of one size
-_PEAK_BYTES = 48  # memory a posting: rows gathered, rows in the builder, inverted and coded there
+PEAK_BYTES = 48  # memory a posting: rows gathered, rows in the builder, inverted and coded there
 
 
 def most_postings(memory_mb: int) -> int:
     """Postings of the greatest segment built in so much memory while the next is gathered."""
-    return memory_mb * 2**20 // _PEAK_BYTES
+    return memory_mb * 2**20 // PEAK_BYTES
 
 
 def tail_to_merge(sizes: Sequence[int], most: int | None = None) -> int | None:

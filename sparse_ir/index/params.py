@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from sparse_ir.errors import InvalidInputError
 
@@ -45,6 +45,37 @@ class Approximate:
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1:
                 raise InvalidInputError(f"{name} is {value!r}; want more than 0 and at most 1")
+
+
+CodeKind = Literal["none", "hnsw", "ivf-sq8", "ivf-rabitq"]
+
+
+@dataclass(frozen=True, slots=True)
+class DensePart:
+    """What the dense part of an index holds."""
+
+    model: str
+    """The dense model, as ``load_dense_encoder`` takes it; "" for vectors of unknown origin."""
+
+    dimension: int
+    """Numbers of a vector."""
+
+    codes: CodeKind = "none"
+    """Held in memory to find candidates among the vectors on the disk: ``none`` reads all vectors
+    instead; ``hnsw`` is a graph over bytes (1.3 bytes a dimension and more, the fastest at equal
+    recall, slow to build); ``ivf-sq8`` lists of bytes; ``ivf-rabitq`` lists of bits, a thirtieth of
+    float32. Segments of few vectors need none and have none."""
+
+    fingerprint: str = ""
+    """Digest of what decides a vector."""
+
+    def __post_init__(self) -> None:
+        if self.codes not in get_args(CodeKind):
+            raise InvalidInputError(
+                f"codes are {self.codes!r}; want one of {', '.join(get_args(CodeKind))}"
+            )
+        if not 0 < self.dimension <= 2**16:
+            raise InvalidInputError(f"dimension is {self.dimension}; want 1..{2**16}")
 
 
 @dataclass(frozen=True, slots=True)

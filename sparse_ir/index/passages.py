@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -53,6 +53,17 @@ def places_of(doc: int, blob: bytes) -> NDArray[np.uint32]:
     if len(blob) % 12:
         raise _damaged(doc)
     return np.frombuffer(blob, "<u4").reshape(-1, 3)
+
+
+def spans_of(rows: Iterable[tuple[int, bytes]]) -> dict[int, list[tuple[int, int]]]:
+    """doc number -> where in its text each passage begins and ends.
+
+    Args:
+        rows: (doc, places) as ``Row`` has them.
+    """
+    return {
+        doc: [(start, end) for start, end, _ in places_of(doc, blob).tolist()] for doc, blob in rows
+    }
 
 
 def from_row(row: Row) -> list[StoredPassage]:

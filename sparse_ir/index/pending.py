@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir import _native
-from sparse_ir.index.compaction import tail_to_merge
+from sparse_ir.index.compaction import PEAK_BYTES, tail_to_merge
+from sparse_ir.index.dense_segment import DenseRows, DenseSegment
 from sparse_ir.index.params import BuildParams
 
 
@@ -23,6 +24,7 @@ class Batch:
         indptr: (n + 1,) int64.
         terms: (nnz,) uint32, ascending in a row.
         values: (nnz,) float32.
+        dense: Their vectors, in an index with a dense part.
     """
 
     docs: NDArray[np.uint64]
@@ -30,6 +32,7 @@ class Batch:
     indptr: NDArray[np.int64]
     terms: NDArray[np.uint32]
     values: NDArray[np.float32]
+    dense: DenseRows | None = None
 
 
 Weigh = Callable[[Batch], NDArray[np.float32]]
@@ -40,6 +43,7 @@ Weigh = Callable[[Batch], NDArray[np.float32]]
 class _Part:
     batches: list[Batch]
     segment: _native.Segment
+    dense: DenseSegment | None
 
 
 class Pending:
@@ -56,8 +60,9 @@ class Pending:
 
     @property
     def n_postings(self) -> int:
-        """Postings in the batches."""
-        return sum(len(batch.terms) for batch in self._batches)
+        """Postings in the batches; a vector counts as many as would take its memory."""
+        vectors = [batch.dense.vectors.nbytes for batch in self._batches if batch.dense]
+        return sum(len(batch.terms) for batch in self._batches) + sum(vectors) // PEAK_BYTES
 
     def add(self, batch: Batch) -> None:
         """The batch is pending; its doc numbers are greater than all before."""
@@ -90,9 +95,13 @@ class Pending:
             self._parts[start:] = [self._part(together, weigh)]
         return [part.segment for part in self._parts]
 
+    def dense_segments(self) -> list[DenseSegment]:
+        """The vectors of what ``segments`` gave, in the same order."""
+        return [part.dense for part in self._parts if part.dense is not None]
+
     def _part(self, batches: list[Batch], weigh: Weigh) -> _Part:
         builder = build(list(batches), weigh, self._params)
-        return _Part(batches, builder.segment("documents in memory"))
+        return _Part(batches, builder.segment("documents in memory"), dense_segment(batches))
 
 
 def build(batches: list[Batch], weigh: Weigh, params: BuildParams) -> _native.SegmentBuilder:
@@ -104,3 +113,9 @@ def build(batches: list[Batch], weigh: Weigh, params: BuildParams) -> _native.Se
         batch = batches.pop()
         builder.add(batch.docs, batch.indptr, batch.terms, weigh(batch))
     return builder
+
+
+def dense_segment(batches: list[Batch]) -> DenseSegment | None:
+    """The vectors of the batches; None if they have none."""
+    parts = [(batch.docs, batch.dense) for batch in batches if batch.dense is not None]
+    return DenseSegment.of(parts) if parts else None

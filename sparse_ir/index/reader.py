@@ -17,11 +17,12 @@ from sparse_ir import _native
 from sparse_ir.corpus import Document
 from sparse_ir.errors import IndexFormatError, InvalidInputError, VocabularyMismatchError
 from sparse_ir.hits import Hits
-from sparse_ir.index import recall
+from sparse_ir.index import dense_files, recall
 from sparse_ir.index.bitsets import Bitsets, DocRows, Filter, cleared
 from sparse_ir.index.catalog import Catalog
-from sparse_ir.index.params import Approximate, Exact
-from sparse_ir.index.passages import StoredPassage, from_row, places_of
+from sparse_ir.index.dense import DenseIndex
+from sparse_ir.index.params import Approximate, DensePart, Exact
+from sparse_ir.index.passages import StoredPassage, from_row, spans_of
 from sparse_ir.index.recall import RecallCurves
 from sparse_ir.index.verify import verify
 from sparse_ir.vectors import TermWeights, as_term_weights
@@ -42,6 +43,7 @@ class Index:
         folder: Path,
         catalog: Catalog,
         segments: Sequence[_native.Segment],
+        dense: DenseIndex | None = None,
         *,
         is_snapshot: bool = True,
     ) -> None:
@@ -49,6 +51,7 @@ class Index:
         self._catalog = catalog
         self._is_snapshot = is_snapshot  # else the catalog is a writer's, which may change it
         self._segments = list(segments)
+        self._dense = dense
         self._settings = catalog.settings()
         self._rows = [DocRows.of(segment) for segment in self._segments]
         self._bitsets = Bitsets(catalog, self._rows)
@@ -68,7 +71,9 @@ class Index:
         for attempt in count(1):
             catalog = Catalog.open_snapshot(folder)
             try:
-                return cls(folder, catalog, _open_segments(folder, catalog))
+                return cls(
+                    folder, catalog, _open_segments(folder, catalog), _open_dense(folder, catalog)
+                )
             except FileNotFoundError as error:
                 # A writer may merge segments away between our look at the catalog and here.
                 catalog.close()
@@ -86,6 +91,8 @@ class Index:
         if self._is_snapshot:
             self._catalog.close()
         self._segments.clear()
+        if self._dense is not None:
+            self._dense.close()
 
     def __enter__(self) -> Index:
         return self
@@ -170,6 +177,24 @@ class Index:
         values = self._settings.get(recall.SETTING)
         return None if values is None else RecallCurves.from_setting(values)
 
+    @property
+    def has_dense(self) -> bool:
+        """Whether the index has a dense part."""
+        return self._dense is not None
+
+    @property
+    def dense(self) -> DenseIndex:
+        """The dense part.
+
+        Raises:
+            InvalidInputError: there is none.
+        """
+        if self._dense is None:
+            raise InvalidInputError(
+                f"{self.path} has no dense part; add one with: sparse-ir index --dense SOURCE"
+            )
+        return self._dense
+
     # what is in it
 
     def __len__(self) -> int:
@@ -234,10 +259,7 @@ class Index:
 
     def passage_spans(self, docs: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
         """doc number -> where in its text each passage begins and ends; as ``passages``."""
-        return {
-            doc: [(start, end) for start, end, _ in places_of(doc, blob).tolist()]
-            for doc, blob in self._catalog.passage_places(docs)
-        }
+        return spans_of(self._catalog.passage_places(docs))
 
     def rank_by_best_passage(
         self,
@@ -285,6 +307,24 @@ class Index:
             parts.append(self._weights_of(segment, own))
             found += segment.doc_numbers[own].tolist()
         return found, sp.vstack(parts, format="csr")
+
+    def vectors(self, docs: NDArray[np.uint64]) -> TermWeights:
+        """(n, n_terms + n_words) the stored weights of documents, as ``vector`` gives one's.
+
+        Args:
+            docs: (n,) doc numbers, ascending.
+        """
+        parts = [sp.csr_array((0, self.n_terms + self.n_words), dtype=np.float32)]
+        row_of, n_found = np.full(len(docs), -1, np.int64), 0
+        for segment, rows in zip(self._segments, self._rows, strict=True):
+            own = rows.find(docs)
+            row_of[np.searchsorted(docs, segment.doc_numbers[own])] = n_found + np.arange(len(own))
+            n_found += len(own)
+            parts.append(self._weights_of(segment, own))
+        if (row_of < 0).any():
+            missing = int(docs[np.flatnonzero(row_of < 0)[0]])
+            raise IndexFormatError(f"{self.path}: no segment holds document number {missing}")
+        return sp.vstack(parts, format="csr")[row_of]
 
     def stored_vectors(self, batch_size: int = 1024) -> Iterator[tuple[list[int], TermWeights]]:
         """(doc numbers, (n, n_terms + n_words) their stored weights) of all living documents.
@@ -347,6 +387,7 @@ class Index:
             "segment_bytes": n_bytes,
             "bytes_per_posting": round(n_bytes / postings, 2) if postings else 0.0,
             "catalog_bytes": self._catalog.n_bytes(),
+            "dense": self._dense.info() if self._dense else None,
             "learned_terms": self.n_terms,
             "words": self.n_words,
             "fields": sorted(self._catalog.fields()),
@@ -366,10 +407,14 @@ class Index:
             IndexFormatError: says what is wrong, and in which file.
         """
         verify(self.path, self._catalog, self._segments, on_segment)
+        if self._dense is not None:
+            self._dense.verify(self.path)
 
     def forget(self, docs: Sequence[int]) -> None:
         """These documents are no hits any more; called by the writer that made this index."""
         self._bitsets.forget(docs)
+        if self._dense is not None:
+            self._dense.forget(docs)
 
     # inside
 
@@ -443,6 +488,19 @@ def _open_segments(folder: Path, catalog: Catalog) -> list[_native.Segment]:
             unread -= segment.n_bytes
         segments.append(segment)
     return segments
+
+
+def dense_part(settings: Mapping[str, Any]) -> DensePart | None:
+    """What the index says of its dense part; None if it has none."""
+    return DensePart(**settings["dense"]) if settings.get("dense") else None
+
+
+def _open_dense(folder: Path, catalog: Catalog) -> DenseIndex | None:
+    part = dense_part(catalog.settings())
+    if part is None:
+        return None
+    segments, codes = dense_files.open_all(folder, catalog.segments(), part)
+    return DenseIndex(catalog, segments, codes, part.dimension)
 
 
 def _always(doc_ids: Mapping[int, str]) -> Callable[[list[int]], Mapping[int, str]]:

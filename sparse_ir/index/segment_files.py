@@ -1,5 +1,9 @@
 """The segment files of an index as its writer keeps them: written, joined, and no others there.
 
+In an index with a dense part each segment is two files, or three: the postings, the vectors, and
+codes of the vectors if there are any. They are written and joined together under one name, which
+the catalog's transaction makes known: so one commit covers them all.
+
 Large segments are written and joined on a thread of their own, so that neither adding nor
 committing waits for them; the catalog learns of the result on the writer's thread.
 """
@@ -15,13 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir._native import Segment, SegmentBuilder
+from sparse_ir.index import dense_files, dense_segment
 from sparse_ir.index.bitsets import DocRows
 from sparse_ir.index.catalog import Catalog, SegmentRow
 from sparse_ir.index.compaction import groups, most_postings, tail_to_merge
+from sparse_ir.index.dense_segment import DenseRows, DenseSegment, checked, holds
+from sparse_ir.index.faiss_codes import Codes
 from sparse_ir.index.merge import Reweighting, merge
-from sparse_ir.index.params import BuildParams
+from sparse_ir.index.params import BuildParams, DensePart
 
-_GLOB = "segment-*.sir"
+_GLOB = "segment-*"
 _QUICK = 2**18  # documents and postings that are joined within a commit: a few ms
 
 
@@ -47,15 +54,22 @@ class SegmentFiles:
 
     Args:
         first_number: Of the next new file.
+        dense: The dense part, if the index has one.
     """
 
     def __init__(
-        self, folder: Path, catalog: Catalog, params: BuildParams, first_number: int
+        self,
+        folder: Path,
+        catalog: Catalog,
+        params: BuildParams,
+        first_number: int,
+        dense: DensePart | None = None,
     ) -> None:
         self._folder = folder
         self._catalog = catalog
         self._params = params
         self._most_postings = most_postings(params.memory_mb)
+        self.dense = dense
         self.next_number = first_number
         # One thread: whatever waits for it, only one segment at a time is built in memory.
         self._thread = ThreadPoolExecutor(1, "sparse-ir-files")
@@ -63,19 +77,56 @@ class SegmentFiles:
         self._merging: _Merging | None = None
         self.remove_orphans()
 
-    def write(self, make: Callable[[], SegmentBuilder], n_docs: int, n_postings: int) -> None:
-        """A segment of what ``make`` gathers belongs to the index.
+    def write(
+        self,
+        make: Callable[[], SegmentBuilder],
+        n_docs: int,
+        n_postings: int,
+        vectors: DenseSegment | None = None,
+    ) -> None:
+        """A segment of what ``make`` gathers, and of these vectors, belongs to the index.
 
         A large one is on the disk when ``wait`` returns, which a second call does first.
         """
         self.wait()
         row = SegmentRow(self._new_name(), n_docs, n_postings)
-        path = str(self._folder / row.name)
+        path = self._folder / row.name
+
+        def write() -> None:
+            make().write(str(path))
+            if vectors is not None and self.dense is not None:
+                dense_files.write(path, self.dense, [vectors])
+
         self._catalog.add_segment(row)
         if _size(row) <= _QUICK:
-            make().write(path)
+            write()
         else:
-            self._writing = self._thread.submit(lambda: make().write(path))
+            self._writing = self._thread.submit(write)
+
+    def write_dense(
+        self,
+        row: SegmentRow,
+        part: DensePart,
+        encode: Callable[[list[int]], DenseRows],
+        *,
+        goes_on: bool,
+    ) -> None:
+        """The vectors of a segment's documents, deleted ones left out, are beside its postings.
+
+        Args:
+            row: The segment.
+            part: The dense part to be.
+            encode: Gives the rows of documents by their numbers.
+            goes_on: Whether what is there already is of this part, and may stay.
+        """
+        path = self._folder / row.name
+        if goes_on and path.with_suffix(dense_segment.SUFFIX).is_file():
+            return
+        segment = self._open(row)
+        docs = segment.doc_numbers[segment.rows_by_number]
+        docs = docs[~holds(self._deleted_of([row]), docs)]
+        rows = checked(encode(docs.tolist()), len(docs), part.dimension)
+        dense_files.write(path, part, [DenseSegment.of([(docs, rows)])])
 
     def wait(self) -> None:
         """All that ``write`` promised is on the disk.
@@ -91,6 +142,13 @@ class SegmentFiles:
         """Every segment, opened, oldest first."""
         self.wait()
         return [self._open(row) for row in self._catalog.segments()]
+
+    def open_dense(self) -> tuple[list[DenseSegment], list[Codes | None]]:
+        """The vectors of every segment, and their codes, oldest first."""
+        self.wait()
+        if self.dense is None:
+            return [], []
+        return dense_files.open_all(self._folder, self._catalog.segments(), self.dense)
 
     # joining
 
@@ -157,11 +215,10 @@ class SegmentFiles:
     # inside
 
     def _orphans(self) -> list[Path]:
-        kept = {row.name for row in self._catalog.segments()}
+        kept = {_stem(row.name) for row in self._catalog.segments()}
         if self._merging is not None:
-            kept |= {self._merging.name, self._merging.name + ".tmp"}
-        files = [*self._folder.glob(_GLOB), *self._folder.glob(_GLOB + ".tmp")]
-        return [file for file in files if file.name not in kept]
+            kept.add(_stem(self._merging.name))
+        return [file for file in self._folder.glob(_GLOB) if _stem(file.name) not in kept]
 
     def _tail(self) -> list[SegmentRow]:
         """Segments at the end that should be joined, those apart that are being joined."""
@@ -188,6 +245,9 @@ class SegmentFiles:
         merged = merge(segments, deleted, self._params, reweighting)
         if merged.builder.n_docs:
             merged.builder.write(str(self._folder / name))
+            if self.dense is not None:
+                halves = [dense_files.open_vectors(self._folder / row.name) for row in rows]
+                dense_files.write(self._folder / name, self.dense, halves, merged.gone)
         row = SegmentRow(name, merged.builder.n_docs, merged.builder.n_postings)
         return _Joined(row, merged.gone)
 
@@ -204,6 +264,10 @@ class SegmentFiles:
         name = f"segment-{self.next_number:06d}.sir"
         self.next_number += 1
         return name
+
+
+def _stem(name: str) -> str:
+    return name.split(".", 1)[0]
 
 
 def _size(row: SegmentRow) -> int:

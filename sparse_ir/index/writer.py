@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import repeat
 from pathlib import Path
@@ -25,12 +25,14 @@ from sparse_ir.errors import InvalidInputError
 from sparse_ir.index import bm25, recall
 from sparse_ir.index.catalog import Catalog, DocumentRow, remove_catalog, require_index
 from sparse_ir.index.compaction import most_postings
+from sparse_ir.index.dense import DenseIndex
+from sparse_ir.index.dense_segment import DenseRows, checked
 from sparse_ir.index.lock import WriterLock
 from sparse_ir.index.merge import Reweighting
-from sparse_ir.index.params import BuildParams
-from sparse_ir.index.passages import StoredPassage, to_row
-from sparse_ir.index.pending import Batch, Pending, Weigh, build
-from sparse_ir.index.reader import Index
+from sparse_ir.index.params import BuildParams, DensePart
+from sparse_ir.index.passages import StoredPassage, spans_of, to_row
+from sparse_ir.index.pending import Batch, Pending, Weigh, build, dense_segment
+from sparse_ir.index.reader import Index, dense_part
 from sparse_ir.index.recall import RecallCurves
 from sparse_ir.index.segment_files import SegmentFiles
 from sparse_ir.vectors import TermWeights, append_terms, as_term_weights
@@ -58,7 +60,10 @@ class IndexWriter:
         self._lexicon: dict[str, int] = {}
         self._pending = Pending(self._params)
         self._indexes: WeakSet[Index] = WeakSet()
-        self._files = SegmentFiles(folder, catalog, self._params, self._settings["next_segment"])
+        self._dense = dense_part(self._settings)
+        self._files = SegmentFiles(
+            folder, catalog, self._params, self._settings["next_segment"], self._dense
+        )
         self._is_dirty = self._is_closed = False
         self._is_new = is_new  # made by this writer, and still as it was made
 
@@ -71,6 +76,7 @@ class IndexWriter:
         vocabulary: str = "",
         term_names: Sequence[str] | None = None,
         params: BuildParams | None = None,
+        dense: DensePart | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> IndexWriter:
         """A writer of a new, empty index in the folder ``path``, committed at once.
@@ -81,6 +87,7 @@ class IndexWriter:
             vocabulary: Fingerprint of the learned block's vocabulary.
             term_names: The learned block's terms, to be kept where no model knows them.
             params: How to build.
+            dense: What the dense part holds; None for an index without one.
             settings: More to keep with the index (the model, the language), JSON values.
 
         Raises:
@@ -110,6 +117,7 @@ class IndexWriter:
                     "n_words": 0,
                     "lexicon_size": 0,
                     "average_length": 0.0,
+                    **({"dense": asdict(dense)} if dense else {}),
                     **(settings or {}),
                 },
             )
@@ -143,6 +151,11 @@ class IndexWriter:
         """What the index keeps of how it was made."""
         return dict(self._settings)
 
+    @property
+    def dense(self) -> DensePart | None:
+        """What the dense part of the index holds; None if it has none."""
+        return self._dense
+
     def term_names(self) -> list[str]:
         """Names of the learned terms by number; empty if the index does not keep them."""
         return self._catalog.term_names()
@@ -159,6 +172,7 @@ class IndexWriter:
         ids: Sequence[str],
         *,
         metadata: Sequence[Mapping[str, Any]] | None = None,
+        dense: DenseRows | None = None,
     ) -> None:
         """Documents without text are pending, each a row of term weights.
 
@@ -166,16 +180,19 @@ class IndexWriter:
             vectors: (n, n_terms) term weights, anything ``as_term_weights`` takes.
             ids: n doc_ids.
             metadata: n JSON objects, for filters.
+            dense: Their vectors; an index with a dense part wants them, another wants none.
 
         Raises:
-            InvalidInputError: the sizes disagree, or a doc_id is empty or comes twice.
+            InvalidInputError: the sizes disagree, a doc_id is empty or comes twice, or a vector is
+                not finite.
         """
         matrix = self._checked(vectors, len(ids))
+        rows = self._checked_dense(dense, len(ids))
         if metadata is not None:
             _require_length("metadata", len(metadata), len(ids))
         first = self._add_rows(ids, metadata)
         indptr, terms = matrix.indptr.astype(np.int64), matrix.indices.astype(np.uint32)
-        self._gather(first, np.zeros(len(ids), np.int64), indptr, terms, matrix.data.copy())
+        self._gather(first, np.zeros(len(ids), np.int64), indptr, terms, matrix.data.copy(), rows)
 
     def add(
         self,
@@ -185,6 +202,7 @@ class IndexWriter:
         *,
         fingerprints: Sequence[bytes] | None = None,
         passages: Sequence[Sequence[StoredPassage]] | None = None,
+        dense: DenseRows | None = None,
     ) -> None:
         """Documents with text are pending, in both blocks.
 
@@ -194,9 +212,11 @@ class IndexWriter:
             words: The analysed words of each document, repeats included: the lexical block.
             fingerprints: A digest of what each was made from, given back by ``known``.
             passages: Those of each document that has several, given back by ``Index.passages``.
+            dense: A vector a passage; an index with a dense part wants them, another wants none.
 
         Raises:
-            InvalidInputError: the sizes disagree, or a doc_id is empty or comes twice.
+            InvalidInputError: the sizes disagree, a doc_id is empty or comes twice, or a vector is
+                not finite.
         """
         if self._params.precision == "uint8":
             raise InvalidInputError(
@@ -204,6 +224,7 @@ class IndexWriter:
                 "make the index with precision float16 or float32"
             )
         matrix = self._checked(vectors, len(documents))
+        rows = self._checked_dense(dense, len(documents))
         _require_length("word lists", len(words), len(documents))
         first = self._add_rows(
             [document.doc_id for document in documents],
@@ -215,11 +236,24 @@ class IndexWriter:
         several = [(doc, own) for doc, own in enumerate(passages or [], first) if own]
         self._catalog.add_passages(to_row(doc, own) for doc, own in several)
         lengths = np.array([len(one) for one in words], np.int64)
-        self._gather(first, lengths, *append_terms(matrix, self._word_counts(words)))
+        self._gather(first, lengths, *append_terms(matrix, self._word_counts(words)), rows)
 
     def known(self, doc_ids: Sequence[str]) -> dict[str, DocumentRow]:
         """What the catalog keeps of those of these documents that it knows."""
         return self._catalog.documents(doc_ids)
+
+    def contents(self, docs: Sequence[int]) -> dict[int, tuple[str, str, dict[str, Any]]]:
+        """doc number -> (title, text, metadata)."""
+        return self._catalog.contents(docs)
+
+    def passage_spans(self, docs: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
+        """As ``Index.passage_spans``."""
+        return spans_of(self._catalog.passage_places(docs))
+
+    def keep(self, name: str, value: Any) -> None:
+        """The index keeps this setting, a JSON value, beside those of ``create``."""
+        self._settings[name] = value
+        self._is_dirty = True
 
     def replace_metadata(self, document: Document) -> None:
         """A known document has the metadata of this one; its text and vector stay."""
@@ -260,7 +294,17 @@ class IndexWriter:
         memory = self._pending.segments(self._weigh(average), average)
         self._catalog.update_settings(self._settings)
         segments = [*self._files.open_all(), *memory]
-        index = Index(self._folder, self._catalog, segments, is_snapshot=False)
+        dense = None
+        if self._dense is not None:
+            vectors, codes = self._files.open_dense()
+            in_memory = self._pending.dense_segments()
+            dense = DenseIndex(
+                self._catalog,
+                [*vectors, *in_memory],
+                [*codes, *[None] * len(in_memory)],
+                self._dense.dimension,
+            )
+        index = Index(self._folder, self._catalog, segments, dense, is_snapshot=False)
         self._indexes.add(index)
         return index
 
@@ -273,8 +317,33 @@ class IndexWriter:
         batches, params = self._pending.take(), self._params
         n_docs = sum(len(batch.docs) for batch in batches)
         n_postings = sum(len(batch.terms) for batch in batches)
-        weigh = self._weigh(average)
-        self._files.write(lambda: build(batches, weigh, params), n_docs, n_postings)
+        weigh, vectors = self._weigh(average), dense_segment(batches)
+        self._files.write(lambda: build(batches, weigh, params), n_docs, n_postings, vectors)
+
+    def add_dense(self, part: DensePart, encode: Callable[[list[int]], DenseRows]) -> None:
+        """The index has a dense part, of all its documents, committed.
+
+        Stopped and called again for the same part, it goes on behind the last whole segment.
+
+        Args:
+            part: What it holds.
+            encode: Gives the rows of documents by their numbers.
+
+        Raises:
+            InvalidInputError: there is a dense part already.
+        """
+        if self._dense is not None:
+            raise InvalidInputError(f"{self._folder} has a dense part already; want one at most")
+        self.optimize()
+        coming = asdict(part)
+        goes_on = self._settings.get("dense_coming") == coming
+        self._settings["dense_coming"] = coming
+        self._commit()
+        for row in self._catalog.segments():
+            self._files.write_dense(row, part, encode, goes_on=goes_on)
+        self._settings.update(dense=coming, dense_coming=None)
+        self._dense = self._files.dense = part
+        self._commit()
 
     def commit(self) -> None:
         """All pending changes are on the disk and seen by whoever opens the index from now on.
@@ -351,6 +420,17 @@ class IndexWriter:
         _require_length("vectors", matrix.shape[0], n)
         return matrix
 
+    def _checked_dense(self, rows: DenseRows | None, n: int) -> DenseRows | None:
+        if (rows is None) != (self._dense is None):
+            came, has = ("none", "a") if rows is None else ("some", "no")
+            raise InvalidInputError(
+                f"{self._folder} has {has} dense part, and {came} came of the documents' vectors; "
+                "want a vector or more each just where there is one"
+            )
+        if rows is None or self._dense is None:
+            return None
+        return checked(rows, n, self._dense.dimension)
+
     def _add_rows(
         self,
         ids: Sequence[str],
@@ -386,11 +466,12 @@ class IndexWriter:
         indptr: NDArray[np.int64],
         terms: NDArray[np.uint32],
         values: NDArray[np.float32],
+        dense: DenseRows | None,
     ) -> None:
         if not len(lengths):
             return
         docs = np.arange(first, first + len(lengths), dtype=np.uint64)
-        self._pending.add(Batch(docs, lengths, indptr, terms, values))
+        self._pending.add(Batch(docs, lengths, indptr, terms, values, dense))
         if self._pending.n_postings >= most_postings(self._params.memory_mb):
             self.flush()
 

@@ -17,9 +17,13 @@ from sparse_ir.corpus import Document
 from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
+from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import IndexFormatError, MissingDependencyError
+from sparse_ir.files import whole_folder
 from sparse_ir.index.catalog import FORMAT_VERSION, Catalog
 from sparse_ir.index.reader import Index
+from sparse_ir.retrieval.dense_part import DEFAULT_DENSE, add_dense, wanted_part
+from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.retriever import SparseRetriever
 from sparse_ir.retrieval.tantivy_bm25 import TantivyBM25
@@ -37,6 +41,7 @@ class CachedIndexes:
         folder: Of the cache; shared by all corpora and models.
         model: Of the learned terms.
         language: Of the words.
+        dense: Model of the dense part, which indexes have once ``hybrid`` is asked for.
         batch_size: Documents encoded at once.
         on_progress: Told about every batch that is indexed.
     """
@@ -48,6 +53,7 @@ class CachedIndexes:
         *,
         model: str = "mini",
         language: str = "english",
+        dense: str = DEFAULT_DENSE,
         batch_size: int = 32,
         on_progress: Progress | None = None,
     ) -> None:
@@ -55,6 +61,7 @@ class CachedIndexes:
         self._folder = folder
         self._model = model
         self._language = language
+        self._dense = dense
         self._batch_size = batch_size
         self._tell = on_progress or (lambda what, n: None)
 
@@ -62,7 +69,7 @@ class CachedIndexes:
     def of_index(
         cls, path: Path, folder: Path, *, on_progress: Progress | None = None
     ) -> CachedIndexes:
-        """Those of the documents that an index holds, which itself is the sparse one."""
+        """Those of the documents that an index holds, which itself is the sparse and hybrid one."""
         retriever = SparseRetriever.open(path)
         language = retriever.index.settings["language"]
         indexes = cls(
@@ -72,6 +79,7 @@ class CachedIndexes:
             on_progress=on_progress,
         )
         indexes.sparse = retriever
+        indexes.hybrid = HybridRetriever(retriever)
         return indexes
 
     @cached_property
@@ -89,6 +97,23 @@ class CachedIndexes:
                 on_progress=lambda done, unchanged: self._tell("indexing", done),
             )
         return SparseRetriever.open(folder)
+
+    @cached_property
+    def hybrid(self) -> HybridRetriever:
+        """Our own index with a dense part, made from a copy of the sparse one."""
+        source = self.sparse.index.path
+        part = wanted_part(source, self._dense, None, EncoderOptions())
+        folder = source.with_name(f"hybrid-{source.name[-32:-16]}{part.fingerprint[:16]}")
+        if not folder.is_dir():
+            with whole_folder(folder) as beside:
+                shutil.copytree(source, beside)
+        add_dense(
+            folder,
+            part,
+            batch_size=self._batch_size,
+            on_progress=lambda n: self._tell("encoding vectors", n),
+        )
+        return HybridRetriever.open(folder)
 
     @cached_property
     def bm25(self) -> TantivyBM25:
@@ -116,8 +141,9 @@ class CachedIndexes:
 
     def close(self) -> None:
         """What was opened is closed."""
-        if opened := self.__dict__.pop("sparse", None):
-            opened.close()
+        for name in ("sparse", "hybrid"):
+            if opened := self.__dict__.pop(name, None):
+                opened.close()
 
     def __enter__(self) -> CachedIndexes:
         return self

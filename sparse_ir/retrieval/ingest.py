@@ -19,8 +19,16 @@ from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.catalog import Catalog
-from sparse_ir.index.params import BuildParams
+from sparse_ir.index.dense_segment import DenseRows
+from sparse_ir.index.params import BuildParams, CodeKind, DensePart
 from sparse_ir.index.writer import IndexWriter
+from sparse_ir.retrieval.dense_part import (
+    VectorEncoder,
+    add_dense,
+    load_document_vectors,
+    vectors_of,
+    wanted_part,
+)
 from sparse_ir.retrieval.passages import Span, has_limit, join, passages_of
 from sparse_ir.retrieval.retriever import QUERY_ENCODER
 from sparse_ir.vocabulary import Vocabulary
@@ -55,6 +63,8 @@ def ingest(
     params: BuildParams | None = None,
     options: EncoderOptions | None = None,
     passages: bool = True,
+    dense: str | None = None,
+    codes: CodeKind | None = None,
     batch_size: int = 32,
     commit_every: int = 2048,
     on_progress: Progress | None = None,
@@ -74,13 +84,16 @@ def ingest(
         options: How to encode.
         passages: Whether documents longer than the encoder reads are cut into passages, so that
             all of their text counts; else their ends are not read on the learned side.
+        dense: Name or folder of the dense model, of which the index has or gets a dense part; None
+            keeps what it has.
+        codes: As ``DensePart``; None takes what the index has, or none.
         batch_size: Documents encoded at once, >= 1.
         commit_every: Documents between commits, >= 1.
         on_progress: Told about every batch.
 
     Raises:
-        InvalidInputError: an existing index was built with another model or language, or the other
-            way with passages.
+        InvalidInputError: an existing index was built with another model, dense model, codes or
+            language, or the other way with passages.
     """
     if batch_size < 1 or commit_every < 1:
         raise InvalidInputError(
@@ -91,10 +104,13 @@ def ingest(
     analyzer = Analyzer(language)
     chunks = _chunks(documents, commit_every)
     first = next(chunks, [])  # a source that cannot be read must not leave an empty index behind
-    with open_writer(path, model, language, passages=passages, params=params) as writer:
-        pipeline = _Pipeline(
-            writer, model, options or EncoderOptions(), analyzer, passages, batch_size
-        )
+    options = options or EncoderOptions()
+    path, part = Path(path), None
+    if dense is not None:
+        part = wanted_part(path, dense, codes, options)
+        add_dense(path, part, options=options, batch_size=batch_size)
+    with open_writer(path, model, language, passages=passages, params=params, dense=part) as writer:
+        pipeline = _Pipeline(writer, model, options, analyzer, passages, batch_size)
         for chunk in chain([first], chunks):
             pipeline.add(chunk, report, tell)
             writer.commit()
@@ -110,6 +126,7 @@ def open_writer(
     *,
     passages: bool = True,
     params: BuildParams | None = None,
+    dense: DensePart | None = None,
 ) -> IndexWriter:
     """A writer of the index of text at ``path``; it is made, with the model's queries, if missing.
 
@@ -125,6 +142,7 @@ def open_writer(
             n_terms=len(vocabulary),
             vocabulary=vocabulary.fingerprint,
             params=params or BuildParams(precision="float32"),  # BM25 is to be exact
+            dense=dense,
             settings=wanted,
         )
     writer = IndexWriter.open(path)
@@ -155,6 +173,7 @@ class _Pipeline:
         self._cuts_passages = cuts_passages
         self._batch_size = batch_size
         self._encoder: Encoder | None = None
+        self._dense_encoder: VectorEncoder | None = None
 
     def add(self, chunk: list[Document], report: IngestReport, tell: Progress) -> None:
         latest = list({document.doc_id: document for document in chunk}.values())
@@ -192,8 +211,17 @@ class _Pipeline:
             [self._analyzer.words(document.content) for document in batch],
             fingerprints=[_fingerprint(document) for document in batch],
             passages=stored,
+            dense=self._vectors([[text for _, text in one] for one in passages]),
         )
         done.finish()
+
+    def _vectors(self, texts: list[list[str]]) -> DenseRows | None:
+        part = self._writer.dense
+        if part is None:
+            return None
+        if self._dense_encoder is None:
+            self._dense_encoder = load_document_vectors(part.model, self._options)
+        return vectors_of(self._dense_encoder, texts, self._batch_size)
 
     def _passages(self, document: Document) -> list[tuple[Span, str]]:
         if self._cuts_passages and has_limit(self._encoder):

@@ -169,19 +169,7 @@ class SparseRetriever:
         """
         texts = [queries] if isinstance(queries, str) else queries
         found = self.search_arrays(texts, k, mode=mode, filter=filter, plan=plan, threads=threads)
-        documents = self.index.documents(np.unique(found.docs[found.docs >= 0]).tolist())
-        spans = self._spans(found)
-        ranked = [
-            [
-                _hit(documents[doc], score, number, spans.get(doc, ()))
-                for doc, score, number in zip(
-                    docs[:n].tolist(), scores[:n].tolist(), numbers[:n].tolist(), strict=True
-                )
-            ]
-            for docs, scores, numbers, n in zip(
-                found.docs, found.scores, _passage_numbers(found), found.counts, strict=True
-            )
-        ]
+        ranked = self.hits(found)
         return ranked[0] if isinstance(queries, str) else ranked
 
     def search_arrays(
@@ -195,7 +183,22 @@ class SparseRetriever:
         threads: int = 1,
     ) -> Hits:
         """As ``search``, giving arrays, without reading any document's text."""
-        vectors = self._query_arrays(queries, mode)
+        vectors = self.query_arrays(queries, mode)
+        return self.search_by_vectors(
+            vectors, k, mode=mode, filter=filter, plan=plan, threads=threads
+        )
+
+    def search_by_vectors(
+        self,
+        vectors: Vectors,
+        k: int,
+        *,
+        mode: Mode = "anchored",
+        filter: Filter | None = None,
+        plan: Exact | Approximate = EXACT,
+        threads: int = 1,
+    ) -> Hits:
+        """As ``search_arrays``, for queries that ``query_arrays`` gave for the same mode."""
 
         def search(vectors: Vectors, k: int) -> Hits:
             return self.index.search_terms(*vectors, k, plan=plan, threads=threads, filter=filter)
@@ -204,9 +207,48 @@ class SparseRetriever:
             return search(vectors, k)
         return search_by_best_passage(self.index, vectors, k, search)
 
+    def scores(
+        self, vectors: Vectors, row: int, docs: NDArray[np.int64], *, mode: Mode = "anchored"
+    ) -> NDArray[np.float32]:
+        """(n,) what ``search`` would score these documents, found or not, from the forward index.
+
+        Args:
+            vectors: Of ``query_arrays`` for this mode.
+            row: Which query.
+            docs: (n,) doc numbers, ascending.
+        """
+        indptr, terms, weights = vectors
+        part = slice(int(indptr[row]), int(indptr[row + 1]))
+        stored = self.index.vectors(docs.astype(np.uint64))
+        laid_out = np.zeros(stored.shape[1])
+        laid_out[terms[part]] = weights[part]
+        scores = np.asarray(stored @ laid_out)
+        if mode == "lexical" or not self.index.has_passages:
+            return scores.astype(np.float32)
+        ranked, exact, _ = self.index.rank_by_best_passage(
+            docs, scores.astype(np.float32), *learned_part(vectors, row, self.index.n_terms)
+        )
+        return exact[np.argsort(ranked)]
+
+    def hits(self, found: Hits) -> list[list[Hit]]:
+        """The documents of arrays that a search gave, ready to be shown."""
+        documents = self.index.documents(np.unique(found.docs[found.docs >= 0]).tolist())
+        spans = self._spans(found)
+        return [
+            [
+                _hit(documents[doc], score, number, spans.get(doc, ()))
+                for doc, score, number in zip(
+                    docs[:n].tolist(), scores[:n].tolist(), numbers[:n].tolist(), strict=True
+                )
+            ]
+            for docs, scores, numbers, n in zip(
+                found.docs, found.scores, _passage_numbers(found), found.counts, strict=True
+            )
+        ]
+
     def query_vectors(self, queries: Sequence[str], mode: Mode = "anchored") -> TermWeights:
         """(Q, n_terms + n_words) the vectors by which ``search`` finds these texts."""
-        indptr, terms, weights = self._query_arrays(queries, mode)
+        indptr, terms, weights = self.query_arrays(queries, mode)
         shape = (len(queries), self.index.n_terms + self.index.n_words)
         return sp.csr_array((weights, terms.astype(np.int64), indptr), shape=shape)
 
@@ -224,7 +266,7 @@ class SparseRetriever:
         Raises:
             InvalidInputError: unknown doc_id.
         """
-        vectors = self._query_arrays([query], mode)
+        vectors = self.query_arrays([query], mode)
         _, terms, weights = vectors
         weight_of = self._document_weights(doc_id, vectors, mode)
         own = self._own_terms(self.index.document(doc_id).content)
@@ -238,14 +280,25 @@ class SparseRetriever:
 
     # query vectors
 
-    def _query_arrays(self, queries: Sequence[str], mode: Mode) -> Vectors:
+    def query_arrays(
+        self, queries: Sequence[str], mode: Mode, learned: TermWeights | None = None
+    ) -> Vectors:
+        """indptr, terms, weights of the query vectors of a mode.
+
+        Args:
+            queries: Q texts.
+            mode: As ``search``.
+            learned: What the query encoder gives for the texts, where that is known already.
+        """
         if mode not in get_args(Mode):
             raise InvalidInputError(f"mode is {mode!r}; want {', '.join(get_args(Mode))}")
         n = len(queries)
         lexical = [self._lexical(text) for text in queries] if mode != "learned" else [{}] * n
         if mode == "lexical":
             return append_terms(sp.csr_array((n, self.index.n_terms), dtype=np.float32), lexical)
-        indptr, terms, weights = append_terms(self._adapted_encoder.encode(queries), lexical)
+        indptr, terms, weights = append_terms(
+            self._adapted_encoder.encode(queries) if learned is None else learned, lexical
+        )
         if mode == "anchored":
             g = np.float32(self.index.settings["anchor_weight"])
             weights[terms < self.index.n_terms] *= g

@@ -6,14 +6,15 @@ A new one is a class here with the methods of ``System``, and a line in ``SYSTEM
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Protocol
 
 import numpy as np
 
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.hits import Hit
+from sparse_ir.hits import Hit, Hits
 from sparse_ir.retrieval.cached import CachedIndexes
+from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.retriever import Mode, Retriever, SparseRetriever
 from sparse_ir.retrieval.tantivy_bm25 import TantivyBM25
 
@@ -63,11 +64,9 @@ class SparseSystem:
 
     def rank(self, queries: Sequence[str], k: int, *, threads: int = 1) -> list[Ranking]:
         """As ``search``, without the documents' texts."""
-        hits = self._retriever.search_arrays(queries, k, mode=self._mode, threads=threads)
-        return [
-            dict(zip(ids, scores[:n].tolist(), strict=True))
-            for ids, scores, n in zip(hits.ids, hits.scores, hits.counts.tolist(), strict=True)
-        ]
+        return _rankings(
+            self._retriever.search_arrays(queries, k, mode=self._mode, threads=threads)
+        )
 
     def cost(self, queries: Sequence[str]) -> Cost:
         """From the query vectors and the document frequencies of the mode's blocks."""
@@ -114,11 +113,72 @@ class TantivySystem:
         )
 
 
+class DenseSystem:
+    """The dense part of our own index."""
+
+    def __init__(self, retriever: HybridRetriever) -> None:
+        self._retriever = retriever
+        self._dense = retriever.index.dense
+
+    def search(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
+        """The k best documents of each query, best first."""
+        return self._retriever.search(queries, k, mode="dense")
+
+    def rank(self, queries: Sequence[str], k: int, *, threads: int = 1) -> list[Ranking]:
+        """As ``search``, without the documents' texts; threads are the query encoder's."""
+        return _rankings(self._retriever.search_arrays(queries, k, mode="dense"))
+
+    def cost(self, queries: Sequence[str]) -> Cost:
+        """Every dimension of every vector is a term that all share."""
+        n_docs = max(len(self._retriever.index), 1)
+        numbers = self._dense.n_vectors * self._dense.dimension
+        return Cost(
+            index_bytes=self._dense.n_bytes + self._dense.memory_bytes,
+            terms_a_document=numbers / n_docs,
+            terms_a_query=self._dense.dimension,
+            flops=numbers / n_docs,
+        )
+
+
+class HybridSystem:
+    """A sparse mode of our own index, fused with its dense part."""
+
+    def __init__(self, retriever: HybridRetriever, mode: Mode) -> None:
+        self._retriever = retriever
+        self._mode: Mode = mode
+        self._legs = (SparseSystem(retriever.sparse, mode), DenseSystem(retriever))
+
+    def search(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
+        """The k best documents of each query, best first."""
+        return self._retriever.search(queries, k, sparse_mode=self._mode)
+
+    def rank(self, queries: Sequence[str], k: int, *, threads: int = 1) -> list[Ranking]:
+        """As ``search``, without the documents' texts."""
+        return _rankings(
+            self._retriever.search_fused(queries, k, sparse_mode=self._mode, threads=threads).hits
+        )
+
+    def cost(self, queries: Sequence[str]) -> Cost:
+        """That of both legs together."""
+        costs = [leg.cost(queries) for leg in self._legs]
+        return Cost(*(sum(values) for values in zip(*map(astuple, costs), strict=True)))
+
+
+def _rankings(hits: Hits) -> list[Ranking]:
+    return [
+        dict(zip(ids, scores[:n].tolist(), strict=True))
+        for ids, scores, n in zip(hits.ids, hits.scores, hits.counts.tolist(), strict=True)
+    ]
+
+
 SYSTEMS: dict[str, Callable[[CachedIndexes], System]] = {
     "anchored": lambda indexes: SparseSystem(indexes.sparse, "anchored"),
     "learned": lambda indexes: SparseSystem(indexes.sparse, "learned"),
     "lexical": lambda indexes: SparseSystem(indexes.sparse, "lexical"),
     "bm25": lambda indexes: TantivySystem(indexes.bm25),
+    "dense": lambda indexes: DenseSystem(indexes.hybrid),
+    "hybrid": lambda indexes: HybridSystem(indexes.hybrid, "anchored"),
+    "bm25+dense": lambda indexes: HybridSystem(indexes.hybrid, "lexical"),
 }
 
 

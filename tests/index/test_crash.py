@@ -1,4 +1,7 @@
-"""kill -9 at any moment leaves the last committed index whole: 50 writers are killed to see it."""
+"""kill -9 at any moment leaves the last committed index whole: 50 writers are killed to see it.
+
+The index has a dense part: postings and vectors are of the same commit, whenever the kill comes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ WRITER = f"""
 import sys
 import numpy as np, scipy.sparse as sp
 from sparse_ir.index.catalog import Catalog
-from sparse_ir.index.params import BuildParams
+from sparse_ir.index.dense_segment import DenseRows
+from sparse_ir.index.params import BuildParams, DensePart
 from sparse_ir.index.writer import IndexWriter
 from pathlib import Path
 
@@ -29,13 +33,19 @@ params = BuildParams("float32")  # a document's weight is its number, to the las
 if Catalog.exists(path):
     writer = IndexWriter.open(path)
 else:
-    writer = IndexWriter.create(path, n_terms=50, params=params)
+    writer = IndexWriter.create(path, n_terms=50, params=params, dense=DensePart("", 3))
 print("ready", len(writer), flush=True)
 while True:
     first = len(writer)
     numbers = np.arange(first, first + {BATCH})
     parts = ((1 + numbers).astype(np.float32), (np.arange({BATCH}), numbers % 50))
-    writer.add_vectors(sp.coo_array(parts, shape=({BATCH}, 50)).tocsr(), [str(i) for i in numbers])
+    angles = numbers / 1000  # of document i's vector
+    vectors = np.stack([np.cos(angles), np.sin(angles), 0 * angles], 1)
+    writer.add_vectors(
+        sp.coo_array(parts, shape=({BATCH}, 50)).tocsr(),
+        [str(i) for i in numbers],
+        dense=DenseRows(vectors, np.ones({BATCH}, np.int64)),
+    )
     if first % 48 == 0:
         writer.optimize()
     else:
@@ -54,17 +64,17 @@ def test_fifty_kills(tmp_path):
 
 
 def kill_a_writer(path, seed) -> int:
-    """Starts a writer, kills it after a random while; returns what it said was committed."""
+    """Starts a writer, kills it a moment after a random commit; gives what it said it committed."""
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=path.parent,  # not the checkout, whose package is not the installed one
     )
-    first = process.stdout.readline()
-    time.sleep(seed.uniform(0, 0.12))
+    said = [process.stdout.readline() for _ in range(seed.randint(1, 16))]
+    time.sleep(seed.uniform(0, 0.01))
     process.kill()
-    said = [first, *process.stdout.read().splitlines()]
+    said += process.stdout.read().splitlines()
     process.wait()
     process.stdout.close()
     numbers = [int(line.split()[1]) for line in said if len(line.split()) == 2]
@@ -90,4 +100,9 @@ def check(path, at_least: int) -> int:
             for doc_id, score in zip(ids, scores.tolist(), strict=False)
         }
         assert found == {(str(i), 1.0 + i) for i in range(n)}
+        nearest = index.dense.search(np.array([[1, 0, 0]], np.float32), max(n, 1))
+        expected = np.cos(np.arange(n) / 1000)
+        by_number = dict(zip(map(int, nearest.ids[0]), nearest.scores[0].tolist(), strict=False))
+        assert sorted(by_number) == list(range(n))
+        np.testing.assert_allclose([by_number[i] for i in range(n)], expected, atol=1e-3)
     return n

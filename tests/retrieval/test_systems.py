@@ -20,7 +20,7 @@ QUERIES = ["fox", "sleeping dog animal", "unheard"]
 
 
 @pytest.fixture
-def indexes(tmp_path, document_encoder):
+def indexes(tmp_path, document_encoder, dense_encoder):
     with CachedIndexes(lambda: iter(DOCUMENTS), tmp_path, model="words") as made:
         yield made
 
@@ -55,8 +55,18 @@ def test_rank_and_search_agree(indexes, name):
     system = SYSTEMS[name](indexes)
     ranked = system.rank(QUERIES, 10, threads=2)
     assert ranked == [{hit.doc_id: hit.score for hit in hits} for hits in system.search(QUERIES)]
-    assert ranked[2] == {}
+    finds_all = "dense" in name or name == "hybrid"
+    assert len(ranked[2]) == (3 if finds_all else 0)
     assert "a" in ranked[0]
+
+
+def test_cost_of_vectors(indexes):
+    dense, sparse, both = (
+        SYSTEMS[n](indexes).cost(QUERIES) for n in ("dense", "anchored", "hybrid")
+    )
+    assert (dense.terms_a_document, dense.terms_a_query, dense.flops) == (11, 11, 11)
+    assert both.flops == sparse.flops + dense.flops
+    assert both.index_bytes == sparse.index_bytes + dense.index_bytes
 
 
 def test_names():

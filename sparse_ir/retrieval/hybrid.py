@@ -1,0 +1,379 @@
+"""HybridRetriever: the sparse and the dense part of one index, fused.
+
+Each leg gives candidates; each scores the other's exactly, the sparse one from the forward index,
+the dense one from the float16 vectors; the fusion ranks them all. With ``candidates="sparse"`` the
+dense leg searches nothing: it verifies what the sparse leg found, and no more of the vectors is
+read than these.
+
+Source: Xiao et al. 2022, arXiv:2201.05409 (light candidates, heavy verification).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, get_args, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparse_ir.corpus import Document
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.hits import Hit, Hits, Leg
+from sparse_ir.index.bitsets import Filter
+from sparse_ir.index.dense import Scored
+from sparse_ir.index.params import Approximate, Exact
+from sparse_ir.index.reader import EXACT, Index, dense_part
+from sparse_ir.retrieval.dense_part import VectorEncoder, load_query_vectors
+from sparse_ir.retrieval.fusion import Fusion, ranks
+from sparse_ir.retrieval.retriever import Mode, SparseRetriever, TermMatch
+
+HybridMode = Literal["hybrid", "dense", "anchored", "learned", "lexical"]
+Candidates = Literal["both", "sparse"]
+Lookup = Callable[[list[int]], Mapping[int, str]]
+Legs = tuple[NDArray[np.float32], NDArray[np.float32]]
+FUSION = "fusion"  # the setting of an index that ``tune`` keeps there
+DEFAULT_FUSION = Fusion()
+
+
+@dataclass(frozen=True)
+class FusedHits:
+    """What a hybrid search gives, as arrays.
+
+    Args:
+        hits: The fused ranking, with the best passages as the dense leg has them.
+        names: Of the two legs, sparse and dense.
+        leg_scores: (2, Q, k) float32, exact.
+        leg_ranks: (2, Q, k) float32 among the query's candidates, from 1, equals sharing the mean.
+        n_candidates: (Q,) int64.
+        bytes_read: (Q,) int64 of float16 vectors on the disk.
+    """
+
+    hits: Hits
+    names: tuple[str, str]
+    leg_scores: NDArray[np.float32]
+    leg_ranks: NDArray[np.float32]
+    n_candidates: NDArray[np.int64]
+    bytes_read: NDArray[np.int64]
+
+    def legs(self, query: int, rank: int) -> dict[str, Leg]:
+        """Leg's name -> its score and rank, of one hit."""
+        return {
+            name: Leg(float(scores[query, rank]), int(leg_ranks[query, rank]))
+            for name, scores, leg_ranks in zip(
+                self.names, self.leg_scores, self.leg_ranks, strict=True
+            )
+        }
+
+
+class HybridRetriever:
+    """Searches an index in any mode; safe to share between threads.
+
+    Args:
+        sparse: The retriever of the index's sparse part.
+        encoder: Query encoder of the dense part; None loads the index's own when first needed.
+        fusion: None takes what ``tune`` keeps with the index, or the default.
+        candidates: ``both`` legs give candidates, or only the ``sparse`` one, and the dense one
+            verifies them.
+    """
+
+    def __init__(
+        self,
+        sparse: SparseRetriever,
+        encoder: VectorEncoder | None = None,
+        *,
+        fusion: Fusion | None = None,
+        candidates: Candidates = "both",
+    ) -> None:
+        if candidates not in get_args(Candidates):
+            raise InvalidInputError(
+                f"candidates are {candidates!r}; want {' or '.join(get_args(Candidates))}"
+            )
+        self.sparse = sparse
+        kept = sparse.index.settings.get(FUSION)
+        self.fusion = fusion or (Fusion(**kept) if kept else DEFAULT_FUSION)
+        self.candidates = candidates
+        self._given = encoder
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path = ".sparse-ir",
+        *,
+        fusion: Fusion | None = None,
+        candidates: Candidates = "both",
+    ) -> HybridRetriever:
+        """A retriever for the index in the folder ``path``, as last committed.
+
+        An index without a dense part is searched in the sparse modes.
+
+        Raises:
+            InvalidInputError: there is no index, or it holds vectors without text.
+            IndexFormatError: a file of it is corrupt.
+        """
+        sparse = SparseRetriever.open(path)
+        try:
+            return cls(sparse, fusion=fusion, candidates=candidates)
+        except BaseException:
+            sparse.close()
+            raise
+
+    @property
+    def index(self) -> Index:
+        """What is searched."""
+        return self.sparse.index
+
+    @property
+    def default_mode(self) -> HybridMode:
+        """``hybrid`` if the index has a dense part, else ``anchored``."""
+        return "hybrid" if self.index.has_dense else "anchored"
+
+    def close(self) -> None:
+        """The index is closed."""
+        self.sparse.close()
+
+    def __enter__(self) -> HybridRetriever:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @overload
+    def search(  # type: ignore[overload-overlap]  # a string is a sequence of strings, alas
+        self,
+        queries: str,
+        k: int = ...,
+        *,
+        mode: HybridMode | None = ...,
+        sparse_mode: Mode = ...,
+        filter: Filter | None = ...,
+        plan: Exact | Approximate = ...,
+        threads: int = ...,
+    ) -> list[Hit]: ...
+
+    @overload
+    def search(
+        self,
+        queries: Sequence[str],
+        k: int = ...,
+        *,
+        mode: HybridMode | None = ...,
+        sparse_mode: Mode = ...,
+        filter: Filter | None = ...,
+        plan: Exact | Approximate = ...,
+        threads: int = ...,
+    ) -> list[list[Hit]]: ...
+
+    def search(
+        self,
+        queries: str | Sequence[str],
+        k: int = 10,
+        *,
+        mode: HybridMode | None = None,
+        sparse_mode: Mode = "anchored",
+        filter: Filter | None = None,
+        plan: Exact | Approximate = EXACT,
+        threads: int = 1,
+    ) -> list[Hit] | list[list[Hit]]:
+        """The k best documents of one query, or of each of several, best first.
+
+        Args:
+            queries: A text, or a sequence of texts.
+            k: Hits wanted a query, >= 1.
+            mode: ``hybrid`` = anchored and dense, fused; ``dense``; or one of ``SparseRetriever``;
+                None takes ``default_mode``.
+            sparse_mode: The sparse leg of ``hybrid``: with ``lexical`` it is BM25 + dense.
+            filter: As ``SparseRetriever.search``.
+            plan: As ``SparseRetriever.search``, of the sparse leg.
+            threads: Queries searched at once by the sparse leg, >= 1.
+
+        Raises:
+            InvalidInputError: a bad argument, or ``hybrid`` or ``dense`` without a dense part.
+            MissingDependencyError: the dense query encoder needs torch or transformers.
+        """
+        texts = [queries] if isinstance(queries, str) else queries
+        mode = mode or self.default_mode
+        if mode == "hybrid":
+            fused = self.search_fused(
+                texts, k, sparse_mode=sparse_mode, filter=filter, plan=plan, threads=threads
+            )
+            ranked = [
+                [replace(hit, legs=fused.legs(query, rank)) for rank, hit in enumerate(hits)]
+                for query, hits in enumerate(self.sparse.hits(fused.hits))
+            ]
+        else:
+            found = self.search_arrays(
+                texts, k, mode=mode, filter=filter, plan=plan, threads=threads
+            )
+            ranked = self.sparse.hits(found)
+        return ranked[0] if isinstance(queries, str) else ranked
+
+    def search_arrays(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        mode: HybridMode | None = None,
+        filter: Filter | None = None,
+        plan: Exact | Approximate = EXACT,
+        threads: int = 1,
+    ) -> Hits:
+        """As ``search``, giving arrays, without reading any document's text."""
+        mode = mode or self.default_mode
+        if mode == "hybrid":
+            return self.search_fused(queries, k, filter=filter, plan=plan, threads=threads).hits
+        if mode == "dense":
+            dense = self.index.dense
+            return dense.search(self.query_vectors(queries), k, filter=filter)
+        return self.sparse.search_arrays(
+            queries, k, mode=mode, filter=filter, plan=plan, threads=threads
+        )
+
+    def search_fused(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        sparse_mode: Mode = "anchored",
+        filter: Filter | None = None,
+        plan: Exact | Approximate = EXACT,
+        threads: int = 1,
+    ) -> FusedHits:
+        """The fused ranking, what each leg says of it, and what it cost.
+
+        Args:
+            queries: Q texts.
+            k: Hits wanted a query, >= 1; more than ``fusion.depth`` deepens it.
+            sparse_mode: As ``search``.
+            filter: As ``search``.
+            plan: As ``search``.
+            threads: As ``search``.
+        """
+        dense = self.index.dense
+        depth = max(self.fusion.depth, k)
+        terms = self.sparse.query_arrays(queries, sparse_mode)
+        vectors = self.query_vectors(queries)
+        by_terms = self.sparse.search_by_vectors(
+            terms, depth, mode=sparse_mode, filter=filter, plan=plan, threads=threads
+        )
+        by_vectors = None
+        if self.candidates == "both":
+            by_vectors = dense.search(vectors, depth, filter=filter)
+        candidates = self._candidates(by_terms, by_vectors)
+        n_read = np.zeros(len(queries), np.int64) if by_vectors is None else by_vectors.n_vectors
+        rankings = []
+        for query, docs in enumerate(candidates):
+            verified = dense.scores(vectors[query], docs)
+            scores = _known(by_terms, query, docs)
+            unknown = np.isnan(scores)
+            scores[unknown] = self.sparse.scores(terms, query, docs[unknown], mode=sparse_mode)
+            rankings.append(self._rank(docs, scores, verified, k))
+            n_read[query] += verified.n_vectors
+        hits, legs = _stacked(rankings, k, by_terms.lookup)
+        return FusedHits(
+            hits,
+            (sparse_mode, "dense"),
+            *legs,
+            n_candidates=np.array([len(docs) for docs in candidates]),
+            bytes_read=n_read * (2 * dense.dimension),
+        )
+
+    def document(self, doc_id: str) -> Document:
+        """The document as it was added.
+
+        Raises:
+            InvalidInputError: unknown doc_id.
+        """
+        return self.index.document(doc_id)
+
+    def explain(self, query: str, doc_id: str, mode: HybridMode | None = None) -> list[TermMatch]:
+        """What each matching term adds to the sparse leg's score, most first; of ``dense`` nothing.
+
+        Raises:
+            InvalidInputError: unknown doc_id.
+        """
+        mode = mode or self.default_mode
+        if mode == "dense":
+            return []
+        return self.sparse.explain(query, doc_id, "anchored" if mode == "hybrid" else mode)
+
+    def query_vectors(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """(Q, dimension) the vectors by which the dense leg finds these texts."""
+        return self._encoder.encode(queries)
+
+    @cached_property
+    def _encoder(self) -> VectorEncoder:
+        if self._given is not None:
+            return self._given
+        part = dense_part(self.index.settings)
+        if part is None or not part.model:
+            raise InvalidInputError(
+                f"{self.index.path} says of no model that its dense part was made with; give "
+                "HybridRetriever the query encoder"
+            )
+        return load_query_vectors(part.model)
+
+    # one query
+
+    def _candidates(self, *found: Hits | None) -> list[NDArray[np.int64]]:
+        """Of each query the documents that any leg found, ascending."""
+        legs = [one for one in found if one is not None]
+        return [
+            np.unique(np.concatenate([one.docs[query, : one.counts[query]] for one in legs]))
+            for query in range(len(legs[0]))
+        ]
+
+    def _rank(
+        self, docs: NDArray[np.int64], sparse: NDArray[np.float32], dense: Scored, k: int
+    ) -> _Ranking:
+        legs = np.stack([sparse, dense.scores]).astype(np.float64)
+        fused = self.fusion(legs[0], legs[1]).astype(np.float32)
+        best = np.lexsort((docs, -fused))[:k]
+        return _Ranking(
+            docs[best],
+            fused[best],
+            dense.passages[best],
+            legs[:, best],
+            np.stack([ranks(leg) for leg in legs])[:, best],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranking:
+    """The n best documents of one query; the legs' arrays are (2, n)."""
+
+    docs: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    passages: NDArray[np.int32]
+    leg_scores: NDArray[np.float64]
+    leg_ranks: NDArray[np.float64]
+
+
+def _known(found: Hits, query: int, docs: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(n,) the scores with which these documents (ascending) were found; NaN if they were not."""
+    n = int(found.counts[query])
+    scores = np.full(len(docs), np.nan, np.float32)
+    scores[np.searchsorted(docs, found.docs[query, :n])] = found.scores[query, :n]
+    return scores
+
+
+def _stacked(rankings: Sequence[_Ranking], k: int, lookup: Lookup) -> tuple[Hits, Legs]:
+    """The rankings as (Q, k) arrays, and the legs' as (2, Q, k) scores and ranks."""
+    shape = (len(rankings), k)
+    docs, passages = np.full(shape, -1, np.int64), np.full(shape, -1, np.int32)
+    scores, counts = np.zeros(shape, np.float32), np.zeros(len(rankings), np.int32)
+    legs = np.zeros((2, *shape), np.float32), np.zeros((2, *shape), np.float32)
+    for query, one in enumerate(rankings):
+        n = counts[query] = len(one.docs)
+        docs[query, :n], scores[query, :n] = one.docs, one.scores
+        passages[query, :n] = one.passages
+        legs[0][:, query, :n], legs[1][:, query, :n] = one.leg_scores, one.leg_ranks
+    return Hits(docs, scores, counts, lookup, passages), legs

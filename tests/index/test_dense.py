@@ -1,0 +1,282 @@
+"""The dense part against brute force, through growth, deletion, merging, damage and misuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sparse_ir.errors import IndexFormatError, InvalidInputError, MissingDependencyError
+from sparse_ir.index.dense_segment import DenseRows
+from sparse_ir.index.params import DensePart
+from sparse_ir.index.reader import Index
+from sparse_ir.index.writer import IndexWriter
+
+DIMENSION = 8
+RANDOM = np.random.default_rng(3)
+QUERIES = RANDOM.normal(size=(5, DIMENSION)).astype(np.float32)
+
+
+class Collection:
+    """Documents with one to three vectors each, kept beside the index to compare with."""
+
+    def __init__(self):
+        self.vectors = {}
+
+    def batch(self, first, n):
+        counts = RANDOM.integers(1, 4, n)
+        vectors = RANDOM.normal(size=(counts.sum(), DIMENSION)).astype(np.float32)
+        parts = np.split(vectors, np.cumsum(counts)[:-1])
+        self.vectors |= {f"d{first + i}": part for i, part in enumerate(parts)}
+        ids = [f"d{first + i}" for i in range(n)]
+        terms = sp.csr_array(np.eye(10, dtype=np.float32)[np.arange(first, first + n) % 10])
+        metadata = [{"number": first + i} for i in range(n)]
+        return {"vectors": terms, "ids": ids, "metadata": metadata}, DenseRows(vectors, counts)
+
+    def top(self, query, k, wanted=lambda doc_id: True):
+        """[(doc_id, score, passage)], computed in float16 as it is stored."""
+        query = query / np.linalg.norm(query)
+        found = []
+        for doc_id, vectors in self.vectors.items():
+            if wanted(doc_id):
+                stored = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+                scores = stored.astype(np.float16).astype(np.float32) @ query
+                found.append((doc_id, scores.max(), int(scores.argmax())))
+        return sorted(found, key=lambda one: (-one[1], int(one[0][1:])))[:k]
+
+
+def require_same(hits, collection, k, wanted=lambda doc_id: True):
+    for row, query in enumerate(QUERIES):
+        expected = collection.top(query, k, wanted)
+        assert hits.ids[row] == [doc_id for doc_id, _, _ in expected]
+        n = len(expected)
+        np.testing.assert_allclose(hits.scores[row, :n], [s for _, s, _ in expected], rtol=1e-5)
+        assert hits.passages[row, :n].tolist() == [number for _, _, number in expected]
+
+
+@pytest.fixture
+def grown(tmp_path):
+    """(path, what is in it): many commits, deletions and replacements."""
+    path, collection = tmp_path / "index", Collection()
+    part = DensePart("none", DIMENSION)
+    with IndexWriter.create(path, n_terms=10, dense=part) as writer:
+        for first in range(0, 200, 10):
+            rows, dense = collection.batch(first, 10)
+            writer.add_vectors(**rows, dense=dense)
+            if first % 30 == 0:
+                require_same(writer.index().dense.search(QUERIES, 7), collection, 7)
+            writer.commit()
+        rows, dense = collection.batch(50, 10)  # replaces ten
+        writer.add_vectors(**rows, dense=dense)
+        index = writer.index()
+        writer.delete(["d3", "d77", "d150"])
+        for doc_id in ("d3", "d77", "d150"):
+            del collection.vectors[doc_id]
+        require_same(index.dense.search(QUERIES, 20), collection, 20)
+    return path, collection
+
+
+def test_flat_search_is_brute_force(grown):
+    path, collection = grown
+    with Index.open(path) as index:
+        index.verify()
+        for k in (1, 10, 500):
+            require_same(index.dense.search(QUERIES, k), collection, k)
+        hits = index.dense.search(QUERIES, 10, filter="number < 40")
+        require_same(hits, collection, 10, lambda doc_id: int(doc_id[1:]) < 40)
+        hits = index.dense.search(QUERIES, 10, filter="number < 0")
+        assert hits.counts.tolist() == [0] * 5
+        assert len(index.info()["segments"]) > 1
+
+
+def test_optimized_and_compacted(grown):
+    path, collection = grown
+    with IndexWriter.open(path) as writer:
+        writer.optimize()
+    with Index.open(path) as index:
+        index.verify()
+        require_same(index.dense.search(QUERIES, 30), collection, 30)
+        assert index.dense.n_vectors == sum(map(len, collection.vectors.values()))
+    assert len(list(path.glob("segment-*.vec"))) == len(list(path.glob("segment-*.sir"))) == 1
+
+
+def test_scores_of_given_documents(grown):
+    path, collection = grown
+    with Index.open(path) as index:
+        docs = np.sort([index.doc_number(doc_id) for doc_id in ("d1", "d55", "d199")])
+        names = index.doc_ids(docs.tolist())
+        scored = index.dense.scores(QUERIES[0], docs)
+        everything = {one[0]: one for one in collection.top(QUERIES[0], 1000)}
+        assert scored.docs.tolist() == docs.tolist()
+        for doc, score, passage in zip(scored.docs, scored.scores, scored.passages, strict=True):
+            _, expected, number = everything[names[int(doc)]]
+            assert score == pytest.approx(expected, rel=1e-5)
+            assert passage == number
+        assert scored.n_vectors == sum(len(collection.vectors[names[int(d)]]) for d in docs)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (DenseRows(np.ones((2, 5), np.float32), np.array([1, 1])), "wants 8 dimensions"),
+        (DenseRows(np.ones((1, 8), np.float32), np.array([1])), "1 vectors came for 2 documents"),
+        (DenseRows(np.full((2, 8), np.nan, np.float32), np.array([1, 1])), "vector 0 holds NaN"),
+        (None, "has a dense part, and none came"),
+    ],
+)
+def test_vectors_that_do_not_fit(tmp_path, rows, message):
+    with IndexWriter.create(tmp_path, n_terms=10, dense=DensePart("", DIMENSION)) as writer:
+        terms = sp.csr_array(np.eye(2, 10, dtype=np.float32))
+        with pytest.raises(InvalidInputError, match=message):
+            writer.add_vectors(terms, ["a", "b"], dense=rows)
+        assert len(writer) == 0
+
+
+def test_an_index_without_a_dense_part(tmp_path):
+    with IndexWriter.create(tmp_path, n_terms=10) as writer:
+        terms = sp.csr_array(np.eye(1, 10, dtype=np.float32))
+        rows = DenseRows(np.ones((1, 8), np.float32), np.array([1]))
+        with pytest.raises(InvalidInputError, match="has no dense part, and some came"):
+            writer.add_vectors(terms, ["a"], dense=rows)
+    with Index.open(tmp_path) as index, pytest.raises(InvalidInputError, match="index --dense"):
+        index.dense  # noqa: B018
+
+
+def test_queries_that_do_not_fit(grown):
+    with Index.open(grown[0]) as index:
+        with pytest.raises(InvalidInputError, match="wants 8 dimensions"):
+            index.dense.search(QUERIES[:, :5], 10)
+        with pytest.raises(InvalidInputError, match="NaN"):
+            index.dense.search(np.full((1, 8), np.nan, np.float32), 10)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "magic", "gone", "dimension"])
+def test_damaged_vectors(grown, damage):
+    path, _ = grown
+    file = sorted(path.glob("segment-*.vec"))[0]
+    content = bytearray(file.read_bytes())
+    if damage == "flip":
+        content[-3] ^= 64
+    elif damage == "magic":
+        content[0] ^= 1
+    elif damage == "dimension":
+        content[16] ^= 1
+    file.write_bytes(content[:-1] if damage == "cut" else content)
+    if damage == "gone":
+        file.unlink()
+    with pytest.raises(IndexFormatError, match=r"segment-\d+\.vec"):
+        with Index.open(path) as index:
+            index.verify()
+
+
+def test_a_dense_part_added_later_goes_on_after_a_stop(tmp_path):
+    collection, part = Collection(), DensePart("m", DIMENSION)
+    with IndexWriter.create(tmp_path, n_terms=10) as writer:
+        rows, _ = collection.batch(0, 40)
+        writer.add_vectors(**rows)
+        writer.delete(["d7"])
+    del collection.vectors["d7"]
+    collection.vectors = {doc_id: one[:1] for doc_id, one in collection.vectors.items()}
+    asked = []
+
+    def encode(docs):
+        asked.append(docs)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        with Index.open(tmp_path) as index:
+            names = index.doc_ids(docs)
+        vectors = np.concatenate([collection.vectors[names[doc]] for doc in docs])
+        return DenseRows(vectors, np.ones(len(docs), np.int64))
+
+    for _ in range(2):
+        with IndexWriter.open(tmp_path) as writer:
+            try:
+                writer.add_dense(part, encode)
+            except KeyboardInterrupt:
+                assert not writer.settings.get("dense")
+    with Index.open(tmp_path) as index:
+        index.verify()
+        require_same(index.dense.search(QUERIES, 10), collection, 10)
+    with IndexWriter.open(tmp_path) as writer:
+        with pytest.raises(InvalidInputError, match="already"):
+            writer.add_dense(part, encode)
+
+
+# codes
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Clustered vectors, enough for codes: {codes: path} and the vectors."""
+    pytest.importorskip("faiss", reason="faiss-cpu is not installed")
+    draw = np.random.default_rng(5)
+    centres = draw.normal(size=(100, 32))
+    vectors = centres[draw.integers(0, 100, 6000)] + 0.5 * draw.normal(size=(6000, 32))
+    vectors = vectors.astype(np.float32)
+    paths = {}
+    for codes in ("none", "hnsw", "ivf-sq8", "ivf-rabitq"):
+        paths[codes] = tmp_path_factory.mktemp(codes)
+        part = DensePart("", 32, codes)
+        with IndexWriter.create(paths[codes], n_terms=10, dense=part) as writer:
+            terms = sp.csr_array(np.eye(10, dtype=np.float32)[np.arange(6000) % 10])
+            writer.add_vectors(
+                terms,
+                [f"d{i}" for i in range(6000)],
+                metadata=[{"number": i} for i in range(6000)],
+                dense=DenseRows(vectors, np.ones(6000, np.int64)),
+            )
+            writer.delete([f"d{i}" for i in range(0, 6000, 7)])
+    return paths, vectors
+
+
+@pytest.mark.parametrize("codes", ["hnsw", "ivf-sq8", "ivf-rabitq"])
+@pytest.mark.parametrize("filter", [None, "number < 1500"])
+def test_codes_find_what_flat_search_finds(many, codes, filter):
+    paths, vectors = many
+    queries = vectors[:50] + 0.1
+    with Index.open(paths["none"]) as flat, Index.open(paths[codes]) as coded:
+        coded.verify()
+        exact = flat.dense.search(queries, 10, filter=filter)
+        found = coded.dense.search(queries, 10, filter=filter)
+        by_id = [dict(zip(i, s, strict=True)) for i, s in zip(exact.ids, exact.scores, strict=True)]
+        shared = 0
+        for row, (ids, scores) in enumerate(zip(found.ids, found.scores.tolist(), strict=True)):
+            assert not any(int(doc_id[1:]) % 7 == 0 for doc_id in ids)
+            assert filter is None or all(int(doc_id[1:]) < 1500 for doc_id in ids)
+            for doc_id, score in zip(ids, scores, strict=True):
+                if doc_id in by_id[row]:
+                    shared += 1
+                    assert score == pytest.approx(by_id[row][doc_id], rel=1e-6)  # verified
+        assert shared >= 0.95 * 500
+        assert (found.n_vectors < 1000).all()
+        assert (exact.n_vectors == 6000).all()
+        assert 0 < coded.dense.memory_bytes < coded.dense.n_bytes * (4 if codes == "hnsw" else 2)
+
+
+def test_damaged_codes(many, tmp_path):
+    import shutil
+
+    paths, _ = many
+    shutil.copytree(paths["ivf-sq8"], tmp_path / "index")
+    (file,) = (tmp_path / "index").glob("*.faiss")
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(IndexFormatError, match=r"segment-\d+\.faiss"):
+        Index.open(tmp_path / "index")
+
+
+def test_codes_need_faiss(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    vectors = DenseRows(np.ones((5000, 4), np.float32), np.ones(5000, np.int64))
+    writer = IndexWriter.create(tmp_path, n_terms=10, dense=DensePart("", 4, "hnsw"))
+    terms = sp.csr_array(np.eye(10, dtype=np.float32)[np.arange(5000) % 10])
+    writer.add_vectors(terms, [str(i) for i in range(5000)], dense=vectors)
+    with pytest.raises(MissingDependencyError, match=r"sparse-ir-engine\[hybrid\]"):
+        writer.commit()
+    writer.close()
+
+
+def test_unknown_codes():
+    with pytest.raises(InvalidInputError, match="codes are 'pq'; want one of none, hnsw"):
+        DensePart("", 8, "pq")
