@@ -1,4 +1,4 @@
-"""What the adapters of RAG frameworks share: one query to any retriever, and hits in plain words."""
+"""What the adapters of RAG frameworks share: a query to any retriever, and hits in plain words."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ QdrantVectorStore.from_texts(
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.errors import MissingDependencyError
 from sparse_ir.vectors import TermWeights
@@ -42,10 +44,9 @@ class SparseIREmbeddings(SparseEmbeddings):
 
 
 def _sparse_vectors(weights: TermWeights) -> list[SparseVector]:
-    ends = weights.indptr.tolist()
     return [
         SparseVector(
             indices=weights.indices[start:end].tolist(), values=weights.data[start:end].tolist()
         )
-        for start, end in zip(ends, ends[1:], strict=False)
+        for start, end in pairwise(weights.indptr.tolist())
     ]

@@ -54,6 +54,7 @@ def ingest(
     language: str = "english",
     params: BuildParams | None = None,
     options: EncoderOptions | None = None,
+    encoder: Encoder | None = None,
     passages: bool = True,
     batch_size: int = 32,
     commit_every: int = 2048,
@@ -72,6 +73,8 @@ def ingest(
         language: Snowball language of the lexical block, or ``none``.
         params: How to build a new index.
         options: How to encode.
+        encoder: The model's document encoder, where it is loaded already; else it is loaded when
+            the first document must be encoded.
         passages: Whether documents longer than the encoder reads are cut into passages, so that
             all of their text counts; else their ends are not read on the learned side.
         batch_size: Documents encoded at once, >= 1.
@@ -93,7 +96,7 @@ def ingest(
     first = next(chunks, [])  # a source that cannot be read must not leave an empty index behind
     with _open_writer(Path(path), settings, params) as writer:
         pipeline = _Pipeline(
-            writer, model, options or EncoderOptions(), analyzer, passages, batch_size
+            writer, model, options or EncoderOptions(), encoder, analyzer, passages, batch_size
         )
         for chunk in chain([first], chunks):
             pipeline.add(chunk, report, tell)
@@ -111,6 +114,7 @@ class _Pipeline:
         writer: IndexWriter,
         model: str,
         options: EncoderOptions,
+        encoder: Encoder | None,
         analyzer: Analyzer,
         cuts_passages: bool,
         batch_size: int,
@@ -121,7 +125,7 @@ class _Pipeline:
         self._analyzer = analyzer
         self._cuts_passages = cuts_passages
         self._batch_size = batch_size
-        self._encoder: Encoder | None = None
+        self._encoder = encoder
 
     def add(self, chunk: list[Document], report: IngestReport, tell: Progress) -> None:
         latest = list({document.doc_id: document for document in chunk}.values())

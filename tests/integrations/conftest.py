@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from sparse_ir.corpus import Document
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.retriever import SparseRetriever
+
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+os.environ["DO_NOT_TRACK"] = "1"
 
 FABLES = [
     Document("a", "a red fox runs fast", "Fox", {"year": 2020, "tags": ["red"]}),
