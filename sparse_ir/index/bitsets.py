@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from sparse_ir import _native
 from sparse_ir.index.catalog import Catalog
-from sparse_ir.index.filters import compile_filter
+from sparse_ir.index.filters import Filter, compile_filter
 
-Filter = str | Mapping[str, Any]
 Bitset = NDArray[np.uint64]
 
 _KEPT_FILTERS = 32  # whose bitsets, a bit a document, are kept

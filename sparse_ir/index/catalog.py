@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir.errors import IndexFormatError, IndexLockedError, InvalidInputError
+from sparse_ir.index.filters import add_sql_functions
 from sparse_ir.index.passages import Row as PassageRow
 
 FILE_NAME = "catalog.sqlite"
@@ -419,9 +420,11 @@ def _no_index(folder: Path) -> InvalidInputError:
 
 def _connect(path: str | Path, *, uri: bool = False) -> sqlite3.Connection:
     # isolation_level None: transactions begin and end where this file says, nowhere else.
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, uri=uri, timeout=30.0
     )
+    add_sql_functions(connection)
+    return connection
 
 
 def _chunks(values: Sequence[_T], size: int) -> Iterator[list[_T]]:

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from sparse_ir.errors import IndexFormatError, InvalidInputError
 from sparse_ir.hits import Hits
-from sparse_ir.index.bitsets import Filter
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.dense_segment import DenseSegment, holds
 from sparse_ir.index.faiss_codes import Codes
-from sparse_ir.index.filters import compile_filter
+from sparse_ir.index.filters import Filter, compile_filter
 
 Vectors = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -1,235 +1,207 @@
-"""Metadata filters: ``year >= 2020 and tags contains 'news'`` as one SQL condition.
+"""A metadata filter becomes one SQL condition over the table ``documents``.
 
-Comparisons: ``= == != < <= > >=``, ``FIELD in (VALUE, ...)``, ``FIELD contains VALUE`` (a member of
-a list, or a part of a string); joined by ``and``, ``or``, ``not`` and parentheses. Values are
-numbers, quoted strings, ``true`` and ``false``. A comparison with a missing field, or with a value
-of another type, is false (``!=`` with another type is true). ``doc_id`` is a field too. Values and
-field names reach SQLite as parameters only.
+Values and field names reach SQLite as parameters only. No part of a condition is ever NULL, so
+that ``NOT`` means what it says.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Collection, Mapping
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from sparse_ir.errors import InvalidInputError
-
-Condition = tuple[str, list[Any]]
-"""SQL over the table ``documents``, and the values of its parameters."""
-
-_TOKEN = re.compile(
-    r"""\s*(?:
-        (?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
-      | (?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
-      | (?P<operator>==|!=|<=|>=|=|<|>|\(|\)|,)
-      | (?P<word>[^\W\d][\w.\-]*)
-    )""",
-    re.VERBOSE,
+from sparse_ir.index.conditions import (
+    ORDERS,
+    And,
+    Comparison,
+    Condition,
+    Not,
+    Or,
+    condition_of,
 )
-_COMPARISONS = {"=", "==", "!=", "<", "<=", ">", ">="}
-_KEYWORDS = {"and", "or", "not", "in", "contains", "true", "false"}
+from sparse_ir.index.filter_language import parse_filter
+from sparse_ir.index.moments import as_moment, moment_of
+
+Filter = str | Mapping[str, Any] | Condition
+"""``"year >= 2020"`` (``filter_language``), ``{"year": 2020}``, or a ``Condition``."""
+
+Sql = tuple[str, list[Any]]
+"""An SQL expression that is 0 or 1, and the values of its parameters."""
+
+_MOST_VALUES = 30_000  # in one filter: SQLite takes 32,766 parameters
+_JSON_TYPES = {bool: "'true', 'false'", int: "'integer', 'real'", str: "'text'"}
 
 
-def compile_filter(expression: str | Mapping[str, Any], fields: Collection[str]) -> Condition:
+def compile_filter(filter: Filter, fields: Collection[str]) -> Sql:
     """The filter as an SQL condition.
 
     Args:
-        expression: A filter as described above, or a mapping: every named field has the given
-            value, or one of the given list of values.
-        fields: Metadata fields of the index; other names are refused.
+        filter: In any of its forms. A field that ``fields`` lacks is refused where a person may
+            have mistyped it; in a ``Condition``, which a program made, it is a missing one.
+        fields: Metadata fields of the index.
 
     Raises:
         InvalidInputError: not a filter, or an unknown field.
     """
-    if isinstance(expression, str):
-        return _Parser(expression, fields).parse()
-    conditions = [_equals_any(_known(name, fields), value) for name, value in expression.items()]
-    return _join("AND", conditions) if conditions else ("1", [])
-
-
-class _Parser:
-    """Recursive descent over the tokens: or, and, not, comparison."""
-
-    def __init__(self, text: str, fields: Collection[str]) -> None:
-        self._text = text
-        self._fields = fields
-        self._tokens = _tokens(text)
-        self._at = 0
-
-    def parse(self) -> Condition:
-        condition = self._either()
-        if self._peek() is not None:
-            raise self._error("and, or, or the end")
-        return condition
-
-    def _either(self) -> Condition:
-        parts = [self._both()]
-        while self._take_word("or"):
-            parts.append(self._both())
-        return _join("OR", parts)
-
-    def _both(self) -> Condition:
-        parts = [self._negation()]
-        while self._take_word("and"):
-            parts.append(self._negation())
-        return _join("AND", parts)
-
-    def _negation(self) -> Condition:
-        if self._take_word("not"):
-            sql, values = self._negation()
-            return f"NOT {sql}", values
-        if self._take_operator("("):
-            condition = self._either()
-            if not self._take_operator(")"):
-                raise self._error(")")
-            return condition
-        return self._comparison()
-
-    def _comparison(self) -> Condition:
-        field = self._field()
-        if self._take_word("in"):
-            return _equals_any(field, self._list())
-        if self._take_word("contains"):
-            return _contains(field, self._value())
-        kind, text = self._peek() or ("", "")
-        if kind != "operator" or text not in _COMPARISONS:
-            raise self._error("one of = != < <= > >=, in, contains")
-        self._at += 1
-        return _compare(field, text, self._value())
-
-    def _field(self) -> str:
-        kind, text = self._peek() or ("", "")
-        if kind != "word" or text.lower() in _KEYWORDS:
-            raise self._error("a field name")
-        self._at += 1
-        return _known(text, self._fields)
-
-    def _list(self) -> list[Any]:
-        if not self._take_operator("("):
-            raise self._error("(")
-        values = [self._value()]
-        while self._take_operator(","):
-            values.append(self._value())
-        if not self._take_operator(")"):
-            raise self._error(", or )")
-        return values
-
-    def _value(self) -> Any:
-        kind, text = self._peek() or ("", "")
-        self._at += 1
-        if kind == "number":
-            return json.loads(text) if re.fullmatch(r"-?(0|[1-9]\d*)", text) else float(text)
-        if kind == "string":
-            return re.sub(r"\\(.)", r"\1", text[1:-1])
-        if kind == "word" and text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        self._at -= 1
-        raise self._error("a number, a 'quoted string', true or false")
-
-    def _peek(self) -> tuple[str, str] | None:
-        return self._tokens[self._at] if self._at < len(self._tokens) else None
-
-    def _take_word(self, word: str) -> bool:
-        return self._take("word", word)
-
-    def _take_operator(self, operator: str) -> bool:
-        return self._take("operator", operator)
-
-    def _take(self, kind: str, text: str) -> bool:
-        token = self._peek()
-        found = token is not None and token[0] == kind and token[1].lower() == text
-        self._at += found
-        return found
-
-    def _error(self, wanted: str) -> InvalidInputError:
-        token = self._peek()
-        came = repr(token[1]) if token else "its end"
-        return InvalidInputError(
-            f"filter {self._text!r}: {came} came; want {wanted}; example: year >= 2020"
+    if isinstance(filter, str | Mapping):
+        condition = parse_filter(filter) if isinstance(filter, str) else condition_of(filter)
+        for name in _fields_in(condition):
+            _require_known(name, fields)
+    else:
+        condition = filter
+    sql, values = _compile(condition, fields)
+    if len(values) > _MOST_VALUES:
+        raise InvalidInputError(
+            f"filter compares with {len(values)} values; want at most {_MOST_VALUES}, "
+            "or one list: FIELD in (...)"
         )
+    return sql, values
 
 
-def _tokens(text: str) -> list[tuple[str, str]]:
-    tokens = []
-    at, end = 0, len(text.rstrip())
-    while at < end:
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise InvalidInputError(
-                f"filter {text!r}: cannot read {text[at:].strip()[:20]!r}; "
-                "want FIELD OPERATOR VALUE, strings quoted; example: lang = 'en'"
-            )
-        tokens.append((str(match.lastgroup), match[match.lastgroup or 0]))
-        at = match.end()
-    return tokens
+def add_sql_functions(connection: sqlite3.Connection) -> None:
+    """The connection knows the functions that conditions call."""
+    connection.create_function("moment_of", 2, moment_of, deterministic=True)
+    connection.create_function("same_json", 2, _same_json, deterministic=True)
 
 
-def _known(name: str, fields: Collection[str]) -> str:
-    if name != "doc_id" and name not in fields:
-        known = ", ".join(sorted(fields)) or "none but doc_id"
-        raise InvalidInputError(f"filter names the unknown field {name!r}; known: {known}")
-    return name
+def _compile(condition: Condition, fields: Collection[str]) -> Sql:
+    if isinstance(condition, And):
+        return _join("AND", [_compile(one, fields) for one in condition.conditions])
+    if isinstance(condition, Or):
+        return _join("OR", [_compile(one, fields) for one in condition.conditions])
+    if isinstance(condition, Not):
+        return _negated(_compile(condition.condition, fields))
+    return _compare(_place_of(condition.field, fields), condition.operator, condition.value)
 
 
-def _join(operator: str, conditions: list[Condition]) -> Condition:
+@dataclass(frozen=True)
+class _Place:
+    """Where a value is: SQL of the value and of its JSON type, and the parameters of each."""
+
+    value: str
+    json_type: str
+    parameters: tuple[str, ...] = ()
+
+
+_DOC_ID = _Place("doc_id", "'text'")
+_MEMBER = _Place("value", "type")  # of a list, in json_each
+
+
+def _place_of(field: str, fields: Collection[str]) -> _Place:
+    if field == "doc_id":
+        return _DOC_ID
+    names = [field] if field in fields else field.split(".")
+    path = "$" + "".join("." + json.dumps(name, ensure_ascii=False) for name in names)
+    return _Place("json_extract(metadata, ?)", "coalesce(json_type(metadata, ?), 'null')", (path,))
+
+
+def _compare(place: _Place, operator: str, value: Any) -> Sql:
+    if operator in ("!=", "not in"):
+        return _negated(_compare(place, "==" if operator == "!=" else "in", value))
+    if operator == "in":
+        return _one_of(place, value)
+    if operator == "contains":
+        return _contains(place, value)
+    if value is None:
+        return ("0", []) if operator in ORDERS else _has_type(place, "'null'")
+    return _compare_present(place, operator, value)
+
+
+def _compare_present(place: _Place, operator: str, value: Any) -> Sql:
+    if isinstance(value, date):
+        moment, zone = as_moment(value)
+        sql = f"coalesce(moment_of({place.value}, ?) {operator} ?, 0)"
+        return sql, [*place.parameters, zone, moment]
+    if isinstance(value, list | dict):
+        sql = f"same_json({place.value}, ?)"
+        same = sql, [*place.parameters, json.dumps(value)]
+        return _join("AND", [_has_type(place, "'array', 'object'"), same])
+    # The comparison first: most documents fail it, and a look at the type costs as much again.
+    compared = f"coalesce({place.value} {operator} ?, 0)", [*place.parameters, _number(value)]
+    return _join("AND", [compared, _has_type_of(place, [value])])
+
+
+def _one_of(place: _Place, values: Sequence[Any]) -> Sql:
+    """Strings and numbers are looked up in one list, however long."""
+    strings = [one for one in values if isinstance(one, str)]
+    numbers = [one for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
+    others = [one for one in values if one is None or isinstance(one, bool | date)]
+    parts = [_compare(place, "==", one) for one in others]
+    for listed in (strings, [_number(one) for one in numbers]):
+        if listed:
+            sql = f"coalesce({place.value} IN (SELECT value FROM json_each(?)), 0)"
+            found = sql, [*place.parameters, json.dumps(listed, ensure_ascii=False)]
+            parts.append(_join("AND", [found, _has_type_of(place, listed)]))
+    return _join("OR", parts)
+
+
+def _contains(place: _Place, value: Any) -> Sql:
+    member, values = _compare(_MEMBER, "==", value)
+    parts = []
+    if place != _DOC_ID:
+        sql = f"EXISTS (SELECT 1 FROM json_each(metadata, ?) WHERE {member})"
+        found = sql, [*place.parameters, *values]
+        parts.append(_join("AND", [_has_type(place, "'array'"), found]))
+    if isinstance(value, str):
+        sql = f"coalesce(instr({place.value}, ?) > 0, 0)"
+        found = sql, [*place.parameters, value]
+        parts.append(_join("AND", [_has_type(place, "'text'"), found]))
+    return _join("OR", parts)
+
+
+def _has_type_of(place: _Place, values: Sequence[Any]) -> Sql:
+    kind = next((kind for kind in (bool, int, str) if isinstance(values[0], kind)), int)
+    return _has_type(place, _JSON_TYPES[kind])
+
+
+def _has_type(place: _Place, types: str) -> Sql:
+    return f"{place.json_type} IN ({types})", list(place.parameters)
+
+
+def _number(value: Any) -> Any:
+    """An integer that SQLite has no room for as the float that SQLite reads in its place."""
+    return float(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
+
+
+def _negated(condition: Sql) -> Sql:
+    sql, values = condition
+    return f"NOT ({sql})", values
+
+
+def _join(operator: str, conditions: Sequence[Sql]) -> Sql:
+    """A balanced tree: SQLite refuses expressions that are nested deeply."""
+    if not conditions:
+        return ("1" if operator == "AND" else "0"), []
     if len(conditions) == 1:
         return conditions[0]
-    sql = "(" + f" {operator} ".join(sql for sql, _ in conditions) + ")"
-    return sql, [value for _, values in conditions for value in values]
+    middle = len(conditions) // 2
+    left, left_values = _join(operator, conditions[:middle])
+    right, right_values = _join(operator, conditions[middle:])
+    return f"({left} {operator} {right})", [*left_values, *right_values]
 
 
-def _equals_any(field: str, value: Any) -> Condition:
-    values = value if isinstance(value, list | tuple | set | frozenset) else [value]
-    if not values:
-        return "0", []
-    return _join("OR", [_compare(field, "=", one) for one in values])
+def _same_json(left: Any, right: str) -> bool:
+    try:
+        return bool(json.loads(left) == json.loads(right))
+    except (TypeError, ValueError):  # SQLite may ask before it looks at the type
+        return False
 
 
-def _compare(field: str, operator: str, value: Any) -> Condition:
-    found, parameters = _column(field)
-    if operator == "!=":
-        sql, values = _compare(field, "=", value)
-        return f"({found} IS NOT NULL AND NOT {sql})", [*parameters, *values]
-    same_type, of_type = _has_type_of(field, value)
-    operator = "=" if operator == "==" else operator
-    # The comparison first: most documents fail it, and a look at the type costs as much again.
-    sql = f"(coalesce({found} {operator} ?, 0) AND {same_type})"
-    return sql, [*parameters, value, *of_type]
-
-
-def _contains(field: str, value: Any) -> Condition:
-    found, parameters = _column(field)
-    if field == "doc_id":
-        return f"(instr({found}, ?) > 0)", [*parameters, str(value)]
-    path = _path(field)
-    member = "EXISTS (SELECT 1 FROM json_each(metadata, ?) WHERE value = ?)"
-    is_list = "coalesce(json_type(metadata, ?), '') = 'array'"
-    part = "coalesce(json_type(metadata, ?), '') = 'text' AND instr(json_extract(metadata, ?), ?)"
-    sql = f"(({is_list} AND {member}) OR ({part}))"
-    return sql, [path, path, value, path, path, str(value)]
-
-
-def _column(field: str) -> Condition:
-    return ("doc_id", []) if field == "doc_id" else ("json_extract(metadata, ?)", [_path(field)])
-
-
-def _has_type_of(field: str, value: Any) -> Condition:
-    if field == "doc_id":
-        return ("1" if isinstance(value, str) else "0"), []
-    if isinstance(value, bool):
-        types = "('true', 'false')"
-    elif isinstance(value, int | float):
-        types = "('integer', 'real')"
-    elif isinstance(value, str):
-        types = "('text')"
+def _fields_in(condition: Condition) -> Iterator[str]:
+    if isinstance(condition, Comparison):
+        yield condition.field
+    elif isinstance(condition, Not):
+        yield from _fields_in(condition.condition)
     else:
-        raise InvalidInputError(
-            f"filter compares {field!r} with {value!r}; want a number, a string, true or false"
-        )
-    return f"coalesce(json_type(metadata, ?), '') IN {types}", [_path(field)]
+        for one in condition.conditions:
+            yield from _fields_in(one)
 
 
-def _path(field: str) -> str:
-    return "$." + json.dumps(field)
+def _require_known(name: str, fields: Collection[str]) -> None:
+    if name != "doc_id" and name not in fields and name.partition(".")[0] not in fields:
+        known = ", ".join(sorted(fields)) or "none but doc_id"
+        raise InvalidInputError(f"filter names the unknown field {name!r}; known: {known}")

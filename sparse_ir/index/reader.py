@@ -18,9 +18,10 @@ from sparse_ir.corpus import Document
 from sparse_ir.errors import IndexFormatError, InvalidInputError, VocabularyMismatchError
 from sparse_ir.hits import Hits
 from sparse_ir.index import dense_files, recall
-from sparse_ir.index.bitsets import Bitsets, DocRows, Filter, cleared
+from sparse_ir.index.bitsets import Bitsets, DocRows, cleared
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.dense import DenseIndex
+from sparse_ir.index.filters import Filter, compile_filter
 from sparse_ir.index.params import Approximate, DensePart, Exact
 from sparse_ir.index.passages import StoredPassage, from_row, spans_of
 from sparse_ir.index.recall import RecallCurves
@@ -239,6 +240,14 @@ class Index:
     def doc_ids(self, docs: Sequence[int]) -> dict[int, str]:
         """Doc number -> doc_id."""
         return self._catalog.doc_ids(docs)
+
+    def matching(self, filter: Filter | None = None) -> NDArray[np.uint64]:
+        """Numbers of the documents whose metadata match, or of all; ascending: as they were added.
+
+        Raises:
+            InvalidInputError: not a filter, or an unknown field.
+        """
+        return self._catalog.matching(*compile_filter(filter or {}, self._catalog.fields()))
 
     def doc_number(self, doc_id: str) -> int:
         """The document's number in this snapshot.

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit, Hits, Leg
-from sparse_ir.index.bitsets import Filter
 from sparse_ir.index.dense import Scored
+from sparse_ir.index.filters import Filter
 from sparse_ir.index.params import Approximate, Exact
 from sparse_ir.index.reader import EXACT, Index, dense_part
 from sparse_ir.retrieval.dense_part import VectorEncoder, load_query_vectors

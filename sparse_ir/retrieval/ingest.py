@@ -62,6 +62,7 @@ def ingest(
     language: str = "english",
     params: BuildParams | None = None,
     options: EncoderOptions | None = None,
+    encoder: Encoder | None = None,
     passages: bool = True,
     dense: str | None = None,
     codes: CodeKind | None = None,
@@ -82,6 +83,8 @@ def ingest(
         language: Snowball language of the lexical block, or ``none``.
         params: How to build a new index.
         options: How to encode.
+        encoder: The model's document encoder, where it is loaded already; else it is loaded when
+            the first document must be encoded.
         passages: Whether documents longer than the encoder reads are cut into passages, so that
             all of their text counts; else their ends are not read on the learned side.
         dense: Name or folder of the dense model, of which the index has or gets a dense part; None
@@ -110,7 +113,7 @@ def ingest(
         part = wanted_part(path, dense, codes, options)
         add_dense(path, part, options=options, batch_size=batch_size)
     with open_writer(path, model, language, passages=passages, params=params, dense=part) as writer:
-        pipeline = _Pipeline(writer, model, options, analyzer, passages, batch_size)
+        pipeline = _Pipeline(writer, model, options, encoder, analyzer, passages, batch_size)
         for chunk in chain([first], chunks):
             pipeline.add(chunk, report, tell)
             writer.commit()
@@ -162,6 +165,7 @@ class _Pipeline:
         writer: IndexWriter,
         model: str,
         options: EncoderOptions,
+        encoder: Encoder | None,
         analyzer: Analyzer,
         cuts_passages: bool,
         batch_size: int,
@@ -172,7 +176,7 @@ class _Pipeline:
         self._analyzer = analyzer
         self._cuts_passages = cuts_passages
         self._batch_size = batch_size
-        self._encoder: Encoder | None = None
+        self._encoder = encoder
         self._dense_encoder: VectorEncoder | None = None
 
     def add(self, chunk: list[Document], report: IngestReport, tell: Progress) -> None:

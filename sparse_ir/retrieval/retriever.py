@@ -26,7 +26,7 @@ from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit, Hits, Passage
 from sparse_ir.index import bm25
-from sparse_ir.index.bitsets import Filter
+from sparse_ir.index.filters import Filter
 from sparse_ir.index.params import Approximate, Exact
 from sparse_ir.index.reader import EXACT, Index
 from sparse_ir.retrieval.best_passage import Vectors, learned_part, search_by_best_passage
