@@ -16,6 +16,7 @@ from sparse_ir.cli import (
     adapt,
     compare,
     convert,
+    distil_queries,
     encode,
     eval,
     explain,
@@ -30,6 +31,7 @@ from sparse_ir.cli import (
     run,
     search,
     train,
+    tune,
     tune_recall,
     verify,
 )
@@ -62,6 +64,8 @@ app.command()(convert.convert)
 app.command()(train.train)
 app.command()(mine.mine)
 app.command()(adapt.adapt)
+app.command()(tune.tune)
+app.command()(distil_queries.distil_queries)
 
 
 def _print_version(wanted: bool) -> None:

@@ -28,6 +28,13 @@ class SearchMode(str, Enum):
     hybrid = "hybrid"
 
 
+class DenseQueriesChoice(str, Enum):
+    """What makes the vector of a query."""
+
+    table = "table"
+    network = "network"
+
+
 def search(
     query: Annotated[str, typer.Argument(help="What you look for.")],
     k: Annotated[int, typer.Option("-k", "--hits", help="Hits wanted.")] = 10,
@@ -42,6 +49,13 @@ def search(
     hybrid: Annotated[bool, typer.Option("--hybrid", help="The same as --mode hybrid.")] = False,
     dense: Annotated[bool, typer.Option("--dense", help="The same as --mode dense.")] = False,
     bm25: Annotated[bool, typer.Option("--bm25", help="The same as --mode lexical.")] = False,
+    dense_queries: Annotated[
+        DenseQueriesChoice | None,
+        typer.Option(
+            help="Encode dense queries by the index's table or by the model's network.",
+            show_default="the table if there is one",
+        ),
+    ] = None,
     filter: Annotated[
         str | None, typer.Option(help="Only documents whose metadata match: 'year >= 2020'.")
     ] = None,
@@ -63,7 +77,9 @@ def search(
     plan = Exact() if recall is None else Approximate(recall=recall)
     flags = {SearchMode.hybrid: hybrid, SearchMode.dense: dense, SearchMode.lexical: bm25}
     chosen = _chosen(mode, [flag for flag, is_set in flags.items() if is_set])
-    with HybridRetriever.open(find_index(folder)) as retriever:
+    with HybridRetriever.open(
+        find_index(folder), dense_queries=dense_queries.value if dense_queries else None
+    ) as retriever:
         wanted = chosen.value if chosen else retriever.default_mode
         hits = retriever.search(query, k, mode=wanted, filter=filter, plan=plan)
         why = [retriever.explain(query, hit.doc_id, wanted) for hit in hits if explain]

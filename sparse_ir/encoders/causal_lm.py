@@ -222,6 +222,33 @@ class CausalLMEncoder:
         return to_term_weights(weights, top_terms=top_terms, prune_ratio=self._options.prune_ratio)
 
 
+class CausalVectors:
+    """The dense half of what a decoder-only model gives, as unit vectors.
+
+    Args:
+        encoder: Gives both halves.
+    """
+
+    def __init__(self, encoder: CausalLMEncoder) -> None:
+        self._encoder = encoder
+        self.dimension = encoder.encode_both([])[1].shape[1]
+        """Numbers of a vector."""
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 32,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """(n, dimension) float32 unit vectors, in the order of the texts."""
+        _, vectors = self._encoder.encode_both(
+            texts, batch_size=batch_size, on_progress=on_progress
+        )
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
+
+
 def load_causal_lm(
     folder: Path,
     options: EncoderOptions,

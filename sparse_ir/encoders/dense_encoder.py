@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoModel
 
+from sparse_ir.encoders.causal_lm import CausalVectors, load_causal_lm
 from sparse_ir.encoders.checkpoint import digest, is_own, model_folder, resolve_body
 from sparse_ir.encoders.dense_layout import read_dense_layout
-from sparse_ir.encoders.hub_layout import MODULES_FILE, read_json
+from sparse_ir.encoders.hub_layout import MODULES_FILE, is_causal, read_json
 from sparse_ir.encoders.lookup import load_tensors
 from sparse_ir.encoders.masked_lm import body_states, load_pretrained, require_finite
 from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions
@@ -132,8 +133,11 @@ def load_dense_encoder(
     model: str = DEFAULT_MODEL,
     role: Literal["document", "query"] = "document",
     options: EncoderOptions | None = None,
-) -> DenseEncoder:
+) -> DenseEncoder | CausalVectors:
     """The document or query encoder of a dense model.
+
+    A decoder-only language model without sentence-transformers' files gives the dense half of
+    PromptReps, or of what its ``causal_lm.json`` says.
 
     Args:
         model: ``package:NAME``, a folder of sentence-transformers or with a network in it, or the
@@ -147,6 +151,8 @@ def load_dense_encoder(
     """
     options = options or EncoderOptions()
     folder = dense_folder(model)
+    if not (folder / MODULES_FILE).is_file() and is_causal(folder):
+        return CausalVectors(load_causal_lm(folder, options, role=role))
     layout = read_dense_layout(folder)
     body, tokenizer = load_pretrained(AutoModel, str(layout.folder), device=options.device)
     device = next(body.parameters()).device

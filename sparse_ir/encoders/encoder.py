@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sparse_ir.encoders.checkpoint import load_document_encoder, load_query_encoder
 from sparse_ir.encoders.options import EncoderOptions, Precision
@@ -33,6 +36,21 @@ class TextEncoder(Encoder, Protocol):
 
     def own_terms(self, text: str) -> set[int]:
         """The terms that the text contains; the others that it encodes are expansions."""
+        ...
+
+
+@runtime_checkable
+class OnePassEncoder(Protocol):
+    """An encoder that gives a dense vector with the term weights, from one pass of its network."""
+
+    def encode_both(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 32,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> tuple[TermWeights, NDArray[np.float32]]:
+        """(n, len(vocabulary)) term weights and (n, dimension) vectors."""
         ...
 
 

@@ -37,7 +37,7 @@ class Scored:
     Args:
         docs: (n,) int64 doc numbers.
         scores: (n,) float32 cosines of the best passages.
-        passages: (n,) int32 which passage that is.
+        passages: (n,) int32 which passage that is; -1 of documents that are one.
         n_vectors: Vectors read for it.
     """
 
@@ -314,9 +314,12 @@ def _exact(segment: DenseSegment, rows: NDArray[np.int64], query: Vectors) -> Sc
 def _best_rows(
     scores: NDArray[np.float32], starts: NDArray[np.int64], wanted: NDArray[np.int64]
 ) -> NDArray[np.int32]:
-    """Which row of its own is the best of each wanted document, from 0."""
+    """Which row of its own is the best of each wanted document, from 0; -1 if it has only one."""
     ends = np.append(starts[1:], len(scores))
-    return np.array([int(scores[starts[i] : ends[i]].argmax()) for i in wanted.tolist()], np.int32)
+    best = np.full(len(wanted), -1, np.int32)
+    for at in np.flatnonzero(ends[wanted] - starts[wanted] > 1).tolist():
+        best[at] = scores[starts[wanted[at]] : ends[wanted[at]]].argmax()
+    return best
 
 
 def _rows_of(segment: DenseSegment, docs: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +155,11 @@ def vectors_of(
         batch_size: Texts encoded at once.
     """
     flat = [text for one in texts for text in one]
-    vectors = encoder.encode(flat, batch_size=batch_size).astype(np.float16)
+    return dense_rows(encoder.encode(flat, batch_size=batch_size).astype(np.float16), texts)
+
+
+def dense_rows(vectors: NDArray[Any], texts: Sequence[Sequence[str]]) -> DenseRows:
+    """The vectors of n lists of texts, one document after another."""
     return DenseRows(vectors, np.array([len(one) for one in texts], np.int64))
 
 

@@ -21,18 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir.corpus import Document
+from sparse_ir.encoders.encoder import OnePassEncoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit, Hits, Leg
-from sparse_ir.index.dense import Scored
 from sparse_ir.index.filters import Filter
 from sparse_ir.index.params import Approximate, Exact
 from sparse_ir.index.reader import EXACT, Index, dense_part
 from sparse_ir.retrieval.dense_part import VectorEncoder, load_query_vectors
+from sparse_ir.retrieval.dense_queries import load_table
 from sparse_ir.retrieval.fusion import Fusion, ranks
 from sparse_ir.retrieval.retriever import Mode, SparseRetriever, TermMatch
+from sparse_ir.vectors import TermWeights
 
 HybridMode = Literal["hybrid", "dense", "anchored", "learned", "lexical"]
 Candidates = Literal["both", "sparse"]
+DenseQueries = Literal["table", "network"]
 Lookup = Callable[[list[int]], Mapping[int, str]]
 Legs = tuple[NDArray[np.float32], NDArray[np.float32]]
 FUSION = "fusion"  # the setting of an index that ``tune`` keeps there
@@ -69,6 +72,25 @@ class FusedHits:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class CandidateScores:
+    """The candidates of one query, before they are fused.
+
+    Args:
+        docs: (n,) int64 doc numbers, ascending.
+        sparse: (n,) float32, exact.
+        dense: (n,) float32, exact.
+        passages: (n,) int32 the best passage as the dense leg has it; -1 of those that are one.
+        bytes_read: Of float16 vectors on the disk.
+    """
+
+    docs: NDArray[np.int64]
+    sparse: NDArray[np.float32]
+    dense: NDArray[np.float32]
+    passages: NDArray[np.int32]
+    bytes_read: int
+
+
 class HybridRetriever:
     """Searches an index in any mode; safe to share between threads.
 
@@ -78,6 +100,8 @@ class HybridRetriever:
         fusion: None takes what ``tune`` keeps with the index, or the default.
         candidates: ``both`` legs give candidates, or only the ``sparse`` one, and the dense one
             verifies them.
+        dense_queries: By the index's ``table``, or the model's ``network``; None takes the table if
+            there is one.
     """
 
     def __init__(
@@ -87,16 +111,22 @@ class HybridRetriever:
         *,
         fusion: Fusion | None = None,
         candidates: Candidates = "both",
+        dense_queries: DenseQueries | None = None,
     ) -> None:
         if candidates not in get_args(Candidates):
             raise InvalidInputError(
                 f"candidates are {candidates!r}; want {' or '.join(get_args(Candidates))}"
+            )
+        if dense_queries not in (None, *get_args(DenseQueries)):
+            raise InvalidInputError(
+                f"dense_queries are {dense_queries!r}; want {' or '.join(get_args(DenseQueries))}"
             )
         self.sparse = sparse
         kept = sparse.index.settings.get(FUSION)
         self.fusion = fusion or (Fusion(**kept) if kept else DEFAULT_FUSION)
         self.candidates = candidates
         self._given = encoder
+        self._dense_queries = dense_queries
 
     @classmethod
     def open(
@@ -105,6 +135,7 @@ class HybridRetriever:
         *,
         fusion: Fusion | None = None,
         candidates: Candidates = "both",
+        dense_queries: DenseQueries | None = None,
     ) -> HybridRetriever:
         """A retriever for the index in the folder ``path``, as last committed.
 
@@ -116,7 +147,7 @@ class HybridRetriever:
         """
         sparse = SparseRetriever.open(path)
         try:
-            return cls(sparse, fusion=fusion, candidates=candidates)
+            return cls(sparse, fusion=fusion, candidates=candidates, dense_queries=dense_queries)
         except BaseException:
             sparse.close()
             raise
@@ -257,34 +288,64 @@ class HybridRetriever:
             plan: As ``search``.
             threads: As ``search``.
         """
-        dense = self.index.dense
         depth = max(self.fusion.depth, k)
-        terms = self.sparse.query_arrays(queries, sparse_mode)
-        vectors = self.query_vectors(queries)
-        by_terms = self.sparse.search_by_vectors(
-            terms, depth, mode=sparse_mode, filter=filter, plan=plan, threads=threads
+        candidates = self.find_candidates(
+            queries, depth, sparse_mode=sparse_mode, filter=filter, plan=plan, threads=threads
         )
-        by_vectors = None
-        if self.candidates == "both":
-            by_vectors = dense.search(vectors, depth, filter=filter)
-        candidates = self._candidates(by_terms, by_vectors)
-        n_read = np.zeros(len(queries), np.int64) if by_vectors is None else by_vectors.n_vectors
-        rankings = []
-        for query, docs in enumerate(candidates):
-            verified = dense.scores(vectors[query], docs)
-            scores = _known(by_terms, query, docs)
-            unknown = np.isnan(scores)
-            scores[unknown] = self.sparse.scores(terms, query, docs[unknown], mode=sparse_mode)
-            rankings.append(self._rank(docs, scores, verified, k))
-            n_read[query] += verified.n_vectors
-        hits, legs = _stacked(rankings, k, by_terms.lookup)
+        hits, legs = _stacked([self._rank(one, k) for one in candidates], k, self.index.doc_ids)
         return FusedHits(
             hits,
             (sparse_mode, "dense"),
             *legs,
-            n_candidates=np.array([len(docs) for docs in candidates]),
-            bytes_read=n_read * (2 * dense.dimension),
+            n_candidates=np.array([len(one.docs) for one in candidates], np.int64),
+            bytes_read=np.array([one.bytes_read for one in candidates], np.int64),
         )
+
+    def find_candidates(
+        self,
+        queries: Sequence[str],
+        depth: int,
+        *,
+        sparse_mode: Mode = "anchored",
+        filter: Filter | None = None,
+        plan: Exact | Approximate = EXACT,
+        threads: int = 1,
+    ) -> list[CandidateScores]:
+        """Of each query what is to be fused: the documents that a leg found, scored by both.
+
+        Args:
+            queries: Q texts.
+            depth: Documents that each leg gives, >= 1.
+            sparse_mode: As ``search``.
+            filter: As ``search``.
+            plan: As ``search``.
+            threads: As ``search``.
+        """
+        dense = self.index.dense
+        learned, vectors = self._both(queries)
+        terms = self.sparse.query_arrays(queries, sparse_mode, learned)
+        by_terms = self.sparse.search_by_vectors(
+            terms, depth, mode=sparse_mode, filter=filter, plan=plan, threads=threads
+        )
+        legs: list[Hits] = [by_terms]
+        n_read = np.zeros(len(queries), np.int64)
+        if self.candidates == "both":
+            by_vectors = dense.search(vectors, depth, filter=filter)
+            legs.append(by_vectors)
+            n_read += by_vectors.n_vectors
+        result = []
+        for query, vector in enumerate(vectors):
+            docs = np.unique(np.concatenate([one.docs[query, : one.counts[query]] for one in legs]))
+            verified = dense.scores(vector, docs)
+            scores = _known(by_terms, query, docs)
+            unknown = np.isnan(scores)
+            if unknown.any():
+                scores[unknown] = self.sparse.scores(terms, query, docs[unknown], mode=sparse_mode)
+            n_bytes = int(n_read[query] + verified.n_vectors) * 2 * dense.dimension
+            result.append(
+                CandidateScores(docs, scores, verified.scores, verified.passages, n_bytes)
+            )
+        return result
 
     def document(self, doc_id: str) -> Document:
         """The document as it was added.
@@ -309,6 +370,14 @@ class HybridRetriever:
         """(Q, dimension) the vectors by which the dense leg finds these texts."""
         return self._encoder.encode(queries)
 
+    def _both(self, queries: Sequence[str]) -> tuple[TermWeights | None, NDArray[np.float32]]:
+        """What both legs search by, from one pass if the index is of one model."""
+        part, encoder = dense_part(self.index.settings), self.sparse.encoder
+        is_one_model = part is not None and part.model == self.index.settings["model"]
+        if is_one_model and self._given is None and isinstance(encoder, OnePassEncoder):
+            return encoder.encode_both(queries)
+        return None, self.query_vectors(queries)
+
     @cached_property
     def _encoder(self) -> VectorEncoder:
         if self._given is not None:
@@ -319,28 +388,22 @@ class HybridRetriever:
                 f"{self.index.path} says of no model that its dense part was made with; give "
                 "HybridRetriever the query encoder"
             )
-        return load_query_vectors(part.model)
+        table = load_table(self.index.path, part) if self._dense_queries != "network" else None
+        if table is None and self._dense_queries == "table":
+            raise InvalidInputError(
+                f"{self.index.path} has no table of dense queries; make one with: "
+                "sparse-ir distil-queries"
+            )
+        return table or load_query_vectors(part.model)
 
-    # one query
-
-    def _candidates(self, *found: Hits | None) -> list[NDArray[np.int64]]:
-        """Of each query the documents that any leg found, ascending."""
-        legs = [one for one in found if one is not None]
-        return [
-            np.unique(np.concatenate([one.docs[query, : one.counts[query]] for one in legs]))
-            for query in range(len(legs[0]))
-        ]
-
-    def _rank(
-        self, docs: NDArray[np.int64], sparse: NDArray[np.float32], dense: Scored, k: int
-    ) -> _Ranking:
-        legs = np.stack([sparse, dense.scores]).astype(np.float64)
+    def _rank(self, found: CandidateScores, k: int) -> _Ranking:
+        legs = np.stack([found.sparse, found.dense]).astype(np.float64)
         fused = self.fusion(legs[0], legs[1]).astype(np.float32)
-        best = np.lexsort((docs, -fused))[:k]
+        best = np.lexsort((found.docs, -fused))[:k]
         return _Ranking(
-            docs[best],
+            found.docs[best],
             fused[best],
-            dense.passages[best],
+            found.passages[best],
             legs[:, best],
             np.stack([ranks(leg) for leg in legs])[:, best],
         )

@@ -14,7 +14,7 @@ from typing import Any
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.checkpoint import model_settings
-from sparse_ir.encoders.encoder import Encoder, load_encoder
+from sparse_ir.encoders.encoder import Encoder, OnePassEncoder, load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
@@ -25,12 +25,14 @@ from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.dense_part import (
     VectorEncoder,
     add_dense,
+    dense_rows,
     load_document_vectors,
     vectors_of,
     wanted_part,
 )
 from sparse_ir.retrieval.passages import Span, has_limit, join, passages_of
 from sparse_ir.retrieval.retriever import QUERY_ENCODER
+from sparse_ir.vectors import TermWeights
 from sparse_ir.vocabulary import Vocabulary
 
 _BATCHES_TOGETHER = 16  # sorted by length inside the encoder, so that little is padding
@@ -203,11 +205,8 @@ class _Pipeline:
             self._encoder = load_encoder(self._model, role="document", **asdict(self._options))
         passages = [self._passages(document) for document in batch]
         done = _Counted([len(one) for one in passages], tell)
-        weights = self._encoder.encode(
-            [text for one in passages for _, text in one],
-            batch_size=self._batch_size,
-            on_progress=done,
-        )
+        texts = [[text for _, text in one] for one in passages]
+        weights, rows = self._both(self._encoder, texts, done)
         vectors, stored = join(weights, [[span for span, _ in one] for one in passages])
         self._writer.add(
             batch,
@@ -215,17 +214,25 @@ class _Pipeline:
             [self._analyzer.words(document.content) for document in batch],
             fingerprints=[_fingerprint(document) for document in batch],
             passages=stored,
-            dense=self._vectors([[text for _, text in one] for one in passages]),
+            dense=rows,
         )
         done.finish()
 
-    def _vectors(self, texts: list[list[str]]) -> DenseRows | None:
-        part = self._writer.dense
+    def _both(
+        self, encoder: Encoder, texts: list[list[str]], done: _Counted
+    ) -> tuple[TermWeights, DenseRows | None]:
+        """Term weights of all passages, and their vectors if the index has a dense part."""
+        flat = [text for one in texts for text in one]
+        part, batch_size = self._writer.dense, self._batch_size
+        if part is not None and part.model == self._model and isinstance(encoder, OnePassEncoder):
+            weights, vectors = encoder.encode_both(flat, batch_size=batch_size, on_progress=done)
+            return weights, dense_rows(vectors, texts)
+        weights = encoder.encode(flat, batch_size=batch_size, on_progress=done)
         if part is None:
-            return None
+            return weights, None
         if self._dense_encoder is None:
             self._dense_encoder = load_document_vectors(part.model, self._options)
-        return vectors_of(self._dense_encoder, texts, self._batch_size)
+        return weights, vectors_of(self._dense_encoder, texts, batch_size)
 
     def _passages(self, document: Document) -> list[tuple[Span, str]]:
         if self._cuts_passages and has_limit(self._encoder):

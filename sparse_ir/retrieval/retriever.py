@@ -99,6 +99,11 @@ class SparseRetriever:
             raise
 
     @property
+    def encoder(self) -> Encoder:
+        """The query encoder, as its model has it: not adapted to the index."""
+        return self._encoder
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """Names of the learned block's terms, by number."""
         return self._encoder.vocabulary
@@ -396,7 +401,7 @@ def query_encoder(path: Path, model: str) -> Encoder:
 
 def _hit(document: Document, score: float, number: int, spans: Sequence[tuple[int, int]]) -> Hit:
     passage = None
-    if number >= 0:
+    if number >= 0 and spans:
         start, end = spans[number]
         passage = Passage(number, start, end, document.text[start:end])
     return Hit(document.doc_id, score, document.text, document.title, document.metadata, passage)

@@ -21,6 +21,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sparse_ir.encoders.analyzer import Analyzer
+from sparse_ir.encoders.causal_lm import CausalVectors
 from sparse_ir.encoders.checkpoint import require_models_extra
 from sparse_ir.encoders.dense_encoder import DenseEncoder, load_dense_encoder
 from sparse_ir.encoders.encoder import Encoder, load_encoder
@@ -116,7 +117,7 @@ class DenseTeacher:
         self._max_length = max_length
         self._cache = cache
         self._tell = on_progress or (lambda n: None)
-        self._encoder: DenseEncoder | None = None
+        self._encoder: CausalVectors | DenseEncoder | None = None
 
     def read(self, examples: TrainingSet) -> PairScorer:
         """As ``Teacher``."""

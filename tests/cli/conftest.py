@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -78,4 +79,14 @@ def fables_index(tmp_path_factory):
     (folder / "fables.jsonl").write_text(fables_jsonl())
     done = CommandLine(folder)("index", "fables.jsonl", "--json")
     assert json.loads(done.stdout)["added"] == len(FABLES)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dense_fables_index(fables_index, tmp_path_factory):
+    """A copy of ``fables_index`` that got a dense part."""
+    folder = tmp_path_factory.mktemp("dense") / "fables"
+    shutil.copytree(fables_index, folder)
+    done = CommandLine(folder)("index", "fables.jsonl", "--dense", "--json")
+    assert json.loads(done.stdout)["unchanged"] == len(FABLES)
     return folder

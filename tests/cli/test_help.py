@@ -35,6 +35,8 @@ def test_help_and_version(cli):
         "export",
         "explain",
         "convert",
+        "tune",
+        "distil-queries",
         "tune-recall",
     ):
         assert command in shown

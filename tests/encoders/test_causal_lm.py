@@ -186,3 +186,17 @@ def test_bad_settings(causal_folder):
     settings(causal_folder, recipes="echo")
     with pytest.raises(InvalidInputError, match=r"causal_lm.json: .* want the fields"):
         load(causal_folder)
+
+
+def test_the_dense_half_as_a_dense_model(causal_folder):
+    from sparse_ir.encoders.dense_encoder import load_dense_encoder
+    from sparse_ir.encoders.options import EncoderOptions
+
+    options = EncoderOptions(precision="float32", device="cpu")
+    vectors = load_dense_encoder(str(causal_folder), "document", options)
+    expected = load(causal_folder).encode_both(TEXTS)[1]
+    assert vectors.dimension == 16
+    lengths = np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors.encode(TEXTS), expected / lengths, atol=1e-5)
+    queries = load_dense_encoder(str(causal_folder), "query", options).encode(TEXTS)
+    assert not np.allclose(queries, vectors.encode(TEXTS))  # another prompt

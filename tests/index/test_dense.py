@@ -41,7 +41,8 @@ class Collection:
             if wanted(doc_id):
                 stored = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
                 scores = stored.astype(np.float16).astype(np.float32) @ query
-                found.append((doc_id, scores.max(), int(scores.argmax())))
+                best = int(scores.argmax()) if len(vectors) > 1 else -1
+                found.append((doc_id, scores.max(), best))
         return sorted(found, key=lambda one: (-one[1], int(one[0][1:])))[:k]
 
 

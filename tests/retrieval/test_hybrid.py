@@ -220,7 +220,30 @@ def test_a_writers_own_index_is_hybrid_too(folder, dense_encoder):
         rows = DenseRows(dense_encoder.encode(texts), np.array([1]))
         vector = sp.csr_array(np.eye(1, 10, 4, dtype=np.float32))
         writer.add([Document("new", texts[0])], vector, [["puppi"] * 3], dense=rows)
-        sparse = SparseRetriever(writer.index(), opened._encoder, opened._analyzer)
+        sparse = SparseRetriever(writer.index(), opened.encoder, opened._analyzer)
         assert HybridRetriever(sparse).search("puppy", k=1)[0].doc_id == "new"
     with Index.open(folder) as index:
         assert "new" in index
+
+
+def test_one_model_gives_both_legs_in_one_pass(tmp_path, document_encoder, dense_encoder):
+    """As PromptReps does: an encoder of terms that has vectors too."""
+    passes = []
+
+    def encode_both(texts, *, batch_size=32, on_progress=None):
+        passes.append(list(texts))
+        return document_encoder.encode(texts), 5 * dense_encoder.encode(texts)
+
+    document_encoder.encode_both = encode_both
+    ingest(tmp_path / "one", DOCUMENTS, model="words", dense="words")
+    assert [text for one in passes for text in one] == [d.content for d in DOCUMENTS]
+    ingest(tmp_path / "two", DOCUMENTS, model="words", dense="counts")
+    with (
+        HybridRetriever.open(tmp_path / "one") as one,
+        HybridRetriever.open(tmp_path / "two") as two,
+    ):
+        assert one.search(QUERIES) == two.search(QUERIES)
+        n_passes = len(passes)
+        sparse = SparseRetriever(one.index, document_encoder, one.sparse._analyzer)
+        assert HybridRetriever(sparse).search("red fox", k=1)[0].doc_id == "d0"
+        assert passes[n_passes:] == [["red fox"]]

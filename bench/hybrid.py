@@ -1,0 +1,130 @@
+"""Every leg and fusion on BEIR folders: nDCG@10 with significance, latency, bytes, memory.
+
+    python -m bench.hybrid DATA/scifact DATA/cranfield --work FOLDER
+
+Indexes are kept in the work folder and reused. ``bi-granular`` is the hybrid whose candidates are
+those of the sparse leg alone, verified by the vectors on the disk: its recall is the share of the
+flat hybrid's first ten that it finds, its memory what the dense part holds outside the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import machine
+from sparse_ir.evaluation.collection import read_collection
+from sparse_ir.retrieval.cached import CachedIndexes
+from sparse_ir.retrieval.experiment import compare_systems
+from sparse_ir.retrieval.hybrid import HybridRetriever
+from sparse_ir.retrieval.systems import SYSTEMS, HybridSystem, System
+
+RESULTS = Path(__file__).parent / "results" / "hybrid.jsonl"
+SHOWN = ("lexical", "learned", "anchored", "dense", "bm25+dense", "hybrid")
+BASELINE = "hybrid"
+BI_GRANULAR = "bi-granular"
+_TIMED_QUERIES = 100
+
+
+def main() -> None:
+    arguments = _arguments()
+    collections = [_evaluate(name, arguments.work, arguments.model) for name in arguments.folders]
+    result = {
+        "bench": "hybrid",
+        "machine": machine.describe("ir-measures", "torch", "transformers"),
+        "model": arguments.model,
+        "collections": collections,
+    }
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+    print(table(result))
+
+
+def table(result: dict[str, Any]) -> str:
+    """nDCG@10 as a Markdown table; a star where the hybrid differs (p < .05, Holm-corrected)."""
+    shown = [*SHOWN, BI_GRANULAR]
+    lines = [f"| collection | {' | '.join(shown)} |", "|---" * (1 + len(shown)) + "|"]
+    for one in result["collections"]:
+        cells = [f"{one['systems'][name]['measures']['nDCG@10']:.3f}" for name in shown]
+        differences = [one["differences"].get(name) for name in shown]
+        stars = ["*" if d and d["p_randomisation"] < 0.05 else "" for d in differences]
+        marked = [cell + star for cell, star in zip(cells, stars, strict=True)]
+        lines.append(f"| {one['collection']} | {' | '.join(marked)} |")
+    means = [
+        f"{np.mean([c['systems'][name]['measures']['nDCG@10'] for c in result['collections']]):.3f}"
+        for name in shown
+    ]
+    return "\n".join([*lines, f"| mean | {' | '.join(means)} |"])
+
+
+def _evaluate(name: str, work: Path, model: str) -> dict[str, Any]:
+    folder, _, split = name.partition(":")
+    collection = read_collection(folder, split or "test")
+    texts = [query.text for query in collection.queries]
+    with CachedIndexes(collection.documents, work, model=model) as indexes:
+        flat = indexes.hybrid
+        light = HybridRetriever(flat.sparse, candidates="sparse")
+        systems: dict[str, System] = {system: SYSTEMS[system](indexes) for system in SHOWN}
+        systems[BI_GRANULAR] = HybridSystem(light, "anchored")
+        report = compare_systems(
+            collection, systems, n_documents=indexes.corpus[1], baseline=BASELINE, k=100
+        )
+        return {**report.record(), "bi_granular": _bi_granular(flat, light, texts)}
+
+
+def _bi_granular(
+    flat: HybridRetriever, light: HybridRetriever, texts: Sequence[str]
+) -> dict[str, Any]:
+    exact, found = flat.search_fused(texts, 10), light.search_fused(texts, 10)
+    shared = [
+        len(set(one) & set(other)) / max(len(one), 1)
+        for one, other in zip(exact.hits.ids, found.hits.ids, strict=True)
+    ]
+    dense = flat.index.dense
+    return {
+        "recall@10": float(np.mean(shared)),
+        "candidates": float(found.n_candidates.mean()),
+        "bytes_read": float(found.bytes_read.mean()),
+        "memory_bytes": dense.memory_bytes,
+        "float32_bytes": dense.n_vectors * dense.dimension * 4,
+        **_times(light, texts[:_TIMED_QUERIES]),
+    }
+
+
+def _times(light: HybridRetriever, texts: Sequence[str]) -> dict[str, float]:
+    """Median milliseconds of a query, one at a time on one thread, and of its parts."""
+    depth = light.fusion.depth
+    parts = {
+        "encode_ms": lambda text: light.query_vectors([text]),
+        "sparse_ms": lambda text: light.sparse.search_arrays([text], 10),
+        "sparse_candidates_ms": lambda text: light.sparse.search_arrays([text], depth),
+        "hybrid_ms": lambda text: light.search_fused([text], 10),
+    }
+    result = {}
+    for name, search in parts.items():
+        search(texts[0])
+        milliseconds = []
+        for text in texts:
+            start = time.perf_counter()
+            search(text)
+            milliseconds.append(1000 * (time.perf_counter() - start))
+        result[name] = float(np.median(milliseconds))
+    return result
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", metavar="FOLDER[:SPLIT]")
+    parser.add_argument("--work", type=Path, required=True, help="where indexes are kept")
+    parser.add_argument("--model", default="mini")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

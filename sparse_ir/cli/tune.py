@@ -1,0 +1,82 @@
+"""``sparse-ir tune``: which fusion of sparse and dense suits an index, measured and kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sparse_ir.cli.console import err, out, print_table, progress
+from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
+
+if TYPE_CHECKING:
+    from sparse_ir.retrieval.fusion_tuning import Gain
+
+
+def tune(
+    topics: Annotated[
+        str, typer.Argument(help="Queries: BEIR folder, .jsonl, .tsv, .txt, TREC topics, or -.")
+    ],
+    qrels: Annotated[
+        Path | None,
+        typer.Option(help="Judgements, of TREC or BEIR.", show_default="what the legs agree on"),
+    ] = None,
+    folder: ExistingIndexOption = None,
+    measure: Annotated[str, typer.Option(help="A name of ir-measures.")] = "nDCG@10",
+    keep: Annotated[
+        bool, typer.Option("--keep/--no-keep", help="Keep a better fusion with the index.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose how hybrid search fuses its legs, and say what that gains.
+
+    Methods and weights are compared by judgements, or without them by what at least two of BM25,
+    learned terms and dense vectors find. The gain is that on queries which the choice has not
+    seen, with its 95 % confidence interval. A choice that does not beat the default is not kept.
+    """
+    from dataclasses import asdict
+
+    from sparse_ir.evaluation.evaluate import require_measures
+    from sparse_ir.evaluation.topics import read_topics
+    from sparse_ir.evaluation.trec import read_qrels
+    from sparse_ir.index.writer import IndexWriter
+    from sparse_ir.retrieval.fusion_tuning import tune_fusion
+    from sparse_ir.retrieval.hybrid import FUSION, HybridRetriever
+
+    require_measures([measure])
+    path, queries = find_index(folder), read_topics(topics)
+    judgements = read_qrels(qrels) if qrels else None
+    with (
+        HybridRetriever.open(path) as retriever,
+        progress("searching", total=len(queries)) as advance,
+    ):
+        found = tune_fusion(retriever, queries, judgements, measure=measure, on_progress=advance)
+    is_kept = keep and found.is_better
+    if is_kept:
+        with IndexWriter.open(path) as writer:
+            writer.keep(FUSION, asdict(found.fusion))
+    if as_json:
+        print(json.dumps({**found.record(), "is_kept": is_kept}))
+        return
+    print_table(
+        [
+            {
+                "retriever": name,
+                measure: f"{value:.4f}",
+                "gain of chosen": _gain(found.gains[name]) if name in found.gains else "",
+            }
+            for name, value in found.values.items()
+        ]
+    )
+    fusion = found.fusion
+    constant = f", k {fusion.k:g}" if fusion.method == "rrf" else ""
+    out.print(f"best: {fusion.method}, dense weight {fusion.dense_weight:g}{constant}")
+    by = "judgements" if found.is_judged else "agreement of the legs, which is not relevance"
+    fate = "kept with" if is_kept else "not kept in"
+    err.print(f"{found.n_queries} queries, by {by}; {fate} {path}")
+
+
+def _gain(gain: Gain) -> str:
+    return f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"

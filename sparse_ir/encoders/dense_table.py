@@ -1,0 +1,199 @@
+"""DenseTable: dense queries without a network. A vector for each token; a text is their sum.
+
+The table is distilled from a dense encoder in closed form: of all tables that keep near to the
+vectors of the tokens alone, the one whose means of rows are nearest to the vectors of texts.
+
+Source: the idea of a dense query as a mean of looked-up token vectors: Ma et al. 2025,
+"LightRetriever", arXiv:2505.12260, who train it together with the document encoder; here the
+document encoder stays as it is, and the table is a ridge regression on it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+
+from sparse_ir.encoders.hub_layout import read_json
+from sparse_ir.encoders.lookup import (
+    CONFIG_FILE,
+    TOKENIZER_FILE,
+    WEIGHTS_FILE,
+    load_tensors,
+    load_tokenizer,
+)
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.files import whole_folder
+
+_STEPS = 40  # of conjugate gradients: more changes no third digit
+_STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)  # of the ridge, tried on held-out texts
+_HELD_OUT = 10  # one text in so many
+
+Vectors = NDArray[np.float32]
+
+
+class DenseTable:
+    """Vectors of texts, looked up: microseconds a query, no torch.
+
+    Args:
+        tokenizer: Gives the row numbers; special tokens are never added.
+        rows: (V, dimension) float16, one a token.
+        fingerprint: Of the dense model that it stands for.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, rows: NDArray[np.float16], fingerprint: str = ""
+    ) -> None:
+        size = tokenizer.get_vocab_size()
+        if rows.ndim != 2 or len(rows) != size or not np.isfinite(rows).all():
+            raise InvalidInputError(
+                f"rows of shape {rows.shape} came for a tokenizer of {size} tokens; want a finite "
+                "vector each"
+            )
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self._rows = rows
+        self.fingerprint = fingerprint
+
+    @property
+    def dimension(self) -> int:
+        """Numbers of a vector."""
+        return int(self._rows.shape[1])
+
+    def encode(self, texts: Sequence[str], *, batch_size: int = 32) -> Vectors:
+        """(n, dimension) float32 unit vectors; 0 of a text without tokens."""
+        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        sums = [self._rows[one.ids].sum(0, dtype=np.float32) for one in encoded]
+        return _unit(np.array(sums, np.float32).reshape(len(sums), self.dimension))
+
+    def save(self, folder: Path) -> None:
+        """The table is in ``folder``, which does not exist yet, whole or not at all."""
+        with whole_folder(folder) as beside:
+            beside.mkdir(parents=True)
+            self._tokenizer.save(str(beside / TOKENIZER_FILE), pretty=False)
+            save_file({"weight": self._rows}, beside / WEIGHTS_FILE)
+            (beside / CONFIG_FILE).write_text(json.dumps({"fingerprint": self.fingerprint}))
+
+    @classmethod
+    def load(cls, folder: Path) -> DenseTable:
+        """The table saved in ``folder``.
+
+        Raises:
+            InvalidInputError: a file is malformed, or they do not fit together.
+            OSError: a file is missing.
+        """
+        tensors = load_tensors(folder / WEIGHTS_FILE)
+        if "weight" not in tensors:
+            raise InvalidInputError(f"{folder / WEIGHTS_FILE} holds no tensor 'weight'")
+        config = read_json(folder / CONFIG_FILE)
+        rows: Any = tensors["weight"].astype(np.float16)
+        return cls(load_tokenizer(folder / TOKENIZER_FILE), rows, str(config.get("fingerprint")))
+
+
+@dataclass(frozen=True, slots=True)
+class Distilled:
+    """A table and how near it comes.
+
+    Args:
+        table: Fitted on all texts.
+        strength: Of the ridge: what was best on held-out texts.
+        cosine: Mean cosine with the encoder's vectors on texts that were held out, -1..1.
+        cosine_of_tokens: The same of the tokens' own vectors, unfitted.
+    """
+
+    table: DenseTable
+    strength: float
+    cosine: float
+    cosine_of_tokens: float
+
+
+def distil(
+    tokenizer: Tokenizer,
+    token_vectors: Vectors,
+    texts: Sequence[str],
+    vectors: Vectors,
+    fingerprint: str = "",
+) -> Distilled:
+    """The table whose means of rows are nearest to the texts' vectors, by ridge regression.
+
+    Minimises ``|X T - Y|^2 + strength n |T - T0|^2``: X has the tokens' shares of each of n texts,
+    Y the texts' vectors, T0 the vectors of the tokens alone, scaled to fit.
+
+    Args:
+        tokenizer: Of the dense model.
+        token_vectors: (V, dimension) the encoder's vectors of the tokens alone.
+        texts: n >= 20 texts like the queries to come.
+        vectors: (n, dimension) the encoder's vectors of them.
+        fingerprint: Of the dense model.
+    """
+    if len(texts) < 2 * _HELD_OUT:
+        raise InvalidInputError(f"{len(texts)} texts came; want {2 * _HELD_OUT} or more")
+    shares = _shares(tokenizer, texts)
+    is_held = np.arange(len(texts)) % _HELD_OUT == 0
+    seen, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)
+    start = _scaled(shares[seen], token_vectors, vectors[seen])
+    cosines = [
+        _cosine(shares[held], _fit(shares[seen], vectors[seen], start, strength), vectors[held])
+        for strength in _STRENGTHS
+    ]
+    best = int(np.argmax(cosines))
+    rows = _fit(shares, vectors, start, _STRENGTHS[best])
+    return Distilled(
+        DenseTable(tokenizer, rows.astype(np.float16), fingerprint),
+        _STRENGTHS[best],
+        cosines[best],
+        _cosine(shares[held], start, vectors[held]),
+    )
+
+
+def _shares(tokenizer: Tokenizer, texts: Sequence[str]) -> sp.csr_array:
+    """(n, V) each token's share of a text's tokens."""
+    encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    counts = [Counter(one.ids) for one in encoded]
+    indptr = np.cumsum([0, *map(len, counts)])
+    tokens = np.array([token for one in counts for token in one], np.int32)
+    shares = [n / one.total() for one in counts for n in one.values()]
+    shape = (len(texts), tokenizer.get_vocab_size())
+    return sp.csr_array((np.array(shares, np.float32), tokens, indptr), shape=shape)
+
+
+def _scaled(shares: sp.csr_array, rows: Vectors, wanted: Vectors) -> Vectors:
+    means = shares @ rows
+    factor = float((means * wanted).sum() / max(float((means**2).sum()), 1e-12))
+    return np.asarray(rows * factor, np.float32)
+
+
+def _fit(shares: sp.csr_array, wanted: Vectors, start: Vectors, strength: float) -> Vectors:
+    """The minimum, by conjugate gradients on the normal equations, a column independent."""
+    ridge = np.float32(strength * shares.shape[0] / shares.shape[1])
+    transposed = shares.T.tocsr()
+    change = np.zeros_like(start)
+    residual = transposed @ (wanted - shares @ start)
+    direction, square = residual.copy(), (residual**2).sum(0)
+    for _ in range(_STEPS):
+        image = transposed @ (shares @ direction) + ridge * direction
+        step = square / np.maximum((direction * image).sum(0), 1e-20)
+        change += step * direction
+        residual -= step * image
+        square, before = (residual**2).sum(0), square
+        direction = residual + square / np.maximum(before, 1e-20) * direction
+    return np.asarray(start + change, np.float32)
+
+
+def _cosine(shares: sp.csr_array, rows: Vectors, wanted: Vectors) -> float:
+    return float((_unit(shares @ rows) * _unit(wanted)).sum(1).mean())
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
