@@ -48,6 +48,7 @@ def search(
     with SparseRetriever.open(find_index(folder)) as retriever:
         hits = retriever.search(query, k, mode=mode.value, filter=filter)
         why = [retriever.explain(query, hit.doc_id, mode.value) for hit in hits if explain]
+        snippets = [retriever.snippet(query, hit, mode.value) for hit in hits if not as_json]
     if as_json:
         for rank, hit in enumerate(hits):
             print(json.dumps(_record(rank + 1, hit, why[rank] if explain else None)))
@@ -55,7 +56,7 @@ def search(
     if not hits:
         err.print("no hits")
     for rank, hit in enumerate(hits):
-        print_hit(rank + 1, hit, query.split())
+        print_hit(rank + 1, hit, snippets[rank])
         if explain:
             print_matches(why[rank])
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from sparse_ir.encoders.checkpoint import load_document_encoder, load_query_encoder
+from sparse_ir.encoders.lookup import TermSpan
 from sparse_ir.encoders.options import EncoderOptions, Precision
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
@@ -33,6 +34,10 @@ class TextEncoder(Encoder, Protocol):
 
     def own_terms(self, text: str) -> set[int]:
         """The terms that the text contains; the others that it encodes are expansions."""
+        ...
+
+    def term_spans(self, text: str) -> list[TermSpan]:
+        """Which terms the text contains, and the words that they are parts of."""
         ...
 
 

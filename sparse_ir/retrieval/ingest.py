@@ -58,6 +58,7 @@ def ingest(
     batch_size: int = 32,
     commit_every: int = 2048,
     on_progress: Progress | None = None,
+    encoder: Encoder | None = None,
 ) -> IngestReport:
     """All documents are in the index at ``path``, committed; it is made if it does not exist.
 
@@ -77,6 +78,8 @@ def ingest(
         batch_size: Documents encoded at once, >= 1.
         commit_every: Documents between commits, >= 1.
         on_progress: Told about every batch.
+        encoder: The model's document encoder, where it is loaded already; else it is loaded with
+            the first document that needs it.
 
     Raises:
         InvalidInputError: an existing index was built with another model or language, or the other
@@ -93,7 +96,7 @@ def ingest(
     first = next(chunks, [])  # a source that cannot be read must not leave an empty index behind
     with _open_writer(Path(path), settings, params) as writer:
         pipeline = _Pipeline(
-            writer, model, options or EncoderOptions(), analyzer, passages, batch_size
+            writer, model, options or EncoderOptions(), analyzer, passages, batch_size, encoder
         )
         for chunk in chain([first], chunks):
             pipeline.add(chunk, report, tell)
@@ -114,6 +117,7 @@ class _Pipeline:
         analyzer: Analyzer,
         cuts_passages: bool,
         batch_size: int,
+        encoder: Encoder | None,
     ) -> None:
         self._writer = writer
         self._model = model
@@ -121,7 +125,7 @@ class _Pipeline:
         self._analyzer = analyzer
         self._cuts_passages = cuts_passages
         self._batch_size = batch_size
-        self._encoder: Encoder | None = None
+        self._encoder = encoder
 
     def add(self, chunk: list[Document], report: IngestReport, tell: Progress) -> None:
         latest = list({document.doc_id: document for document in chunk}.values())
