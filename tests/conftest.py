@@ -52,6 +52,9 @@ class ExpandingEncoder:
             on_progress(len(texts))
         return type(matrix)(dense)
 
+    def own_terms(self, text):
+        return self._plain.own_terms(text)
+
 
 @pytest.fixture
 def make_lookup():

@@ -29,6 +29,7 @@ from sparse_ir.cli import (
     quickstart,
     run,
     search,
+    serve,
     train,
     verify,
 )
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.command()(quickstart.quickstart)
 app.command()(index.index)
 app.command()(search.search)
+app.command()(serve.serve)
 app.command()(encode.encode)
 app.command()(run.run)
 app.command()(eval.eval)

@@ -75,3 +75,11 @@ def load_encoder(
     if role == "document":
         return load_document_encoder(model, options)
     raise InvalidInputError(f"role is {role!r}; want document or query")
+
+
+def weighted_terms(encoder: TextEncoder, text: str) -> list[tuple[str, float, bool]]:
+    """(term, weight, whether the text does not contain it) of a text, the greatest first."""
+    row, own = encoder.encode([text]), encoder.own_terms(text)
+    weighted = zip(row.indices.tolist(), row.data.tolist(), strict=True)
+    greatest = sorted(weighted, key=lambda one: (-one[1], one[0]))
+    return [(encoder.vocabulary[term], weight, term not in own) for term, weight in greatest]

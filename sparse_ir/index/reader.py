@@ -255,6 +255,10 @@ class Index:
                 )
                 yield segment.doc_numbers[chosen].tolist(), matrix
 
+    def fields(self) -> list[str]:
+        """Names of the metadata fields that any document ever had, sorted."""
+        return sorted(self._catalog.fields())
+
     def term_names(self) -> list[str]:
         """Names of the learned terms by number; empty if the index does not keep them."""
         return self._catalog.term_names()
@@ -304,7 +308,7 @@ class Index:
             "catalog_bytes": self._catalog.n_bytes(),
             "learned_terms": self.n_terms,
             "words": self.n_words,
-            "fields": sorted(self._catalog.fields()),
+            "fields": self.fields(),
             "document_frequencies": self._frequency_distribution(),
             "kernel": _native.active_kernel(),
             "segments": segments,

@@ -86,6 +86,11 @@ class Tracer(Protocol):
         ...
 
 
+def is_tracer(encoder: object) -> TypeGuard[Tracer]:
+    """Whether the encoder can tell from where it read a term."""
+    return hasattr(encoder, "sources")
+
+
 def find_highlights(
     document: Document,
     matches: Iterable[TermMatch],
