@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sparse_ir.server.live_index import LiveIndex
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Metrics:
@@ -72,7 +73,7 @@ class CountRequests:
             await self._app(scope, receive, send_noting)
         finally:
             path = getattr(scope.get("route"), "path", "none")
-            method = scope["method"] if path != "none" else "any"
+            method = scope["method"] if scope["method"] in _METHODS and path != "none" else "other"
             self._metrics.requests.labels(method, path, str(status)).inc()
             self._metrics.request_seconds.labels(path).observe(time.perf_counter() - started)
 

@@ -202,6 +202,7 @@ def test_info_health_and_metrics(client, live):
     client.get("/v1/search?query=fox&mode=lexical")
     client.get("/v1/documents/unknown")
     client.get("/no/such/address")
+    client.request("ANYTHING", "/v1/info")
     client.delete("/v1/documents/b")
     samples = {
         (sample.name, *sample.labels.values()): sample.value
@@ -210,7 +211,8 @@ def test_info_health_and_metrics(client, live):
     }
     assert samples["sparse_ir_requests_total", "GET", "/v1/search", "200"] == 1
     assert samples["sparse_ir_requests_total", "GET", "/v1/documents/{doc_id:path}", "404"] == 1
-    assert samples["sparse_ir_requests_total", "any", "none", "404"] == 1
+    assert samples["sparse_ir_requests_total", "other", "none", "404"] == 1
+    assert samples["sparse_ir_requests_total", "other", "/v1/info", "405"] == 1
     assert samples["sparse_ir_search_seconds_count", "lexical"] == 1
     assert samples["sparse_ir_documents",] == 2
     assert samples["sparse_ir_commits",] == 1
