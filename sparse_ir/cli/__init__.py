@@ -29,6 +29,7 @@ from sparse_ir.cli import (
     quickstart,
     run,
     search,
+    serve,
     train,
     tune_recall,
     verify,
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.command()(quickstart.quickstart)
 app.command()(index.index)
 app.command()(search.search)
+app.command()(serve.serve)
 app.command()(encode.encode)
 app.command()(run.run)
 app.command()(eval.eval)

@@ -22,6 +22,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -299,9 +300,16 @@ def _fingerprint(folder: Path, settings: ModelSettings) -> str:
 
 def digest(values: tuple[Any, ...], files: Sequence[Path]) -> str:
     """Of these values and the files' content, as hexadecimal."""
+    stamps = tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+    return _digest_of(values, stamps)
+
+
+@lru_cache(maxsize=32)
+def _digest_of(values: tuple[Any, ...], stamps: tuple[tuple[str, int, int], ...]) -> str:
+    """Of files as they are at these times and sizes: reading 50 MB for every change is too slow."""
     digest = hashlib.sha256(repr(values).encode())
-    for path in files:
-        with path.open("rb") as file:
+    for path, _, _ in stamps:
+        with open(path, "rb") as file:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
     return digest.hexdigest()
