@@ -1,0 +1,167 @@
+"""What is searched: documents and queries as term weights, with the scores of the exact hits.
+
+Made once and kept in a folder, documents memory mapped, so that a run starts at once and
+collections of any size are read by whoever needs them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from bench import synthetic
+from sparse_ir.evaluation.collection import read_collection
+from sparse_ir.retrieval.cached import CachedIndexes
+
+K = 10
+SIZES = {
+    "100k": 100_000,
+    "250k": 250_000,
+    "500k": 500_000,
+    "1M": 1_000_000,
+    "2M": 2_000_000,
+    "4M": 4_000_000,
+}
+SYNTHETIC = tuple(f"synthetic-{size}" for size in SIZES)
+N_QUERIES = 200  # of each kind
+_ROWS = 16384  # documents that are scored at once
+_EPSILON = 1e-6  # relative; scores are float32 sums, in another order in every engine
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Documents, and kinds of queries."""
+
+    name: str
+    folder: Path
+
+    @property
+    def documents(self) -> Any:
+        """(n, terms) float32 csr_array, read from disk as it is used."""
+        return _mapped(self.folder)
+
+    @property
+    def kinds(self) -> list[str]:
+        return sorted(path.stem for path in self.folder.glob("*.npz"))[::-1]
+
+    def queries(self, kind: str) -> Any:
+        """(Q, terms) float32 csr_array."""
+        return sp.csr_array(sp.load_npz(self.folder / f"{kind}.npz"))
+
+    def recall(self, kind: str, found: list[NDArray[np.int64]]) -> float:
+        """Mean share of the ten best documents that is among ``found``, judged by exact scores.
+
+        A document that scores like the tenth is as good as it.
+        """
+        documents, queries = self.documents, self.queries(kind)
+        best = np.load(self.folder / f"{kind}.best.npy")
+        shares = []
+        for row, docs in enumerate(found):
+            wanted = best[row][best[row] > 0]
+            known = np.unique(docs)  # an engine that finds fewer than K may fill up with anything
+            known = known[(known >= 0) & (known < documents.shape[0])]
+            scores = (documents[known] @ queries[[row]].T).toarray()
+            n_good = (scores >= wanted.min(initial=np.inf) * (1 - _EPSILON)).sum()
+            shares.append(min(n_good, len(wanted)) / max(len(wanted), 1))
+        return float(np.mean(shares))
+
+
+def synthetic_workload(name: str, cache: Path) -> Workload:
+    """The generated workload of this name, one of ``SYNTHETIC``."""
+    n = SIZES[name.removeprefix("synthetic-")]
+    source = Path(synthetic.__file__).read_bytes()
+    folder = cache / f"{name}-{hashlib.sha256(source).hexdigest()[:12]}"
+
+    def queries(documents: Any, topics: list[NDArray[np.int64]]) -> dict[str, Any]:
+        topic = np.concatenate(topics)
+        return {
+            "splade": synthetic.queries(documents, topic, N_QUERIES, "splade"),
+            "inference-free": synthetic.queries(documents, topic, N_QUERIES, "inference-free"),
+        }
+
+    topics: list[NDArray[np.int64]] = []
+
+    def documents() -> Iterator[Any]:
+        for matrix, topic in synthetic.blocks(n):
+            topics.append(topic)
+            yield matrix
+
+    return _kept(name, folder, documents(), lambda matrix: queries(matrix, topics))
+
+
+def text_workload(source: str, mode: str, cache: Path) -> Workload:
+    """A BEIR folder's documents, and the titles of its dev split, as the default model sees them.
+
+    Args:
+        source: The folder.
+        mode: ``anchored`` (both blocks) or ``learned`` (the learned block alone).
+        cache: Where the index is kept that the vectors are read from.
+    """
+    collection = read_collection(source, "dev")
+    texts = [query.text for query in collection.queries[:N_QUERIES]]
+    with CachedIndexes(collection.documents, cache) as indexes:
+        retriever = indexes.sparse
+        index = retriever.index
+        n_columns = index.n_terms + (index.n_words if mode == "anchored" else 0)
+        name = f"{collection.name}-{mode}"
+        return _kept(
+            name,
+            cache / f"{name}-{index.path.name[-12:]}",
+            (matrix[:, :n_columns] for _, matrix in index.stored_vectors(_ROWS)),
+            lambda _: {mode: retriever.query_vectors(texts, mode)[:, :n_columns]},
+        )
+
+
+def _kept(
+    name: str, folder: Path, parts: Iterable[Any], queries: Callable[[Any], dict[str, Any]]
+) -> Workload:
+    if not folder.is_dir():
+        beside = folder.with_name(folder.name + ".tmp")
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        _write(beside, parts)
+        documents = _mapped(beside)
+        for kind, matrix in queries(documents).items():
+            np.save(beside / f"{kind}.best.npy", _best_scores(documents, matrix))
+            sp.save_npz(beside / f"{kind}.npz", matrix)
+        beside.rename(folder)
+    return Workload(name, folder)
+
+
+def _write(folder: Path, parts: Iterable[Any]) -> None:
+    lengths, n_columns = [np.zeros(1, np.int64)], 0
+    with (folder / "terms.i32").open("wb") as terms, (folder / "weights.f32").open("wb") as weights:
+        for part in parts:
+            part.indices.astype(np.int32).tofile(terms)
+            part.data.astype(np.float32).tofile(weights)
+            lengths.append(np.diff(part.indptr))
+            n_columns = part.shape[1]
+    begins = np.cumsum(np.concatenate(lengths))
+    np.save(folder / "begins.npy", begins.astype(np.int32) if begins[-1] < 2**31 else begins)
+    np.save(folder / "columns.npy", n_columns)
+
+
+def _mapped(folder: Path) -> Any:
+    begins = np.load(folder / "begins.npy")
+    terms = np.memmap(folder / "terms.i32", np.int32, "r")
+    weights = np.memmap(folder / "weights.f32", np.float32, "r")
+    shape = (len(begins) - 1, int(np.load(folder / "columns.npy")))
+    return sp.csr_array((weights, terms, begins), shape=shape)
+
+
+def _best_scores(documents: Any, queries: Any) -> NDArray[np.float32]:
+    """(Q, K) the exact scores of the K best documents of each query."""
+    columns = queries.T.tocsr()
+    best = np.zeros((queries.shape[0], K), np.float32)
+    for start in range(0, documents.shape[0], _ROWS):
+        scores = (documents[start : start + _ROWS] @ columns).toarray().T
+        best = np.partition(np.concatenate((best, scores), axis=1), -K, axis=1)[:, -K:]
+    return best
