@@ -24,7 +24,15 @@ from bench.builds import built
 from bench.engines import OURS, PEERS
 from bench.engines.engine import Engine
 from bench.race import race, summary
-from bench.workloads import SYNTHETIC, K, Workload, synthetic_workload, text_workload
+from bench.workloads import (
+    SYNTHETIC,
+    TEXT_MODES,
+    K,
+    Workload,
+    synthetic_workload,
+    text_collection,
+    text_workload,
+)
 from sparse_ir.retrieval.cached import default_cache
 
 RESULTS = Path(__file__).parent / "results" / "latency.jsonl"
@@ -118,8 +126,9 @@ def _workloads(arguments: argparse.Namespace) -> Iterator[Workload]:
     for name in arguments.workloads:
         yield synthetic_workload(name, arguments.cache)
     if arguments.collection:
-        for mode in ("anchored", "learned"):
-            yield text_workload(arguments.collection, mode, arguments.cache)
+        collection = text_collection(arguments.collection, arguments.documents)
+        for mode in TEXT_MODES:
+            yield text_workload(collection, mode, arguments.cache)
 
 
 def _engines(arguments: argparse.Namespace, workload: Workload) -> list[Engine]:
@@ -133,6 +142,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workloads", nargs="*", choices=SYNTHETIC, default=SYNTHETIC)
     parser.add_argument("--collection", help="BEIR folder; anchored and learned vectors race too")
+    parser.add_argument("--documents", type=int, help="of the collection, the first ones")
     parser.add_argument("--peers", nargs="*", default=["all"], metavar="NAME", help="or all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=default_cache() / "bench")

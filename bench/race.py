@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Name = TypeVar("Name", bound=Hashable)
 Search = Callable[[int], Any]  # answers the query of this number
 
 
 def race(
-    contenders: Mapping[str, Search], n_queries: int, rounds: int
-) -> dict[str, NDArray[np.float64]]:
-    """(n_queries,) median seconds of each contender, after a pass that is not timed."""
+    contenders: Mapping[Name, Search], n_queries: int, rounds: int, *, warm_up: int = 1
+) -> dict[Name, NDArray[np.float64]]:
+    """(n_queries,) median seconds of each contender, after so many passes that are not timed."""
     seconds = {name: np.empty((rounds, n_queries)) for name in contenders}
     for search in contenders.values():
-        for query in range(n_queries):
+        for query in [*range(n_queries)] * warm_up:
             search(query)
     gc.disable()
     try:

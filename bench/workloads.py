@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bench import synthetic
-from sparse_ir.evaluation.collection import read_collection
+from sparse_ir.corpus import Document
+from sparse_ir.evaluation.collection import Collection, read_collection
 from sparse_ir.retrieval.cached import CachedIndexes
+from sparse_ir.retrieval.retriever import Mode
 
 K = 10
 SIZES = {
@@ -31,6 +34,7 @@ SIZES = {
     "4M": 4_000_000,
 }
 SYNTHETIC = tuple(f"synthetic-{size}" for size in SIZES)
+TEXT_MODES: tuple[Mode, ...] = ("anchored", "learned")
 N_QUERIES = 200  # of each kind
 _ROWS = 16384  # documents that are scored at once
 _EPSILON = 1e-6  # relative; scores are float32 sums, in another order in every engine
@@ -97,15 +101,32 @@ def synthetic_workload(name: str, cache: Path) -> Workload:
     return _kept(name, folder, documents(), lambda matrix: queries(matrix, topics))
 
 
-def text_workload(source: str, mode: str, cache: Path) -> Workload:
-    """A BEIR folder's documents, and the titles of its dev split, as the default model sees them.
+def text_collection(source: str, n_documents: int | None = None) -> Collection:
+    """A BEIR folder with its dev split; of its documents the first ones, if so many are wanted.
+
+    A query stays if all documents that are relevant to it do.
+    """
+    whole = read_collection(source, "dev")
+    if n_documents is None:
+        return whole
+
+    def documents() -> Iterator[Document]:
+        return islice(whole.documents(), n_documents)
+
+    doc_ids = {document.doc_id for document in documents()}
+    qrels = {query_id: of for query_id, of in whole.qrels.items() if of.keys() <= doc_ids}
+    queries = [query for query in whole.queries if query.query_id in qrels]
+    return replace(whole, documents=documents, queries=queries, qrels=qrels)
+
+
+def text_workload(collection: Collection, mode: Mode, cache: Path) -> Workload:
+    """A collection as the default model sees it, and its queries.
 
     Args:
-        source: The folder.
+        collection: As ``text_collection`` gives it.
         mode: ``anchored`` (both blocks) or ``learned`` (the learned block alone).
         cache: Where the index is kept that the vectors are read from.
     """
-    collection = read_collection(source, "dev")
     texts = [query.text for query in collection.queries[:N_QUERIES]]
     with CachedIndexes(collection.documents, cache) as indexes:
         retriever = indexes.sparse
