@@ -131,6 +131,11 @@ def table(result: dict[str, Any]) -> str:
             f"| {one['n_bytes'] / result['postings']:.2f} | {one['open_ms']:.1f} |"
         )
     lines += [
+        f"\nReading the {one['postings']:,.0f} postings of a {one['queries']} query once, "
+        f"{POSTING_BYTES} bytes each at {one['read_gb_s']:.1f} GB/s: {one['ms']:.4f} ms."
+        for one in result["limits"]
+    ]
+    lines += [
         "\n| queries | engine | setting | recall@10 | mean ms | p99 ms |",
         "|---|---|---|---|---|---|",
     ]

@@ -91,6 +91,17 @@ def test_numbers_come_from_the_results_files(name):
     assert result["machine"]["date"][:10] in table
 
 
+def test_ratios_are_of_measured_numbers():
+    folder = README.parent / "bench" / "results"
+    files = [folder / f"{name}.jsonl" for name in ("latency", "text_latency")]
+    lines = [line for path in files if path.is_file() for line in path.read_text().splitlines()]
+    measured = {number for line in lines for number in numbers(json.loads(line))}
+    for row in json.loads((folder / "goals.jsonl").read_text().splitlines()[-1])["rows"]:
+        for ratio in row["ratios"].values():
+            assert ratio["ours"] in measured
+            assert ratio["ratio"] == ratio["ours"] / ratio["theirs"]
+
+
 def numbers(value):
     if isinstance(value, dict):
         for inner in value.values():

@@ -31,5 +31,5 @@ class ScipyColumns:
     def search(self, query: Any, k: int, setting: None) -> NDArray[np.int64]:
         terms, weights = query
         scores = self._columns[:, terms] @ weights
-        best = np.argpartition(scores, -k)[-k:]
+        best = np.argpartition(-scores, k)[:k]
         return best[np.argsort(-scores[best], kind="stable")]
