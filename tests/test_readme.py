@@ -108,7 +108,7 @@ def test_the_test_command_is_the_one_in_ci():
     assert f"\n{test}\n" in script
 
 
-@pytest.mark.parametrize("name", ["effectiveness", "encode", "latency"])
+@pytest.mark.parametrize("name", ["effectiveness", "encode", "goals"])
 def test_numbers_come_from_the_results_files(name):
     """Every number of a table's rows is in the last result, rounded."""
     text = README.read_text(encoding="utf-8")
@@ -121,6 +121,17 @@ def test_numbers_come_from_the_results_files(name):
     for cell in re.findall(r"\d+\.\d+|\b\d+\b(?= \|)", "\n".join(rows)):
         assert cell in known, cell
     assert result["machine"]["date"][:10] in table
+
+
+def test_ratios_are_of_measured_numbers():
+    folder = README.parent / "bench" / "results"
+    files = [folder / f"{name}.jsonl" for name in ("latency", "text_latency")]
+    lines = [line for path in files if path.is_file() for line in path.read_text().splitlines()]
+    measured = {number for line in lines for number in numbers(json.loads(line))}
+    for row in json.loads((folder / "goals.jsonl").read_text().splitlines()[-1])["rows"]:
+        for ratio in row["ratios"].values():
+            assert ratio["ours"] in measured
+            assert ratio["ratio"] == ratio["ours"] / ratio["theirs"]
 
 
 def numbers(value):
