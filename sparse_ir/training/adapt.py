@@ -157,7 +157,7 @@ def mean_terms(model: str, documents: Sequence[Document]) -> float:
     texts = [document.content for document in documents[:_MEASURED_DOCUMENTS]]
     max_length = min(_MAX_LENGTH, model_settings(model).max_length)
     encoder = load_document_encoder(model, EncoderOptions(max_length=max_length))
-    return max(1.0, encoder.encode(texts).nnz / len(texts))
+    return max(1.0, float(encoder.encode(texts).nnz / len(texts)))
 
 
 def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

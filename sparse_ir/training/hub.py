@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from sparse_ir.encoders.checkpoint import HUB_NAME
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 
 
@@ -19,15 +20,8 @@ def require_hub_name(name: str) -> None:
         raise MissingDependencyError(
             "huggingface_hub", extra="models", purpose=f"uploading the model {name}"
         )
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    try:
-        validate_repo_id(name)
-    except HFValidationError as error:
-        raise InvalidInputError(f"{name!r} is no name on the hub: {error}") from error
-    if "/" not in name:
-        raise InvalidInputError(f"{name!r} came; want OWNER/NAME")
+    if not HUB_NAME.fullmatch(name):
+        raise InvalidInputError(f"{name!r} came; want OWNER/NAME, as on the hub")
 
 
 def push(folder: Path, name: str) -> str:

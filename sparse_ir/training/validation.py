@@ -17,9 +17,10 @@ from sparse_ir.corpus import Document, read_documents, read_queries
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.encoder import Encoder
 from sparse_ir.errors import DataFormatError, InvalidInputError
+from sparse_ir.hits import Hits
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
-from sparse_ir.retrieval.retriever import Mode, SparseRetriever
+from sparse_ir.retrieval.retriever import SparseRetriever
 
 _DEPTH = 10
 
@@ -103,7 +104,7 @@ def search_dev_set(
     analyzer = Analyzer()
     settings = {
         "model": "student",
-        "anchor_weight": anchor_weights[0],
+        "anchor_weight": 1.0,
         "collection_idf": collection_idf,
         "language": analyzer.language,
     }
@@ -118,11 +119,14 @@ def search_dev_set(
             writer.commit()
             writer.optimize()
         with SparseRetriever(Index.open(folder), queries, analyzer) as retriever:
-            learned = _ndcg(dev, retriever, "learned")
+            learned = _ndcg(dev, retriever.search_arrays(asked, _DEPTH, mode="learned"))
+            both = retriever.query_vectors(asked)
+            is_learned = both.indices < vectors.shape[1]
             anchored = {}
             for g in anchor_weights:
-                retriever.index.settings["anchor_weight"] = g  # of this copy only, not on disk
-                anchored[g] = _ndcg(dev, retriever, "anchored")
+                weighed = both.copy()
+                weighed.data[is_learned] *= g
+                anchored[g] = _ndcg(dev, retriever.index.search(weighed, _DEPTH))
     return DevResult(
         learned,
         anchored,
@@ -154,8 +158,7 @@ def summary(results: dict[str, DevResult]) -> dict[str, float]:
     return {**values, "anchor_weight": best}
 
 
-def _ndcg(dev: DevSet, retriever: SparseRetriever, mode: Mode) -> float:
-    hits = retriever.search_arrays(list(dev.queries.values()), _DEPTH, mode=mode)
+def _ndcg(dev: DevSet, hits: Hits) -> float:
     rows = zip(dev.queries, hits.ids, hits.scores, strict=True)
     run = {query: dict(zip(ids, scores.tolist(), strict=False)) for query, ids, scores in rows}
     value: float = ir_measures.calc_aggregate([nDCG @ _DEPTH], dev.qrels, run)[nDCG @ _DEPTH]
