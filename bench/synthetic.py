@@ -6,6 +6,7 @@ used, so that results can be laid beside each other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,12 @@ _SPECIFIC = 8  # strong, mostly rare terms of a document: what the passage alone
 
 def documents(n: int, *, seed: int = 7) -> tuple[Any, NDArray[np.int64]]:
     """((n, N_TERMS) float32 csr_array with about 113 weights a row, (n,) topic of each)."""
+    matrices, topics = zip(*blocks(n, seed=seed), strict=True)
+    return sp.vstack(matrices, format="csr"), np.concatenate(topics)
+
+
+def blocks(n: int, *, seed: int = 7) -> Iterator[tuple[Any, NDArray[np.int64]]]:
+    """The same in blocks of rows, for collections that memory does not hold."""
     rng = np.random.default_rng(seed)
     by_popularity = rng.permutation(N_TERMS)
     popularity = _zipf(N_TERMS, 1.02, 45.0)
@@ -32,7 +39,6 @@ def documents(n: int, *, seed: int = 7) -> tuple[Any, NDArray[np.int64]]:
     topic_weights = np.exp(rng.normal(-0.95, 0.75, shape)) * decay
     in_topic = _zipf(_TOPIC_TERMS, 0.75, 8.0)
     topics = _zipf(n_topics, 0.6, 10.0)
-    parts, main_topic = [], []
     for start in range(0, n, 20000):
         m = min(20000, n - start)
         first = np.searchsorted(topics, rng.random(m))
@@ -52,9 +58,7 @@ def documents(n: int, *, seed: int = 7) -> tuple[Any, NDArray[np.int64]]:
         weights[:, :_SPECIFIC] = 0.5 + np.abs(rng.normal(0.35, 0.55, (m, _SPECIFIC)))
         weights = np.clip(np.log1p(weights) * 1.45, 0.01, 3.2).astype(np.float32)
         keep = np.arange(_SLOTS)[None, :] < lengths[:, None]
-        parts.append(_strongest(terms, weights, keep))
-        main_topic.append(first)
-    return sp.vstack(parts, format="csr"), np.concatenate(main_topic)
+        yield _strongest(terms, weights, keep), first
 
 
 def queries(matrix: Any, topic: NDArray[np.int64], n: int, kind: Kind, *, seed: int = 11) -> Any:

@@ -55,6 +55,9 @@ class ExpandingEncoder:
             on_progress(len(texts))
         return type(matrix)(dense)
 
+    def own_terms(self, text):
+        return self._plain.own_terms(text)
+
 
 class CountingEncoder:
     """A dimension a word: how often it or what expands to it occurs, and a last one that is 1."""

@@ -26,6 +26,7 @@ LAYERS = {
     "export": 3,
     "training": 4,
     "integrations": 4,
+    "server": 4,
     "cli": 5,
 }
 TORCH_FILES = {

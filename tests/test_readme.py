@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,10 +45,14 @@ def needs_model():
 @pytest.mark.model
 @pytest.mark.usefixtures("needs_model")
 def test_python_examples(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "bread.md").write_text("# Bread\nLet the dough rest for two hours.")
+    (tmp_path / "notes" / "garden.md").write_text("# Garden\nThe roses want water at noon.")
     outputs = [run([sys.executable, "-c", code], tmp_path) for code in blocks("python")]
     assert re.search(r"^\d+\.\d{3} crow: A thirsty crow", outputs[0])
     assert "expansion: " in outputs[0]
     assert outputs[1].startswith("[['doc0', ")
+    assert outputs[2].startswith("bread.md: # Bread\nLet the dough rest for two hours.\n")
 
 
 @pytest.mark.model
@@ -68,6 +73,33 @@ def test_shell_example(tmp_path):
     assert "fox" not in found
 
 
+@pytest.mark.model
+@pytest.mark.usefixtures("needs_model")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_serving_example(tmp_path):
+    pytest.importorskip("uvicorn", reason="the extra server is not installed")
+    main = [sys.executable, "-c", "from sparse_ir.cli import main; main()"]
+    lines = "".join(json.dumps(document) + "\n" for document in DOCUMENTS)
+    (tmp_path / "docs.jsonl").write_text(lines)
+    run([*main, "index", "docs.jsonl"], tmp_path)
+    (example,) = [code for code in blocks("sh") if code.startswith("sparse-ir serve")]
+    serve, search, add = example.replace("\\\n", "").strip().splitlines()
+    assert serve == "sparse-ir serve &"
+    arguments = [*main, "serve", "--port", "0"]
+    with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            port = re.search(r":(\d+)/", server.stderr.readline())[1]
+            answers = [
+                json.loads(run(["bash", "-c", line.replace("8378", port)], tmp_path))
+                for line in (search, add, search.replace("thirsty+bird", "golden+eggs"))
+            ]
+        finally:
+            server.terminate()
+    assert answers[0]["hits"][0]["doc_id"] == "crow"
+    assert answers[1] == {"committed": 1}
+    assert answers[2]["hits"][0]["doc_id"] == "hen"
+
+
 def test_the_test_command_is_the_one_in_ci():
     (command,) = [code.strip() for code in blocks("sh") if code.strip().endswith("pytest")]
     install, test = command.split(" && ")
@@ -76,7 +108,7 @@ def test_the_test_command_is_the_one_in_ci():
     assert f"\n{test}\n" in script
 
 
-@pytest.mark.parametrize("name", ["effectiveness", "encode", "latency"])
+@pytest.mark.parametrize("name", ["effectiveness", "encode", "goals"])
 def test_numbers_come_from_the_results_files(name):
     """Every number of a table's rows is in the last result, rounded."""
     text = README.read_text(encoding="utf-8")
@@ -89,6 +121,17 @@ def test_numbers_come_from_the_results_files(name):
     for cell in re.findall(r"\d+\.\d+|\b\d+\b(?= \|)", "\n".join(rows)):
         assert cell in known, cell
     assert result["machine"]["date"][:10] in table
+
+
+def test_ratios_are_of_measured_numbers():
+    folder = README.parent / "bench" / "results"
+    files = [folder / f"{name}.jsonl" for name in ("latency", "text_latency")]
+    lines = [line for path in files if path.is_file() for line in path.read_text().splitlines()]
+    measured = {number for line in lines for number in numbers(json.loads(line))}
+    for row in json.loads((folder / "goals.jsonl").read_text().splitlines()[-1])["rows"]:
+        for ratio in row["ratios"].values():
+            assert ratio["ours"] in measured
+            assert ratio["ratio"] == ratio["ours"] / ratio["theirs"]
 
 
 def numbers(value):

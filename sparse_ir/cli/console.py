@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -25,12 +24,12 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from sparse_ir.hits import Hit
+    from sparse_ir.retrieval.highlights import Snippet
     from sparse_ir.retrieval.retriever import TermMatch
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False)
 
-_SNIPPET = 220  # characters
 _UNLIMITED = 1000  # characters, a width that no table reaches
 _BAR = 40  # characters of the longest bar
 
@@ -66,8 +65,8 @@ class _Speed(ProgressColumn):
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
-def print_hit(rank: int, hit: Hit, words: Sequence[str]) -> None:
-    """One hit with the part of its text around the query's words."""
+def print_hit(rank: int, hit: Hit, snippet: Snippet) -> None:
+    """One hit with the part of its text that matches best."""
     title = f"  [bold]{escape(hit.title)}[/bold]" if hit.title else ""
     out.print(
         f"[green]{rank:>3}[/green]  {hit.score:7.3f}  [cyan]{escape(hit.doc_id)}[/cyan]{title}"
@@ -78,7 +77,7 @@ def print_hit(rank: int, hit: Hit, words: Sequence[str]) -> None:
             f"{hit.passage.start}-{hit.passage.end}[/dim]"
         )
     if hit.text:
-        out.print("     " + snippet(hit.passage.text if hit.passage else hit.text, words))
+        out.print("     " + _marked(snippet, hit.text))
     if hit.metadata:
         pairs = "  ".join(f"{key}={value}" for key, value in hit.metadata.items())
         out.print(f"     [dim]{escape(pairs)}[/dim]")
@@ -125,18 +124,14 @@ def print_bars(terms: Sequence[tuple[str, float, bool]]) -> None:
         out.print(f"{sign} {escape(term):<18} {weight:6.3f}  [{style}]{bar}[/{style}]")
 
 
-def snippet(text: str, words: Sequence[str]) -> str:
-    """Rich markup: the stretch of the text with most of the words, which stand out in it."""
-    text = " ".join(text.split())
-    stems = sorted({re.escape(word[:6].lower()) for word in words if len(word) > 2}, key=len)
-    pattern = re.compile(rf"\b(?:{'|'.join(reversed(stems))})\w*", re.IGNORECASE) if stems else None
-    found = [match.start() for match in pattern.finditer(text)] if pattern else []
-    start = max(
-        found, key=lambda at: sum(at <= other < at + _SNIPPET for other in found), default=0
-    )
-    start = 0 if start < _SNIPPET // 3 else text.rfind(" ", 0, start - 20) + 1
-    part = text[start : start + _SNIPPET]
-    if start + _SNIPPET < len(text):
-        part = part.rsplit(" ", 1)[0] + " ..."
-    marked = escape(("... " if start else "") + part)
-    return pattern.sub(lambda match: f"[yellow]{match[0]}[/yellow]", marked) if pattern else marked
+def _marked(snippet: Snippet, whole: str) -> str:
+    """Rich markup: the snippet in one line, in which what matched stands out."""
+    parts, at = [], 0
+    for highlight in snippet.highlights:
+        parts.append(escape(snippet.text[at : highlight.start]))
+        parts.append(f"[yellow]{escape(snippet.text[highlight.start : highlight.end])}[/yellow]")
+        at = highlight.end
+    parts.append(escape(snippet.text[at:]))
+    before = "... " if snippet.start else ""
+    after = " ..." if snippet.start + len(snippet.text) < len(whole) else ""
+    return before + " ".join("".join(parts).split()) + after

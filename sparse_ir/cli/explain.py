@@ -21,17 +21,12 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Show a text's terms and weights; a plus marks those that the text does not contain."""
-    from sparse_ir.encoders.encoder import load_encoder
+    from sparse_ir.encoders.encoder import load_encoder, weighted_terms
     from sparse_ir.errors import InvalidInputError
 
     if most < 1:
         raise InvalidInputError(f"terms is {most}; want an integer >= 1")
-    encoder = load_encoder(model, "query" if as_query else "document")
-    own = encoder.own_terms(text)
-    row = encoder.encode([text])
-    weighted = zip(row.indices.tolist(), row.data.tolist(), strict=True)
-    greatest = sorted(weighted, key=lambda one: (-one[1], one[0]))
-    terms = [(encoder.vocabulary[term], weight, term not in own) for term, weight in greatest]
+    terms = weighted_terms(load_encoder(model, "query" if as_query else "document"), text)
     if as_json:
         records = [
             {"term": term, "weight": round(weight, 6), "is_expansion": is_expansion}

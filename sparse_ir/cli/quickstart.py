@@ -97,7 +97,7 @@ def _ask(retriever: SparseRetriever, question: str) -> None:
     out.print(f"\n[bold]{question}?[/bold]")
     hits = retriever.search(question, k=3)
     for rank, hit in enumerate(hits):
-        print_hit(rank + 1, hit, question.split())
+        print_hit(rank + 1, hit, retriever.snippet(question, hit))
         matches = retriever.explain(question, hit.doc_id)
         print_matches([match for match in matches if match.is_expansion] or matches, most=4)
     words = {hit.doc_id for hit in retriever.search(question, k=10, mode="lexical")}

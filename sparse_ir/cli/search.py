@@ -83,6 +83,7 @@ def search(
         wanted = chosen.value if chosen else retriever.default_mode
         hits = retriever.search(query, k, mode=wanted, filter=filter, plan=plan)
         why = [retriever.explain(query, hit.doc_id, wanted) for hit in hits if explain]
+        snippets = [retriever.snippet(query, hit, wanted) for hit in hits if not as_json]
     if as_json:
         for rank, hit in enumerate(hits):
             print(json.dumps(_record(rank + 1, hit, why[rank] if explain else None)))
@@ -90,7 +91,7 @@ def search(
     if not hits:
         err.print("no hits")
     for rank, hit in enumerate(hits):
-        print_hit(rank + 1, hit, query.split())
+        print_hit(rank + 1, hit, snippets[rank])
         if explain:
             print_legs(hit)
             print_matches(why[rank])

@@ -32,9 +32,12 @@ def train(
     require_models_extra()
     require_train_extra()
     from sparse_ir.training.config import read_config
+    from sparse_ir.training.hub import push, require_hub_name
     from sparse_ir.training.trainer import make_trainer, train_model
 
     experiment = read_config(config)
+    if push_to_hub:
+        require_hub_name(push_to_hub)
     with progress("teachers read") as advance:
         trainer = make_trainer(experiment, on_progress=advance)
     with progress("training", total=experiment.optimizer.steps) as advance:
@@ -44,7 +47,5 @@ def train(
         raise typer.Exit(130)
     output = experiment.model.output
     if push_to_hub:
-        from huggingface_hub import upload_folder
-
-        upload_folder(repo_id=push_to_hub, folder_path=output)
+        err.print(f"uploaded to {push(output, push_to_hub)}")
     err.print(f"model in {output}; try: sparse-ir index SOURCE --model {output}")

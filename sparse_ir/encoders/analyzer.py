@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Sequence
 
 import Stemmer
 import stop_words
@@ -82,6 +83,17 @@ class Analyzer:
         stems: list[str] = self._stemmer().stemWords(kept)
         return stems
 
+    def word_spans(self, text: str) -> list[tuple[int, int, str]]:
+        """(first character, behind the last one, word): as ``words``, and where in the text."""
+        lowered = text.lower()
+        pattern = _ANY_WORD if self.language == "none" else _WORD
+        found = [match for match in pattern.finditer(lowered) if match[0] not in self._stop_words]
+        words = [match[0] for match in found]
+        if self.language != "none":
+            words = self._stemmer().stemWords(words)
+        at = _origins(text, lowered)
+        return [(at[m.start()], at[m.end()], word) for m, word in zip(found, words, strict=True)]
+
     def plain_words(self, text: str) -> list[str]:
         """As ``words``, but not stemmed."""
         return [word for word in _WORD.findall(text.lower()) if word not in self._stop_words]
@@ -90,6 +102,14 @@ class Analyzer:
         if not hasattr(self._stemmers, "own"):
             self._stemmers.own = Stemmer.Stemmer(self.language)
         return self._stemmers.own
+
+
+def _origins(text: str, lowered: str) -> Sequence[int]:
+    """From which character of the text each of the lower-cased one came."""
+    if len(text) == len(lowered):
+        return range(len(text) + 1)
+    longer = [i for i, character in enumerate(text) for _ in character.lower()]  # U+0130 gives two
+    return [*longer, len(text)]
 
 
 def languages() -> list[str]:

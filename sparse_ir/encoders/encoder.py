@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir.encoders.checkpoint import load_document_encoder, load_query_encoder
+from sparse_ir.encoders.lookup import TermSpan
 from sparse_ir.encoders.options import EncoderOptions, Precision
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
@@ -36,6 +37,10 @@ class TextEncoder(Encoder, Protocol):
 
     def own_terms(self, text: str) -> set[int]:
         """The terms that the text contains; the others that it encodes are expansions."""
+        ...
+
+    def term_spans(self, text: str) -> list[TermSpan]:
+        """Which terms the text contains, and the words that they are parts of."""
         ...
 
 
@@ -88,3 +93,11 @@ def load_encoder(
     if role == "document":
         return load_document_encoder(model, options)
     raise InvalidInputError(f"role is {role!r}; want document or query")
+
+
+def weighted_terms(encoder: TextEncoder, text: str) -> list[tuple[str, float, bool]]:
+    """(term, weight, whether the text does not contain it) of a text, the greatest first."""
+    row, own = encoder.encode([text]), encoder.own_terms(text)
+    weighted = zip(row.indices.tolist(), row.data.tolist(), strict=True)
+    greatest = sorted(weighted, key=lambda one: (-one[1], one[0]))
+    return [(encoder.vocabulary[term], weight, term not in own) for term, weight in greatest]

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from sparse_ir.encoders.pruning import prune
 from sparse_ir.errors import InvalidInputError
@@ -29,6 +30,9 @@ from sparse_ir.vocabulary import Vocabulary
 TOKENIZER_FILE = "tokenizer.json"
 WEIGHTS_FILE = "model.safetensors"  # the layout of a sentence-transformers SparseStaticEmbedding
 CONFIG_FILE = "config.json"
+
+TermSpan = tuple[int, int, int]
+"""(first character, behind the last one, term)."""
 
 
 class LookupEncoder:
@@ -54,18 +58,11 @@ class LookupEncoder:
         top_terms: int | None = None,
         prune_ratio: float = 0.0,
     ) -> None:
-        size = tokenizer.get_vocab_size()
-        if weights.shape != (size,):
-            raise InvalidInputError(
-                f"{weights.shape} weights came for a tokenizer of {size} tokens; want one each"
-            )
-        if not (np.isfinite(weights) & (weights >= 0)).all():
-            raise InvalidInputError("a query weight is negative or not finite; want all >= 0")
+        self.weights = _checked(weights, tokenizer.get_vocab_size())
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         self.vocabulary = vocabulary_of(tokenizer)
-        self.weights = weights.astype(np.float32)
         self.counts = counts
         self._top_terms = top_terms
         self._prune_ratio = prune_ratio
@@ -96,15 +93,15 @@ class LookupEncoder:
         """The terms that the text contains."""
         return set(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def term_spans(self, text: str) -> list[TermSpan]:
+        """Which terms the text contains, and the words that they are parts of."""
+        return term_spans(self._tokenizer.encode(text, add_special_tokens=False))
+
     def with_weights(self, weights: NDArray[np.float32]) -> LookupEncoder:
         """The same encoder with another table, (V,) float32 >= 0."""
-        return LookupEncoder(
-            self._tokenizer,
-            weights,
-            counts=self.counts,
-            top_terms=self._top_terms,
-            prune_ratio=self._prune_ratio,
-        )
+        other = copy(self)  # the vocabulary, too large to make anew for every index, is shared
+        other.weights = _checked(weights, len(self.weights))
+        return other
 
     def with_pruning(self, *, top_terms: int | None, prune_ratio: float) -> LookupEncoder:
         """The same encoder, keeping fewer terms of each text."""
@@ -144,6 +141,26 @@ class LookupEncoder:
             raise InvalidInputError(f"{folder / WEIGHTS_FILE} holds no tensor 'weight'")
         weights = tensors["weight"].astype(np.float32)
         return cls(tokenizer, weights, counts=bool(config.get("counts", False)))
+
+
+def _checked(weights: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    if weights.shape != (size,):
+        raise InvalidInputError(
+            f"{weights.shape} weights came for a tokenizer of {size} tokens; want one each"
+        )
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise InvalidInputError("a query weight is negative or not finite; want all >= 0")
+    return weights.astype(np.float32)
+
+
+def term_spans(encoding: Encoding) -> list[TermSpan]:
+    """The terms of a tokenised text, each with the whole word that it is a part of."""
+    words = (encoding.token_to_word(i) for i in range(len(encoding.ids)))
+    spans = (
+        encoding.offsets[i] if word is None else encoding.word_to_chars(word) or encoding.offsets[i]
+        for i, word in enumerate(words)
+    )
+    return [(*span, term) for span, term in zip(spans, encoding.ids, strict=True)]
 
 
 def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:

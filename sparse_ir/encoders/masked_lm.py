@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrai
 from transformers.utils import logging
 
 from sparse_ir.encoders.hub_layout import Network, read_json
-from sparse_ir.encoders.lookup import vocabulary_of
+from sparse_ir.encoders.lookup import TermSpan, term_spans, vocabulary_of
 from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, Precision
 from sparse_ir.encoders.precision import bfloat16_pays, choose_device, choose_dtype
 from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
@@ -136,6 +136,36 @@ class MaskedLMEncoder:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         spans: list[tuple[int, int]] = encoded["offset_mapping"]
         return spans
+
+    def term_spans(self, text: str) -> list[TermSpan]:
+        """Which terms the text contains, and the words that they are parts of."""
+        return term_spans(self.tokenizer(text, add_special_tokens=False).encodings[0])
+
+    @torch.inference_mode()
+    def sources(self, text: str, terms: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """term -> where in the text the token is whose logit became the term's weight.
+
+        Terms that a special token brought are left out: they come from the text as a whole.
+        """
+        if not terms:
+            return {}
+        text = text.lower() if self._lower_case else text
+        encoded = self.tokenizer(
+            self._prompt + text,
+            truncation=True,
+            max_length=self.max_length,
+            return_offsets_mapping=True,
+        )
+        states, _ = body_states(self.body, [encoded["input_ids"]], self.tokenizer.pad_token_id)
+        states = self.transform(states.float())[0].to(self.head.embeddings.dtype)
+        best = (self.head.embeddings[list(terms)] @ states.T).argmax(1).tolist()
+        shift = len(self._prompt)
+        spans = [(start - shift, end - shift) for start, end in encoded["offset_mapping"]]
+        return {
+            term: spans[at]
+            for term, at in zip(terms, best, strict=True)
+            if spans[at][0] >= 0 and spans[at][0] < spans[at][1]
+        }
 
     def _tokenized(self, texts: Sequence[str]) -> list[list[int]]:
         if self._prompt:

@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
-from sparse_ir.encoders.lookup import TOKENIZER_FILE, load_tokenizer, vocabulary_of
+from sparse_ir.encoders.lookup import (
+    TOKENIZER_FILE,
+    TermSpan,
+    load_tokenizer,
+    term_spans,
+    vocabulary_of,
+)
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.encoders.pruning import prune
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
@@ -109,14 +115,19 @@ class OnnxEncoder:
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where in the text each of its tokens begins and ends, special ones left out."""
+        spans: list[tuple[int, int]] = self._whole(text).offsets
+        return spans
+
+    def term_spans(self, text: str) -> list[TermSpan]:
+        """Which terms the text contains, and the words that they are parts of."""
+        return term_spans(self._whole(text))
+
+    def _whole(self, text: str) -> Encoding:
         self._tokenizer.no_truncation()
         try:
-            spans: list[tuple[int, int]] = self._tokenizer.encode(
-                text, add_special_tokens=False
-            ).offsets
+            return self._tokenizer.encode(text, add_special_tokens=False)
         finally:
             self._tokenizer.enable_truncation(self.max_length)
-        return spans
 
     def _batch(self, tokens: Sequence[Sequence[int]]) -> TermWeights:
         ids, mask = _padded(tokens)

@@ -128,6 +128,21 @@ class Catalog:
         catalog._check_version()
         return catalog
 
+    @staticmethod
+    def files(folder: Path) -> tuple[Path, Path]:
+        """The file and its write-ahead log, which may be missing; a commit changes one of them."""
+        return folder / FILE_NAME, folder / f"{FILE_NAME}-wal"
+
+    @staticmethod
+    def checkpoint(folder: Path) -> None:
+        """The write-ahead log is in the file, as far as no open snapshot is older.
+
+        The next writer begins the log anew if all of it is and no snapshot reads it. So where some
+        snapshot is always open, the log grows for ever unless, after this, new ones replace all.
+        """
+        with closing(Catalog(_connect(folder / FILE_NAME), folder / FILE_NAME)) as catalog:
+            catalog._run("PRAGMA wal_checkpoint(PASSIVE)")
+
     def n_bytes(self) -> int:
         """Size of the file."""
         return self._path.stat().st_size

@@ -349,6 +349,10 @@ class Index:
                 chosen = rows[start : start + batch_size]
                 yield segment.doc_numbers[chosen].tolist(), self._weights_of(segment, chosen)
 
+    def fields(self) -> list[str]:
+        """Names of the metadata fields that any document ever had, sorted."""
+        return sorted(self._catalog.fields())
+
     def term_names(self) -> list[str]:
         """Names of the learned terms by number; empty if the index does not keep them."""
         return self._catalog.term_names()
@@ -399,7 +403,7 @@ class Index:
             "dense": self._dense.info() if self._dense else None,
             "learned_terms": self.n_terms,
             "words": self.n_words,
-            "fields": sorted(self._catalog.fields()),
+            "fields": self.fields(),
             "document_frequencies": self._frequency_distribution(),
             "kernel": _native.active_kernel(),
             "segments": segments,

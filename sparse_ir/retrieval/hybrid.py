@@ -30,6 +30,7 @@ from sparse_ir.index.reader import EXACT, Index, dense_part
 from sparse_ir.retrieval.dense_part import VectorEncoder, load_query_vectors
 from sparse_ir.retrieval.dense_queries import load_table
 from sparse_ir.retrieval.fusion import Fusion, ranks
+from sparse_ir.retrieval.highlights import Snippet
 from sparse_ir.retrieval.retriever import Mode, SparseRetriever, TermMatch
 from sparse_ir.vectors import TermWeights
 
@@ -361,10 +362,15 @@ class HybridRetriever:
         Raises:
             InvalidInputError: unknown doc_id.
         """
-        mode = mode or self.default_mode
         if mode == "dense":
             return []
-        return self.sparse.explain(query, doc_id, "anchored" if mode == "hybrid" else mode)
+        return self.sparse.explain(query, doc_id, self._sparse_mode(mode))
+
+    def snippet(
+        self, query: str, hit: Hit, mode: HybridMode | None = None, *, length: int = 240
+    ) -> Snippet:
+        """As ``SparseRetriever.snippet``, by the terms of the sparse leg."""
+        return self.sparse.snippet(query, hit, self._sparse_mode(mode), length=length)
 
     def query_vectors(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """(Q, dimension) the vectors by which the dense leg finds these texts."""
@@ -377,6 +383,10 @@ class HybridRetriever:
         if is_one_model and self._given is None and isinstance(encoder, OnePassEncoder):
             return encoder.encode_both(queries)
         return None, self.query_vectors(queries)
+
+    def _sparse_mode(self, mode: HybridMode | None) -> Mode:
+        mode = mode or self.default_mode
+        return "anchored" if mode in {"hybrid", "dense"} else mode
 
     @cached_property
     def _encoder(self) -> VectorEncoder:

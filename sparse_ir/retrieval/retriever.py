@@ -7,13 +7,14 @@ Both sums run over one query vector and one inverted index. The modes differ onl
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, get_args, overload
+from typing import Any, Literal, Protocol, get_args, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,13 +29,25 @@ from sparse_ir.hits import Hit, Hits, Passage
 from sparse_ir.index import bm25
 from sparse_ir.index.filters import Filter
 from sparse_ir.index.params import Approximate, Exact
+from sparse_ir.index.passages import StoredPassage
 from sparse_ir.index.reader import EXACT, Index
 from sparse_ir.retrieval.best_passage import Vectors, learned_part, search_by_best_passage
+from sparse_ir.retrieval.highlights import (
+    Field,
+    Highlight,
+    Snippet,
+    Span,
+    Tracer,
+    cut_snippet,
+    find_highlights,
+)
 from sparse_ir.vectors import TermWeights, append_terms
 from sparse_ir.vocabulary import Vocabulary, require_same_vocabulary
 
 Mode = Literal["anchored", "learned", "lexical"]
 QUERY_ENCODER = "query_encoder"  # folder inside an index: searching needs no other model
+_STREAMED = 128  # hits whose texts are read together, and those of a stream's first search
+_STREAM_GROWTH = 4  # all searches of a stream together take a third more than the last
 _PRIOR_DOCS = 300  # chosen on dev splits: flat from 0 to 1,000 at 5,000 documents
 
 
@@ -57,6 +70,17 @@ class TermMatch:
     product: float
     is_expansion: bool
     """A learned term that the document's own text does not contain."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedTerm:
+    """A term of a query or document."""
+
+    term: str
+    block: Literal["lexical", "learned"]
+    weight: float
+    is_expansion: bool
+    """A learned term that the text itself does not contain."""
 
 
 class SparseRetriever:
@@ -98,6 +122,13 @@ class SparseRetriever:
             index.close()
             raise
 
+    def reopened(self) -> SparseRetriever:
+        """A retriever of the same index as committed by now; this one stays open.
+
+        Costs what opening the index does: encoder and analyzer are shared.
+        """
+        return SparseRetriever(Index.open(self.index.path), self._encoder, self._analyzer)
+
     @property
     def encoder(self) -> Encoder:
         """The query encoder, as its model has it: not adapted to the index."""
@@ -133,6 +164,7 @@ class SparseRetriever:
         filter: Filter | None = ...,
         plan: Exact | Approximate = ...,
         threads: int = ...,
+        with_text: bool = ...,
     ) -> list[Hit]: ...
 
     @overload
@@ -145,6 +177,7 @@ class SparseRetriever:
         filter: Filter | None = ...,
         plan: Exact | Approximate = ...,
         threads: int = ...,
+        with_text: bool = ...,
     ) -> list[list[Hit]]: ...
 
     def search(
@@ -156,6 +189,7 @@ class SparseRetriever:
         filter: Filter | None = None,
         plan: Exact | Approximate = EXACT,
         threads: int = 1,
+        with_text: bool = True,
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents of one query, or of each of several, best first.
 
@@ -167,6 +201,8 @@ class SparseRetriever:
                 ``{"year": 2020}`` (see ``index.filters``).
             plan: ``Exact()``, or ``Approximate(recall=.99)`` once ``tune_recall`` has measured.
             threads: Queries searched at once, >= 1.
+            with_text: Whether hits carry title, text and metadata; ids and scores alone are
+                found faster.
 
         Raises:
             InvalidInputError: a bad argument, an unknown field in the filter, or a recall of an
@@ -174,8 +210,49 @@ class SparseRetriever:
         """
         texts = [queries] if isinstance(queries, str) else queries
         found = self.search_arrays(texts, k, mode=mode, filter=filter, plan=plan, threads=threads)
-        ranked = self.hits(found)
+        ranked = self.hits(found, with_text=with_text)
         return ranked[0] if isinstance(queries, str) else ranked
+
+    @overload
+    async def asearch(self, queries: str, k: int = ..., **options: Any) -> list[Hit]: ...
+
+    @overload
+    async def asearch(
+        self, queries: Sequence[str], k: int = ..., **options: Any
+    ) -> list[list[Hit]]: ...
+
+    async def asearch(
+        self, queries: str | Sequence[str], k: int = 10, **options: Any
+    ) -> list[Hit] | list[list[Hit]]:
+        """As ``search``, with its options, on another thread: the event loop goes on meanwhile."""
+        return await asyncio.to_thread(lambda: self.search(queries, k, **options))
+
+    def stream(
+        self,
+        query: str,
+        *,
+        mode: Mode = "anchored",
+        filter: Filter | None = None,
+        with_text: bool = True,
+    ) -> Iterator[Hit]:
+        """Every document that matches the query, best first; who stops early pays for little.
+
+        Searches for more hits each time those found are used up, and reads texts in small batches,
+        so memory holds a few texts, and some bytes a hit.
+
+        Raises:
+            InvalidInputError: as ``search``, when the first hit is asked for.
+        """
+        told, k = 0, _STREAMED
+        while True:
+            found = self.search_arrays([query], k, mode=mode, filter=filter)
+            n = int(found.counts[0])
+            for start in range(told, n, _STREAMED):
+                some = _columns(found, start, min(start + _STREAMED, n))
+                yield from self.hits(some, with_text=with_text)[0]
+            if n < k:
+                return
+            told, k = n, k * _STREAM_GROWTH
 
     def search_arrays(
         self,
@@ -235,9 +312,10 @@ class SparseRetriever:
         )
         return exact[np.argsort(ranked)]
 
-    def hits(self, found: Hits) -> list[list[Hit]]:
+    def hits(self, found: Hits, *, with_text: bool = True) -> list[list[Hit]]:
         """The documents of arrays that a search gave, ready to be shown."""
-        documents = self.index.documents(np.unique(found.docs[found.docs >= 0]).tolist())
+        docs = np.unique(found.docs[found.docs >= 0]).tolist()
+        documents = self.index.documents(docs) if with_text else self._bare_documents(docs)
         spans = self._spans(found)
         return [
             [
@@ -282,6 +360,57 @@ class SparseRetriever:
             if term in weight_of
         ]
         return sorted(matches, key=lambda match: -match.product)
+
+    def query_terms(self, query: str, mode: Mode = "anchored") -> list[WeightedTerm]:
+        """What a query searches for: the terms of its vector, the greatest first."""
+        _, terms, weights = self.query_arrays([query], mode)
+        return self._weighted(terms, weights, self._own_terms(query))
+
+    def document_terms(self, doc_id: str) -> list[WeightedTerm]:
+        """What the index holds of a document: the terms of its vector, the greatest first.
+
+        Raises:
+            InvalidInputError: unknown doc_id.
+        """
+        row, own = self.index.vector(doc_id), self._own_terms(self.document(doc_id).content)
+        return self._weighted(row.indices, row.data, own)
+
+    def highlights(
+        self, query: str, doc_id: str, mode: Mode = "anchored", *, tracer: Tracer | None = None
+    ) -> list[Highlight]:
+        """Where the document says what the query found it by, in the order of its text.
+
+        Args:
+            query: As searched.
+            doc_id: Of a hit.
+            mode: As searched.
+            tracer: The index's document encoder (a network): with it also from where it read those
+                expansions that the query found.
+
+        Raises:
+            InvalidInputError: unknown doc_id.
+        """
+        document, matches = self.document(doc_id), self.explain(query, doc_id, mode)
+        sources = self._trace(query, document, matches, mode, tracer) if tracer else None
+        return find_highlights(document, matches, self._analyzer, self._encoder, sources=sources)
+
+    def snippet(
+        self, query: str, hit: Hit, mode: Mode = "anchored", *, length: int = 240
+    ) -> Snippet:
+        """The part of a hit's text, or of its passage, that says most of what the query found.
+
+        Args:
+            query: As searched.
+            hit: What was found.
+            mode: As searched.
+            length: Characters at most, >= 1.
+        """
+        if length < 1:
+            raise InvalidInputError(f"length is {length}; want an integer >= 1")
+        document, matches = self.document(hit.doc_id), self.explain(query, hit.doc_id, mode)
+        within = (hit.passage.start, hit.passage.end) if hit.passage else None
+        found = find_highlights(document, matches, self._analyzer, self._encoder, within=within)
+        return cut_snippet(document.text, found, length=length, within=within)
 
     # query vectors
 
@@ -345,24 +474,60 @@ class SparseRetriever:
             if df:  # a word whose documents are all deleted matches nothing
                 self._idf[word] = (numbers[word], weight)
 
+    # hits
+
+    def _bare_documents(self, docs: Sequence[int]) -> dict[int, Document]:
+        return {doc: Document(doc_id, "") for doc, doc_id in self.index.doc_ids(docs).items()}
+
     # explaining
 
     def _document_weights(self, doc_id: str, query: Vectors, mode: Mode) -> dict[int, float]:
         """{term: weight}; the learned ones are those of the passage that matches best."""
         document = self.index.vector(doc_id)
         weight_of = dict(zip(document.indices.tolist(), document.data.tolist(), strict=True))
-        if mode == "lexical" or not self.index.has_passages:
+        best = self._best_passage(doc_id, query) if mode != "lexical" else None
+        if best is None:
             return weight_of
+        words = {t: weight for t, weight in weight_of.items() if t >= self.index.n_terms}
+        return {**dict(zip(best.terms.tolist(), best.weights.tolist(), strict=True)), **words}
+
+    def _best_passage(self, doc_id: str, query: Vectors) -> StoredPassage | None:
+        """The passage that matches best; None if the document is one."""
+        if not self.index.has_passages:
+            return None
         doc = self.index.doc_number(doc_id)
         several = self.index.passages([doc])
         if not several:
-            return weight_of
+            return None
         _, _, (number,) = self.index.rank_by_best_passage(
             np.array([doc]), np.zeros(1, np.float32), *learned_part(query, 0, self.index.n_terms)
         )
-        best = several[doc][number]
-        words = {t: weight for t, weight in weight_of.items() if t >= self.index.n_terms}
-        return {**dict(zip(best.terms.tolist(), best.weights.tolist(), strict=True)), **words}
+        return several[doc][number]
+
+    def _trace(
+        self,
+        query: str,
+        document: Document,
+        matches: Sequence[TermMatch],
+        mode: Mode,
+        tracer: Tracer,
+    ) -> dict[str, tuple[Field, Span]]:
+        """Where the network read the expansions among the matches."""
+        vectors = self.query_arrays([query], mode)
+        wanted = {match.term for match in matches if match.is_expansion}
+        learned = [term for term in vectors[1].tolist() if term < self.index.n_terms]
+        terms = [term for term in learned if self.vocabulary[term] in wanted]
+        part = self._best_passage(document.doc_id, vectors)
+        start, end = (part.start, part.end) if part else (0, len(document.text))
+        begin = len(document.title) + 1 if document.title else 0
+        text = document.text[start:end]
+        read = f"{document.title} {text}" if document.title else text
+        return {
+            self.vocabulary[term]: ("title", span)
+            if span[1] <= len(document.title)
+            else ("text", (span[0] - begin + start, span[1] - begin + start))
+            for term, span in tracer.sources(read, terms).items()
+        }
 
     def _spans(self, found: Hits) -> Mapping[int, Sequence[tuple[int, int]]]:
         """doc number -> where its passages are, of the hits that have several."""
@@ -373,6 +538,19 @@ class SparseRetriever:
     def _own_terms(self, text: str) -> set[int]:
         """Learned terms that the text itself contains."""
         return set(self._encoder.encode([text]).indices.tolist())
+
+    def _weighted(
+        self, terms: NDArray[Any], weights: NDArray[np.float32], own: set[int]
+    ) -> list[WeightedTerm]:
+        n_terms, names = self.index.n_terms, self._encoder.vocabulary
+        words = self.index.words([term for term in terms.tolist() if term >= n_terms])
+        found = [
+            WeightedTerm(names[term], "learned", weight, term not in own)
+            if term < n_terms
+            else WeightedTerm(words[term], "lexical", weight, False)
+            for term, weight in zip(terms.tolist(), weights.tolist(), strict=True)
+        ]
+        return sorted(found, key=lambda one: -one.weight)
 
     def _match(
         self,
@@ -405,6 +583,18 @@ def _hit(document: Document, score: float, number: int, spans: Sequence[tuple[in
         start, end = spans[number]
         passage = Passage(number, start, end, document.text[start:end])
     return Hit(document.doc_id, score, document.text, document.title, document.metadata, passage)
+
+
+def _columns(found: Hits, start: int, stop: int) -> Hits:
+    """The hits of one query from rank ``start`` to before ``stop``."""
+    part = slice(start, stop)
+    return replace(
+        found,
+        docs=found.docs[:, part],
+        scores=found.scores[:, part],
+        counts=np.array([stop - start], np.int32),
+        passages=None if found.passages is None else found.passages[:, part],
+    )
 
 
 def _passage_numbers(found: Hits) -> NDArray[np.int32]:

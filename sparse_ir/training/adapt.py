@@ -1,31 +1,63 @@
 """Adaptation to a corpus without queries: its own texts ask, the teachers answer.
 
+It checks itself: a part of the documents is held out, and of the model as it was, the adapted one
+and their mean the one is kept that answers best what is asked about those.
+
 Source: pseudo-queries as in ``pseudo_queries``; distillation on them without labels as in Wang et
-al. 2022, "GPL", arXiv:2112.07577, there with generated questions.
+al. 2022, "GPL", arXiv:2112.07577, there with generated questions; the mean of the weights before
+and after: Wortsman et al. 2022, "WiSE-FT", arXiv:2109.01903.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from torch import Tensor
 
 from sparse_ir.corpus import Document
+from sparse_ir.encoders.checkpoint import load_document_encoder, model_settings
+from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training.config import (
+    DENSE_TEACHER,
     BatchTable,
     DataTable,
     ModelTable,
     OptimizerTable,
+    SelectionTable,
     SparsityTable,
+    TeacherTable,
     TrainConfig,
 )
 from sparse_ir.training.examples import TrainingSet
-from sparse_ir.training.trainer import StudentTrainer, trainer_of
+from sparse_ir.training.held_out import held_out
+from sparse_ir.training.trainer import StudentTrainer, mean_state, train_model, trainer_of
 
 _LEAST_DOCUMENTS = 32
-_KINDS = ("title", "sentence", "crop", "phrase", "keywords")
+_KINDS = ("title", "sentence", "crop", "phrase", "keywords", "context")
+_MAX_LENGTH = 160
+_MEASURED_DOCUMENTS = 128  # whose terms are counted
+
+Kept = Literal["adapted", "mean", "as it was"]
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """What adapting came to, on held-out questions.
+
+    Args:
+        measured: Of each candidate, as ``StudentTrainer.validate``.
+        kept: The one that is in the output folder.
+        questions: How many were asked.
+    """
+
+    measured: Mapping[Kept, Mapping[str, float]]
+    kept: Kept
+    questions: int
 
 
 def adapt_trainer(
@@ -35,11 +67,12 @@ def adapt_trainer(
     model: str = "mini",
     steps: int = 200,
     max_documents: int = 2000,
-    target_terms: float = 120.0,
+    target_terms: float | None = None,
+    teacher: str = DENSE_TEACHER,
     seed: int = 0,
     on_progress: Callable[[int], None] | None = None,
 ) -> StudentTrainer:
-    """A trainer that adapts a model to these documents.
+    """A trainer that adapts a model to these documents, but for some that are held out.
 
     Args:
         documents: Of the corpus, at least 32.
@@ -47,7 +80,8 @@ def adapt_trainer(
         model: What is adapted.
         steps: Of training.
         max_documents: Documents learned from, drawn at random.
-        target_terms: Terms a document.
+        target_terms: Terms a document; None keeps as many as the model gives these documents.
+        teacher: Dense model that says, with BM25, what a text should find.
         seed: Of all draws.
         on_progress: Told how many more texts the dense teacher has read.
 
@@ -58,14 +92,73 @@ def adapt_trainer(
         raise InvalidInputError(
             f"{len(documents)} documents came; want at least {_LEAST_DOCUMENTS} to adapt to"
         )
-    rows = np.random.default_rng(seed).permutation(len(documents))[:max_documents]
-    examples = TrainingSet("corpus", [documents[row] for row in np.sort(rows)])
+    dev, rest = held_out(documents, seed=seed)
+    rows = np.random.default_rng(seed).permutation(len(rest))[:max_documents]
+    examples = TrainingSet("corpus", [rest[row] for row in np.sort(rows)])
     config = TrainConfig(
         model=ModelTable(start=model, output=output, name=output.name),
         data=(DataTable(path=output, pseudo_queries=_KINDS, pseudo_per_document=3),),
-        sparsity=SparsityTable(target_terms=target_terms, ramp=0.1),
-        batch=BatchTable(tokens=4096, max_documents=32, max_length=160, pseudo_queries=2),
-        optimizer=OptimizerTable(steps=steps, save_every=max(1, steps // 2), seed=seed),
+        teachers=(TeacherTable(kind="dense", model=teacher), TeacherTable(kind="bm25")),
+        sparsity=SparsityTable(
+            target_terms=target_terms or mean_terms(model, examples.documents), ramp=0.1
+        ),
+        batch=BatchTable(
+            tokens=4096, max_documents=32, max_length=_MAX_LENGTH, neighbours=5, pseudo_queries=3
+        ),
+        optimizer=OptimizerTable(
+            steps=steps,
+            body_rate=2e-5,
+            head_rate=4e-5,
+            query_rate=5e-4,
+            save_every=steps,
+            seed=seed,
+        ),
+        selection=SelectionTable(
+            every=2 * steps,  # not before the end
+            anchor_weights=(model_settings(model).anchor_weight,),
+        ),
         work=output.with_name(output.name + ".work"),
     )
-    return trainer_of(config, [examples], on_progress=on_progress)
+    return trainer_of(config, [examples], [dev], on_progress=on_progress)
+
+
+def adapt_model(
+    trainer: StudentTrainer, *, on_step: Callable[[int], None] | None = None
+) -> Adaptation | None:
+    """What was measured; the best of old, new and their mean is in the output folder.
+
+    None if Ctrl-C came first; then there is no output.
+
+    Args:
+        trainer: From ``adapt_trainer``.
+        on_step: Told after each step that one more is done.
+    """
+    before = _copy(trainer.student.state_dict())
+    measured: dict[Kept, dict[str, float]] = {"as it was": trainer.validate()}
+    if not train_model(trainer, on_step=on_step):
+        return None
+    after = _copy(trainer.student.state_dict())
+    states: dict[Kept, dict[str, Tensor]] = {
+        "as it was": before,
+        "adapted": after,
+        "mean": mean_state([before, after]),
+    }
+    measured["adapted"] = trainer.measured
+    trainer.student.load_state_dict(states["mean"])
+    measured["mean"] = trainer.validate()
+    kept = max(measured, key=lambda name: measured[name]["selection"])  # the first if all are equal
+    trainer.student.load_state_dict(states[kept])
+    trainer.save_student(measured[kept])
+    return Adaptation(measured, kept, len(trainer.dev_sets[0].queries))
+
+
+def mean_terms(model: str, documents: Sequence[Document]) -> float:
+    """Learned terms that the model gives a document, in the mean of some."""
+    texts = [document.content for document in documents[:_MEASURED_DOCUMENTS]]
+    max_length = min(_MAX_LENGTH, model_settings(model).max_length)
+    encoder = load_document_encoder(model, EncoderOptions(max_length=max_length))
+    return max(1.0, float(encoder.encode(texts).nnz / len(texts)))
+
+
+def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in state.items()}

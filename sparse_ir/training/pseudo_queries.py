@@ -22,6 +22,7 @@ from sparse_ir.training.examples import TrainingSet
 Generator = np.random.Generator
 Maker = Callable[[Document, Generator], str]
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
+CONTEXT = "context"
 _analyzer = Analyzer()
 
 
@@ -32,34 +33,49 @@ def add_pseudo_queries(
 
     Args:
         examples: Gets them.
-        kinds: Of ``title``, ``sentence``, ``crop``, ``phrase``, ``keywords``.
-        per_document: At most; a text too short for a kind gives none.
+        kinds: Of ``title``, ``sentence``, ``crop``, ``phrase``, ``keywords``; and ``context``, a
+            sentence that is taken out of its document, so that only its neighbours can find it.
+        per_document: At most, besides ``context``; a text too short for a kind gives none.
         seed: Of all draws.
 
     Raises:
         InvalidInputError: an unknown kind.
     """
     for kind in kinds:
-        if kind not in MAKERS:
-            raise InvalidInputError(f"pseudo-query {kind!r} came; want {', '.join(MAKERS)}")
+        if kind not in (*MAKERS, CONTEXT):
+            raise InvalidInputError(
+                f"pseudo-query {kind!r} came; want {', '.join(MAKERS)}, {CONTEXT}"
+            )
+    if CONTEXT in kinds:
+        _add_contexts(examples, np.random.default_rng((seed, 1)))
     draw = np.random.default_rng(seed)
+    inside = [kind for kind in kinds if kind != CONTEXT]
     for row, document in enumerate(examples.documents):
+        if not inside:
+            break
         made = {
             MAKERS[str(kind)](document, draw)
-            for kind in draw.choice(list(kinds), per_document, replace=per_document > len(kinds))
+            for kind in draw.choice(inside, per_document, replace=per_document > len(inside))
         }
         for query in sorted(made - {""}):
             examples.add_query(query, (row,))
 
 
 def split_context(document: Document, draw: Generator) -> tuple[str, Document] | None:
-    """A sentence and the document without it: found by its neighbours, not by its own words."""
+    """A sentence and the document without it; None if it has fewer than three."""
     sentences = _sentences(document.text)
     if len(sentences) < 3:
         return None
     taken = int(draw.integers(len(sentences)))
     rest = " ".join(s for i, s in enumerate(sentences) if i != taken)
     return sentences[taken], replace(document, text=rest)
+
+
+def _add_contexts(examples: TrainingSet, draw: Generator) -> None:
+    for row, document in enumerate(examples.documents):
+        if split := split_context(document, draw):
+            query, examples.documents[row] = split
+            examples.add_query(query, (row,))
 
 
 def _title(document: Document, draw: Generator) -> str:

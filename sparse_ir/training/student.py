@@ -189,7 +189,12 @@ class Student(nn.Module):
 
     @property
     def anchor_weight(self) -> float:
-        """g, as learned so far."""
+        """g of the loss, as learned so far.
+
+        It fits the teacher's distribution over a batch; for the few best of a whole collection two
+        or three times as much did best. So a model keeps the g that it started with, or gets the
+        one that dev sets choose.
+        """
         return float(self.log_anchor.detach().exp())
 
     def add_adapters(self, rank: int) -> None:
@@ -220,9 +225,7 @@ class Student(nn.Module):
             folder: To be made.
             changed: Settings that differ from those of the model that training began with.
         """
-        settings = dataclasses.replace(
-            self.settings, body=OWN_BODY, anchor_weight=round(self.anchor_weight, 4), **changed
-        )
+        settings = dataclasses.replace(self.settings, body=OWN_BODY, **changed)
         save_model(
             folder,
             settings,

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from sparse_ir.training.batches import Batches, BatchShape, TaughtSet, hard_neig
 from sparse_ir.training.config import DataTable, TeacherTable, TrainConfig
 from sparse_ir.training.examples import TrainingSet, read_training_set
 from sparse_ir.training.model_card import data_reports, model_card
+from sparse_ir.training.pretraining import pretrain
 from sparse_ir.training.pseudo_queries import add_pseudo_queries
 from sparse_ir.training.student import Scored, Student
 from sparse_ir.training.teachers import (
@@ -40,7 +41,13 @@ from sparse_ir.training.teachers import (
     Teacher,
     fitted_weights,
 )
-from sparse_ir.training.validation import MODES, Autocast, DevSet, read_dev_set, search_dev_set
+from sparse_ir.training.validation import (
+    Autocast,
+    DevSet,
+    read_dev_set,
+    search_dev_set,
+    summary,
+)
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[int], None]
@@ -64,12 +71,19 @@ def make_trainer(config: TrainConfig, *, on_progress: Progress | None = None) ->
         read_training_set(t.path, split=t.split, max_documents=t.max_documents, seed=seed)
         for t in config.data
     ]
-    return trainer_of(config, examples, on_progress=on_progress)
+    dev_sets = [
+        read_dev_set(
+            v.path, split=v.split, max_queries=v.max_queries, max_documents=v.max_documents
+        )
+        for v in config.validation
+    ]
+    return trainer_of(config, examples, dev_sets, on_progress=on_progress)
 
 
 def trainer_of(
     config: TrainConfig,
     examples: Sequence[TrainingSet],
+    dev_sets: Sequence[DevSet],
     *,
     on_progress: Progress | None = None,
 ) -> StudentTrainer:
@@ -82,12 +96,6 @@ def trainer_of(
     )
     if config.model.lora_rank is not None:
         student.add_adapters(config.model.lora_rank)
-    dev_sets = [
-        read_dev_set(
-            v.path, split=v.split, max_queries=v.max_queries, max_documents=v.max_documents
-        )
-        for v in config.validation
-    ]
     teachers = [_teacher(table, config, on_progress) for table in config.teachers]
     sets = [
         taught_set(one, table, config, teachers)
@@ -103,7 +111,6 @@ def trainer_of(
         network_queries=student.network_queries,
         seed=config.optimizer.seed if config.batch.seed is None else config.batch.seed,
     )
-    student.calibrate([batches[number] for number in range(min(_CALIBRATION, len(batches)))])
     return StudentTrainer(student, batches, config, dev_sets)
 
 
@@ -154,6 +161,8 @@ def train_model(
     trainer.add_callback(stop)
     before = signal.signal(signal.SIGINT, stop.interrupt)
     try:
+        if not resume:
+            trainer.prepare()
         trainer.train(resume_from_checkpoint=resume or None)
     finally:
         signal.signal(signal.SIGINT, before)
@@ -180,14 +189,15 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     ) -> None:
         self.config = config
         self.student = student
-        self._dev_sets = dev_sets
+        self.dev_sets = dev_sets
         table = config.sparsity
         self._controller = sparsity.TermsController(
             table.target_terms or 1.0, max(table.weight, 1e-7)
         )
         self._individual = losses.IndividualTemperatures(batches.n_queries)
         self._frequency = torch.zeros(len(student.bias))
-        self._measured: dict[str, list[float]] = {}
+        self._logged: dict[str, list[float]] = {}
+        self.measured: dict[str, float] = {}
         super().__init__(
             model=student,
             args=_arguments(config, has_dev=bool(dev_sets)),
@@ -288,13 +298,13 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
             "teacher_agreement": inputs["agreement"],
         }
         for name, value in values.items():
-            self._measured.setdefault(name, []).append(value)
+            self._logged.setdefault(name, []).append(value)
 
     def log(self, logs: dict[str, float], *args: Any, **options: Any) -> None:
         """As the Trainer's, with the means since the last time."""
         if "loss" in logs:
-            logs |= {name: round(float(np.nanmean(v)), 5) for name, v in self._measured.items()}
-            self._measured = {}
+            logs |= {name: round(float(np.nanmean(v)), 5) for name, v in self._logged.items()}
+            self._logged = {}
         super().log(logs, *args, **options)
 
     # checkpoints
@@ -309,28 +319,43 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         state = json.loads((Path(resume_from_checkpoint) / _CONTROLLER).read_text())
         self._controller.weight, self._controller.terms = state["weight"], state["terms"]
 
+    def prepare(self) -> None:
+        """The student is pre-trained, if that is asked for, and its scores have their scales."""
+        table = self.config.pretraining
+        if table.steps:
+            texts = [
+                d.content for taught in self.train_dataset.sets for d in taught.examples.documents
+            ]
+            pretrain(self.student, texts, **table.model_dump(), seed=self.config.optimizer.seed)
+        n = min(_CALIBRATION, len(self.train_dataset))
+        self.student.calibrate([self.train_dataset[number] for number in range(n)])
+
     def finish(self) -> None:
-        """The best checkpoint, or the mean of the last, is in the model's folder, with a card."""
-        measured = self.validate() if self._dev_sets else {}
+        """The mean of the last checkpoints is in the model's folder, with a card.
+
+        Or the best single one, if dev sets say so; ``measured`` is what they say of the chosen.
+        """
         last = checkpoints(self.config.work)[-self.config.optimizer.average_last :]
-        if len(last) > 1:
-            before = {n: t.clone() for n, t in self.student.state_dict().items()}
-            average_checkpoints(self.student, last)
-            averaged = self.validate() if self._dev_sets else {}
-            if averaged.get("selection", 0) < measured.get("selection", 0):
-                self.student.load_state_dict(before)
-            else:
-                measured = averaged
+        best = self.state.best_model_checkpoint
+        candidates = [last, [Path(best)]] if best and len(last) > 1 else [last]
+        measured = [self._measured_mean(folders) for folders in candidates]
+        chosen = max(range(len(candidates)), key=lambda i: measured[i].get("selection", 0))
+        average_checkpoints(self.student, candidates[chosen])
+        self.measured = measured[chosen]
+        self.save_student(self.measured)
+
+    def _measured_mean(self, folders: Sequence[Path]) -> dict[str, float]:
+        average_checkpoints(self.student, folders)
+        return self.validate() if self.dev_sets else {}
+
+    def save_student(self, measured: dict[str, float]) -> None:
+        """The student as it is now is in the model's folder, with a card that says ``measured``."""
         table = self.config.model
         name = table.name or table.output.name
-        self.student.save(table.output, name=name, max_length=table.max_length)
-        card = model_card(
-            self.config,
-            data_reports(self.train_dataset.sets, self.config),
-            measured,
-            name=name,
-            anchor_weight=self.student.anchor_weight,
-        )
+        g = measured.get("anchor_weight", self.student.settings.anchor_weight)
+        self.student.save(table.output, name=name, max_length=table.max_length, anchor_weight=g)
+        reports = data_reports(self.train_dataset.sets, self.config)
+        card = model_card(self.config, reports, measured, name=name, anchor_weight=g)
         (table.output / "README.md").write_text(card, encoding="utf-8")
 
     # validation
@@ -346,29 +371,25 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     def validate(self) -> dict[str, float]:
         """As ``evaluate``, without a trace."""
-        student = self.student
-        encoder, queries = student_encoders(student, max_length=self.config.model.max_length)
-        measured: dict[str, list[float]] = {}
-        values: dict[str, float] = {}
-        for dev in self._dev_sets:
-            result = search_dev_set(
-                dev,
-                encoder,
-                queries,
-                anchor_weight=student.anchor_weight,
-                collection_idf=student.settings.collection_idf,
-            )
-            for name, value in result.items():
-                values[f"{dev.name}_{name}"] = value
-                measured.setdefault(name, []).append(value)
-        student.train()
-        values |= {name: float(np.mean(column)) for name, column in measured.items()}
+        encoder, queries = student_encoders(self.student, max_length=self.config.model.max_length)
         table = self.config.selection
-        both = (table.anchored_share, 1 - table.anchored_share)
-        value = sum(s * values[mode] for s, mode in zip(both, MODES, strict=True))
+        values = summary(
+            {
+                dev.name: search_dev_set(
+                    dev,
+                    encoder,
+                    queries,
+                    anchor_weights=table.anchor_weights,
+                    collection_idf=self.student.settings.collection_idf,
+                )
+                for dev in self.dev_sets
+            }
+        )
+        self.student.train()
+        value = table.anchored_share * values["anchored"]
+        value += (1 - table.anchored_share) * values["learned"]
         fits = values["terms"] <= table.max_terms and values["flops"] <= table.max_flops
-        values["selection"] = value if fits else value - 1
-        return values
+        return {**values, "selection": value if fits else value - 1}
 
 
 def student_encoders(student: Student, *, max_length: int) -> tuple[Any, Any]:
@@ -402,11 +423,14 @@ def average_checkpoints(student: Student, folders: Sequence[Path]) -> None:
 
     Source: Izmailov et al. 2018, "Stochastic Weight Averaging", arXiv:1803.05407.
     """
-    states = [load_file(folder / "model.safetensors") for folder in folders]
-    mean = {
+    student.load_state_dict(mean_state([load_file(f / "model.safetensors") for f in folders]))
+
+
+def mean_state(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of each tensor over the states."""
+    return {
         name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]
     }
-    student.load_state_dict(mean)
 
 
 def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | None) -> Teacher:
@@ -440,11 +464,10 @@ def _arguments(config: TrainConfig, *, has_dev: bool) -> TrainingArguments:
         seed=table.seed,
         logging_steps=table.log_every,
         logging_nan_inf_filter=False,
-        save_steps=config.selection.every if has_dev else table.save_every,
+        save_steps=table.save_every,
         save_total_limit=table.keep_checkpoints,
         eval_strategy="steps" if has_dev else "no",
         eval_steps=config.selection.every if has_dev else None,
-        load_best_model_at_end=has_dev,
         metric_for_best_model="selection" if has_dev else None,
         greater_is_better=True if has_dev else None,
         report_to=["tensorboard"] if importlib.util.find_spec("tensorboard") else [],

@@ -17,10 +17,11 @@ from sparse_ir.corpus import Document, read_documents, read_queries
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.encoder import Encoder
 from sparse_ir.errors import DataFormatError, InvalidInputError
+from sparse_ir.hits import Hits
+from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
-from sparse_ir.retrieval.retriever import Mode, SparseRetriever
+from sparse_ir.retrieval.retriever import SparseRetriever
 
-MODES: tuple[Mode, ...] = ("anchored", "learned")
 _DEPTH = 10
 
 
@@ -62,30 +63,48 @@ def read_dev_set(
     return DevSet(folder.name, documents, texts, qrels)
 
 
+@dataclass(frozen=True, slots=True)
+class DevResult:
+    """What a model does on a dev set, by search in a real index.
+
+    Args:
+        learned: nDCG@10 of the learned mode.
+        anchored: {g: nDCG@10 of the anchored mode with that weight}.
+        terms: Learned terms a document.
+        flops: Expected common learned terms of a query and a document.
+    """
+
+    learned: float
+    anchored: dict[float, float]
+    terms: float
+    flops: float
+
+
 def search_dev_set(
-    dev: DevSet, documents: Encoder, queries: Encoder, *, anchor_weight: float, collection_idf: bool
-) -> dict[str, float]:
-    """nDCG@10 of both modes, learned terms a document, and FLOPS, from a real index.
+    dev: DevSet,
+    documents: Encoder,
+    queries: Encoder,
+    *,
+    anchor_weights: Sequence[float],
+    collection_idf: bool,
+) -> DevResult:
+    """What the encoders do on a dev set.
 
     Args:
         dev: What is searched.
         documents: Encodes documents.
         queries: Encodes queries.
-        anchor_weight: g of anchored search.
+        anchor_weights: Each g that anchored search is tried with.
         collection_idf: As ``ModelSettings``.
     """
     texts = [document.content for document in dev.documents]
     vectors = documents.encode(texts)
     asked = list(dev.queries.values())
     query_vectors = queries.encode(asked)
-    measured = {
-        "terms": vectors.nnz / max(1, len(texts)),
-        "flops": _expected_overlap(query_vectors, vectors),
-    }
     analyzer = Analyzer()
     settings = {
         "model": "student",
-        "anchor_weight": anchor_weight,
+        "anchor_weight": 1.0,
         "collection_idf": collection_idf,
         "language": analyzer.language,
     }
@@ -99,19 +118,51 @@ def search_dev_set(
             writer.add(dev.documents, vectors, [analyzer.words(text) for text in texts])
             writer.commit()
             writer.optimize()
-        from sparse_ir.index.reader import Index
-
         with SparseRetriever(Index.open(folder), queries, analyzer) as retriever:
-            for mode in MODES:
-                hits = retriever.search_arrays(asked, _DEPTH, mode=mode)
-                run = {
-                    query_id: dict(zip(ids, scores.tolist(), strict=False))
-                    for query_id, ids, scores in zip(
-                        dev.queries, hits.ids, hits.scores, strict=True
-                    )
-                }
-                measured[mode] = ir_measures.calc_aggregate([nDCG @ 10], dev.qrels, run)[nDCG @ 10]
-    return measured
+            learned = _ndcg(dev, retriever.search_arrays(asked, _DEPTH, mode="learned"))
+            both = retriever.query_vectors(asked)
+            is_learned = both.indices < vectors.shape[1]
+            anchored = {}
+            for g in anchor_weights:
+                weighed = both.copy()
+                weighed.data[is_learned] *= g
+                anchored[g] = _ndcg(dev, retriever.index.search(weighed, _DEPTH))
+    return DevResult(
+        learned,
+        anchored,
+        terms=vectors.nnz / max(1, len(texts)),
+        flops=_expected_overlap(query_vectors, vectors),
+    )
+
+
+def summary(results: dict[str, DevResult]) -> dict[str, float]:
+    """Each dev set's values and their means, with the anchor weight that is best in the mean.
+
+    Args:
+        results: By name of the dev set; at least one.
+    """
+    weights = next(iter(results.values())).anchored
+    best = max(weights, key=lambda g: sum(one.anchored[g] for one in results.values()))
+    by_set = {
+        name: {
+            "anchored": one.anchored[best],
+            "learned": one.learned,
+            "terms": one.terms,
+            "flops": one.flops,
+        }
+        for name, one in results.items()
+    }
+    values = {f"{name}_{key}": value for name, row in by_set.items() for key, value in row.items()}
+    for key in ("anchored", "learned", "terms", "flops"):
+        values[key] = float(np.mean([row[key] for row in by_set.values()]))
+    return {**values, "anchor_weight": best}
+
+
+def _ndcg(dev: DevSet, hits: Hits) -> float:
+    rows = zip(dev.queries, hits.ids, hits.scores, strict=True)
+    run = {query: dict(zip(ids, scores.tolist(), strict=False)) for query, ids, scores in rows}
+    value: float = ir_measures.calc_aggregate([nDCG @ _DEPTH], dev.qrels, run)[nDCG @ _DEPTH]
+    return value
 
 
 class Autocast:

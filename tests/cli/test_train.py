@@ -7,6 +7,8 @@ import json
 import pytest
 from tiny_model import make_tiny_model
 
+from sparse_ir.cli.train import train
+
 TEXTS = [
     ("fast red fox", "the red fox runs fast over water"),
     ("dog at night", "the dog sleeps under water at night"),
@@ -49,6 +51,33 @@ def test_mistakes_are_said_in_one_line(cli, experiment):
     experiment.write_text("[model]\ncolour = 1\n")
     assert "train.toml: " in cli.refuses("train", experiment)
     assert "nowhere" in cli.refuses("train", "nowhere.toml")
+
+
+def test_a_finished_model_goes_to_the_hub(cli, experiment, monkeypatch):
+    pushed = []
+    monkeypatch.setattr(
+        "sparse_ir.training.hub.push", lambda folder, name: pushed.append((folder, name)) or "there"
+    )
+    train(experiment, push_to_hub="me/mini")
+    assert pushed == [(cli.folder / "out", "me/mini")]
+    assert "want OWNER/NAME" in cli.refuses("train", experiment, "--push-to-hub", "mini")
+
+
+def test_adapting_says_what_it_measured(cli, experiment):
+    tiny = cli.folder / "tiny"
+    words = ["fox", "dog", "red", "fast", "runs", "sleeps", "water", "night", "puppy"]
+    with (cli.folder / "docs.jsonl").open("w") as file:
+        for i in range(40):
+            text = " ".join(words[i % 9 :] + words[: i % 9 + i // 9])
+            file.write(json.dumps({"_id": f"d{i}", "text": text}) + "\n")
+    told = cli(
+        "adapt", "docs.jsonl", "-o", "adapted", "--model", tiny, "--steps", 2,
+        "--teacher", tiny.parent / "body",
+    ).stderr  # fmt: skip
+    assert "on 10 questions made of documents that were held out" in told
+    assert [told.count(name) for name in ("as it was", "adapted ", "mean")] == [1, 1, 1]
+    assert told.count("<- in the output") == 1
+    cli("index", "docs.jsonl", "--model", "adapted")
 
 
 def test_mined_negatives_are_training_data(cli, experiment):

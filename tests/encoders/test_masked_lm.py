@@ -114,3 +114,28 @@ def test_the_shipped_model_expands():
     assert {"wing", "propeller", "wings", "turbulent"} <= terms
     assert not {"[CLS]", "[SEP]", "the"} & terms
     assert model_settings("mini").max_length == 256
+
+
+def test_sources_are_the_tokens_with_the_greatest_logits(masked_lm_folder):
+    encoder = load_encoder(str(masked_lm_folder), precision="float32")
+    text = "the red fox runs over water day and night"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(masked_lm_folder)
+    model = transformers.AutoModelForMaskedLM.from_pretrained(masked_lm_folder).eval()
+    encoded = tokenizer(text, return_tensors="pt", return_offsets_mapping=True)
+    spans = encoded.pop("offset_mapping")[0].tolist()
+    with torch.no_grad():
+        best = model(**encoded).logits[0].argmax(0).tolist()
+    terms = list(range(len(encoder.vocabulary)))
+    expected = {t: tuple(spans[best[t]]) for t in terms if spans[best[t]] != [0, 0]}
+    assert encoder.sources(text, terms) == expected
+    assert len(expected) > 0
+    assert encoder.sources(text, []) == {}
+
+
+def test_term_spans_are_of_whole_words(masked_lm_folder):
+    encoder = load_encoder(str(masked_lm_folder), precision="float32")
+    names = [
+        (start, end, encoder.vocabulary[term])
+        for start, end, term in encoder.term_spans("Foxes, dog")
+    ]
+    assert names == [(0, 5, "fox"), (0, 5, "##es"), (5, 6, "[UNK]"), (7, 10, "dog")]

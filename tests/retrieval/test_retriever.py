@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import bm25s
 import numpy as np
@@ -172,3 +174,64 @@ def test_lexical_is_bm25_exactly(tmp_path, document_encoder, query, history):
         {str(i): score for i, score in enumerate(expected.tolist()) if score > 0}, abs=1e-4
     )
     assert len(Index.open(path)) == len(SENTENCES)
+
+
+def test_asearch_lets_others_work_meanwhile(retriever):
+    async def searches():
+        return await asyncio.gather(
+            retriever.asearch("fox", k=2, mode="lexical"),
+            retriever.asearch(["dog", "fox"], filter="year = 1"),
+        )
+
+    one, several = asyncio.run(searches())
+    assert one == retriever.search("fox", k=2, mode="lexical")
+    assert several == retriever.search(["dog", "fox"], filter="year = 1")
+
+
+def test_without_text_ids_and_scores_stay(retriever):
+    full, bare = retriever.search("fox"), retriever.search("fox", with_text=False)
+    assert [(hit.doc_id, hit.score) for hit in bare] == [(hit.doc_id, hit.score) for hit in full]
+    assert all((hit.text, hit.title, hit.metadata) == ("", "", {}) for hit in bare)
+
+
+@pytest.mark.parametrize("n", [0, 1, 127, 128, 129, 700])
+def test_a_stream_gives_what_one_search_would(tmp_path, document_encoder, n):
+    draw = np.random.default_rng(n)
+    documents = [Document(f"d{i}", "fox " * draw.integers(1, 9)) for i in range(n)]
+    ingest(tmp_path, [*documents, Document("other", "dog")], model="words")
+    with SparseRetriever.open(tmp_path) as retriever:
+        for mode in ("anchored", "lexical"):
+            streamed = list(retriever.stream("fox", mode=mode))
+            assert streamed == retriever.search("fox", k=n + 1, mode=mode)
+            assert len(streamed) == n
+        first = next(retriever.stream("fox dog", filter="doc_id = 'other'"))
+        assert (first.doc_id, first.text) == ("other", "dog")
+
+
+def test_a_stream_that_is_left_early_reads_little(tmp_path, document_encoder, monkeypatch):
+    ingest(tmp_path, [Document(f"d{i}", "fox") for i in range(1000)], model="words")
+    with SparseRetriever.open(tmp_path) as retriever:
+        read = []
+        documents = retriever.index.documents
+        monkeypatch.setattr(
+            retriever.index, "documents", lambda docs: read.append(len(docs)) or documents(docs)
+        )
+        stream = retriever.stream("fox")
+        assert next(stream).doc_id == "d0"
+        assert sum(read) <= 128
+    with pytest.raises(InvalidInputError, match="mode is 'x'"):
+        next(retriever.stream("fox", mode="x"))
+
+
+def test_threads_share_a_retriever(retriever):
+    queries = ["fox", "dog sleeps", "quick fox", "puppy"] * 25
+    expected = retriever.search(queries)
+
+    def work(query):
+        hits = retriever.search(query)
+        return hits, [retriever.highlights(query, hit.doc_id) for hit in hits]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(work, queries))
+    assert [hits for hits, _ in found] == expected
+    assert found[:4] == found[4:8]

@@ -49,6 +49,14 @@ def test_the_recipes_are_valid(path):
         ("data = []\n", "data: Tuple should have at least 1 item"),
         ("[[data]]\npath='a'\ncolour=3\n", r"data\.0\.colour: Extra inputs are not permitted"),
         ("[[data]]\npath='a'\n[batch]\ntokens='x'\n", r"batch\.tokens: .*'x' came"),
+        (
+            "[[data]]\npath='a'\n[optimizer]\naverage_last=5\n",
+            "average_last is 5; want at most keep",
+        ),
+        (
+            "[[data]]\npath='a'\n[[validation]]\npath='b'\n[optimizer]\nsave_every=300\n",
+            r"toml: selection\.every is 500; want a multiple of optimizer\.save_every = 300",
+        ),
         ("[[data]]\npath='a'\n[loss]\nresidual=2\n", r"loss\.residual: .*less than or equal to 1"),
     ],
 )

@@ -50,6 +50,18 @@ def test_context_prediction_takes_the_sentence_out():
     assert split_context(Document("e", "One. Two."), np.random.default_rng(0)) is None
 
 
+def test_context_queries_leave_their_document():
+    examples = TrainingSet("s", [DOCUMENT, Document("e", "One. Two.")])
+    add_pseudo_queries(examples, ["context", "title"], per_document=1)
+    assert examples.positives == [(0,), (0,)]
+    sentence = examples.queries[0]
+    left = examples.documents[0]
+    assert sentence in TEXT
+    assert sorted(f"{left.text} {sentence}".split()) == sorted(TEXT.split())
+    assert (left.doc_id, left.title) == ("d", "A fox and a dog")
+    assert examples.documents[1].text == "One. Two."
+
+
 def test_unknown_kinds_are_refused():
     with pytest.raises(InvalidInputError, match="'poem' came"):
         add_pseudo_queries(TrainingSet("s", [DOCUMENT]), ["poem"], per_document=1)

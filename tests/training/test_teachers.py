@@ -64,6 +64,29 @@ def test_callables_and_files_score_the_pairs_they_are_asked_for(examples):
         wrong.scores(EVERY_QUERY, EVERY_DOCUMENT)
 
 
+def test_a_cross_encoder_reads_each_pair(model_folder, examples):
+    pytest.importorskip("sentence_transformers")
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    body, judge = model_folder.parent / "body", model_folder.parent / "judge"
+    config = BertConfig.from_pretrained(body, num_labels=1)
+    BertForSequenceClassification(config).save_pretrained(judge)
+    tokenizer = AutoTokenizer.from_pretrained(body)
+    tokenizer.save_pretrained(judge)
+    scorer = teachers.CrossEncoderTeacher(str(judge)).read(examples)
+    assert not scorer.is_cheap
+    got = scorer.scores(np.array([0, 2]), np.array([1, 3, 5]))
+    model = BertForSequenceClassification.from_pretrained(judge).eval()
+    expected = np.zeros((2, 3))
+    for i, query in enumerate((0, 2)):
+        for j, document in enumerate((1, 3, 5)):
+            pair = tokenizer(
+                examples.queries[query], examples.documents[document].content, return_tensors="pt"
+            )
+            expected[i, j] = model(**pair).logits.sigmoid().item()
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
 def test_normalisations_by_hand():
     scores = np.array([[1.0, 3.0, 2.0, np.nan, -np.inf]], np.float32)
     tail = [np.nan, -np.inf]

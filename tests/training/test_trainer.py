@@ -12,11 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from sparse_ir import Document, SparseRetriever, ingest
+from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training.config import TrainConfig
+from sparse_ir.training.pretraining import pretraining_loss
 from sparse_ir.training.student import Student
 from sparse_ir.training.trainer import average_checkpoints, checkpoints, make_trainer, train_model
+from sparse_ir.training.validation import DevResult, summary
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
@@ -145,6 +148,84 @@ def test_validation_searches_for_real_and_the_budget_decides(config, tmp_path):
     assert strict.validate()["selection"] < 0
     train_model(trainer)
     assert "Measured" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_the_anchor_weight_is_the_one_that_dev_sets_choose(config, tmp_path):
+    dev = DevResult(0.5, {0.2: 0.30, 0.6: 0.40}, 100, 1.0)
+    other = DevResult(0.7, {0.2: 0.61, 0.6: 0.50}, 50, 0.2)
+    got = summary({"a": dev, "b": other})
+    assert got["anchor_weight"] == 0.2  # .91 against .90
+    assert got["anchored"] == pytest.approx(0.455)
+    assert (got["b_anchored"], got["learned"], got["terms"]) == (0.61, 0.6, 75)
+
+    sets = [{"path": beir(tmp_path / "dev")}]
+    selection = {"every": 8, "max_terms": 1000, "anchor_weights": [0.7]}
+    assert train_model(make_trainer(config(validation=sets, selection=selection)))
+    assert model_settings(str(tmp_path / "out")).anchor_weight == 0.7
+
+
+def test_without_dev_sets_the_anchor_weight_stays(config, tmp_path, model_folder):
+    trainer = make_trainer(config(optimizer={"scalar_rate": 1.0}))
+    train_model(trainer)
+    kept = model_settings(str(model_folder)).anchor_weight
+    assert trainer.student.anchor_weight != pytest.approx(kept, rel=0.1)
+    assert model_settings(str(tmp_path / "out")).anchor_weight == kept
+
+
+@pytest.mark.parametrize(("mean", "best"), [(0.5, "checkpoint-4"), (0.95, "mean")])
+def test_the_model_is_the_mean_or_the_best_whichever_dev_sets_prefer(config, tmp_path, mean, best):
+    optimizer = {"steps": 8, "save_every": 2, "keep_checkpoints": 4, "average_last": 3}
+    sets, work = [{"path": beir(tmp_path / "dev")}], tmp_path / "work"
+    selection = {"every": 2, "max_terms": 1000}
+    trainer = make_trainer(config(optimizer=optimizer, validation=sets, selection=selection))
+    during = iter([0.1, 0.9, 0.2, 0.3])
+
+    def bias(name):
+        return load_file(work / name / "model.safetensors")["bias"]
+
+    def validate():
+        if value := next(during, None):
+            return {"selection": value}
+        is_single = torch.equal(trainer.student.bias, bias("checkpoint-4"))
+        return {"selection": 0.9 if is_single else mean, "anchor_weight": 0.4}
+
+    trainer.validate = validate
+    train_model(trainer)
+    if best == "mean":
+        expected = sum(bias(f"checkpoint-{step}") for step in (4, 6, 8)) / 3
+    else:
+        expected = bias(best)
+    torch.testing.assert_close(trainer.student.bias.detach(), expected)
+
+
+def test_training_is_logged_for_tensorboard(config, tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train_model(make_trainer(config()))
+    [file] = (tmp_path / "work").rglob("events.out.tfevents.*")
+    log = events.EventAccumulator(str(file)).Reload()
+    assert {"train/loss", "train/terms", "train/teacher_agreement"} <= set(log.Tags()["scalars"])
+    assert [event.step for event in log.Scalars("train/loss")] == [2, 4, 6, 8]
+
+
+def test_pretraining_comes_before_training(config):
+    plain, pretrained = (
+        make_trainer(config(pretraining={"steps": steps, "batch_size": 4, "rate": 1e-2}))
+        for steps in (0, 20)
+    )
+    batch = plain.student.tokenizer([d for _, d in TEXTS], padding=True, return_tensors="pt")
+    guesses = []
+    for trainer in (plain, pretrained):
+        trainer.prepare()
+        loss = pretraining_loss(
+            trainer.student,
+            batch["input_ids"],
+            batch["attention_mask"],
+            masked=0.5,
+            bag_weight=0.1,
+            draw=torch.Generator().manual_seed(1),
+        )
+        guesses.append(float(loss.detach()))
+    assert guesses[1] < guesses[0]
 
 
 def test_chunks_change_memory_and_not_gradients(config):

@@ -1,0 +1,72 @@
+"""``sparse-ir serve``: an index over HTTP, with a page to search it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+from typing import Annotated
+
+import typer
+
+from sparse_ir.cli.console import err
+from sparse_ir.cli.options import ExistingIndexOption, ThreadsOption, find_index, use_threads
+
+_LAST_REQUESTS_SECONDS = 60  # that a stop waits for answers under way
+
+
+def serve(
+    folder: ExistingIndexOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any free one.", min=0, max=65535)] = 8378,
+    threads: ThreadsOption = None,
+) -> None:
+    """Serve an index over HTTP: a page at /, the interface below /v1 (see /openapi.json).
+
+    Beyond this machine only with a key: set SPARSE_IR_API_KEY, and send it as a bearer token.
+    Ctrl-C or SIGTERM ends it: what was acknowledged is committed.
+    """
+    _require_server_extra()
+    import uvicorn
+
+    from sparse_ir.server.app import create_app
+    from sparse_ir.server.live_index import LiveIndex
+    from sparse_ir.server.protection import API_KEY, is_loopback, require_safe
+
+    key = os.environ.get(API_KEY) or None
+    require_safe(host, key)
+    use_threads(threads)
+    listening = _listen(host, port)
+    live = LiveIndex(find_index(folder))
+    try:
+        app = create_app(live, key=key, any_host=not is_loopback(host))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
+            )
+        )
+        name = f"[{host}]" if ":" in host else host
+        err.print(f"serving {live.path} at http://{name}:{listening.getsockname()[1]}/")
+        server.run(sockets=[listening])
+    finally:
+        live.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    return listening
+
+
+def _require_server_extra() -> None:
+    from sparse_ir.errors import MissingDependencyError
+
+    for package in ("fastapi", "prometheus_client", "uvicorn"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingDependencyError(package, extra="server", purpose="serving")

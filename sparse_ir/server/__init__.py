@@ -1,0 +1,1 @@
+"""An index over HTTP, and a page to search it with."""

@@ -1,0 +1,344 @@
+"""The HTTP interface: addresses and what answers them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import queue
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, TypeVar, get_args
+
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.security import HTTPBearer
+from pydantic_core import to_json
+
+from sparse_ir import __version__
+from sparse_ir.corpus import Document
+from sparse_ir.encoders.encoder import TextEncoder, weighted_terms
+from sparse_ir.errors import (
+    IndexLockedError,
+    InvalidInputError,
+    MissingDependencyError,
+    SparseIRError,
+)
+from sparse_ir.retrieval.highlights import is_tracer
+from sparse_ir.retrieval.retriever import Mode, SparseRetriever
+from sparse_ir.server import messages as m
+from sparse_ir.server.live_index import LiveIndex
+from sparse_ir.server.metrics import CountRequests, Metrics
+from sparse_ir.server.page import page, page_policy
+from sparse_ir.server.protection import LOCAL_NAMES, Guard, key_check
+
+MOST_BYTES = 16 * 2**20  # of a body
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    code: {"model": m.ErrorAnswer, "description": text}
+    for code, text in {
+        400: "Bad input that no schema can tell, such as a filter on an unknown field.",
+        401: "No valid key.",
+        413: "The body is too large.",
+        421: "Unknown host name.",
+    }.items()
+}
+_UNKNOWN = {404: {"model": m.ErrorAnswer, "description": "No such document."}}
+_BUSY = {503: {"model": m.ErrorAnswer, "description": "Another writer has the index; try again."}}
+_NO_NETWORK = {501: {"model": m.ErrorAnswer, "description": "The extra models is not installed."}}
+
+_T = TypeVar("_T")
+
+
+def create_app(
+    live: LiveIndex, *, key: str | None = None, any_host: bool = False, most_bytes: int = MOST_BYTES
+) -> FastAPI:
+    """An ASGI application that serves the index, and closes it at the end of its lifespan.
+
+    Args:
+        live: What is served.
+        key: Needed by all that touches the index; None lets everyone in.
+        any_host: Whether requests may name any host, as they must where others reach this one.
+        most_bytes: Of a body.
+    """
+    metrics, searchers = Metrics(live), ThreadPoolExecutor(os.cpu_count(), "sparse-ir-search")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(live.close)
+        searchers.shutdown()
+
+    app = FastAPI(
+        title="sparse_ir",
+        version=__version__,
+        description="Learned sparse retrieval.",
+        docs_url=None,  # it would load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.api = _Api(live, metrics, searchers)
+    app.include_router(_pages)
+    needed = [Security(HTTPBearer(auto_error=False)), Depends(key_check(key))] if key else []
+    app.include_router(_api, dependencies=needed, responses=_ERRORS)
+    app.add_exception_handler(SparseIRError, _refusal)
+    app.add_exception_handler(queue.Full, _refusal)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_middleware(
+        Guard,
+        hosts=None if any_host or key else LOCAL_NAMES,
+        most_bytes=most_bytes,
+        headers={
+            "content-security-policy": page_policy(),
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
+            "cache-control": "no-store",
+        },
+    )
+    app.add_middleware(CountRequests, metrics=metrics)
+    return app
+
+
+class _Api:
+    """What the addresses below share."""
+
+    def __init__(self, live: LiveIndex, metrics: Metrics, searchers: ThreadPoolExecutor) -> None:
+        self.live = live
+        self.metrics = metrics
+        self._searchers = searchers
+
+    async def read(self, work: Callable[[SparseRetriever], _T], *, slowly: bool = False) -> _T:
+        """What ``work`` makes of the present snapshot, on as many threads as there are cores.
+
+        With ``slowly``, for what runs a network, on others, so that searches need not wait.
+        """
+
+        def on_snapshot() -> _T:
+            with self.live.snapshot() as retriever:
+                return work(retriever)
+
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None if slowly else self._searchers, on_snapshot)
+
+
+def _of(request: Request) -> _Api:
+    api: _Api = request.app.state.api
+    return api
+
+
+Api = Annotated[_Api, Depends(_of)]
+_pages = APIRouter()
+_api = APIRouter()
+
+
+# search
+
+
+@_api.get("/v1/search", response_model=m.SearchAnswer)
+async def search_by_address(api: Api, asked: Annotated[m.FilteredParameters, Query()]) -> Response:
+    """The best documents of a query."""
+    return await _search(api, asked)
+
+
+@_api.post("/v1/search", response_model=m.SearchAnswer)
+async def search(api: Api, asked: m.SearchRequest) -> Response:
+    """The best documents of a query; the filter may be an object."""
+    return await _search(api, asked)
+
+
+async def _search(api: _Api, asked: m.FilteredParameters | m.SearchRequest) -> Response:
+    def work(retriever: SparseRetriever) -> bytes:
+        started = time.perf_counter()
+        found = retriever.search(
+            asked.query, asked.k, mode=asked.mode, filter=asked.filter, with_text=asked.with_text
+        )
+        seconds = time.perf_counter() - started
+        api.metrics.search_seconds.labels(asked.mode).observe(seconds)
+        answer: dict[str, Any] = {"hits": found, "seconds": seconds}
+        if asked.snippet or asked.explain:
+            answer["hits"] = [_described(retriever, asked, hit) for hit in found]
+        if asked.explain:
+            answer["query_terms"] = retriever.query_terms(asked.query, asked.mode)
+        return to_json(answer)
+
+    return _json(await api.read(work))
+
+
+def _described(retriever: SparseRetriever, asked: m.SearchParameters, hit: Any) -> dict[str, Any]:
+    fields = ("doc_id", "score", "title", "text", "metadata", "passage")
+    described = {name: getattr(hit, name) for name in fields}
+    if asked.snippet:
+        described["snippet"] = retriever.snippet(asked.query, hit, asked.mode, length=asked.snippet)
+    if asked.explain:
+        described["explanation"] = retriever.explain(asked.query, hit.doc_id, asked.mode)
+    return described
+
+
+@_api.post("/v1/explain", response_model=m.ExplainAnswer, responses={**_UNKNOWN, **_NO_NETWORK})
+async def explain(api: Api, asked: m.ExplainRequest) -> Response:
+    """What each term adds to a document's score, and the terms of query and document."""
+
+    def work(retriever: SparseRetriever) -> bytes:
+        _require_known(retriever, asked.doc_id)
+        matches = retriever.explain(asked.query, asked.doc_id, asked.mode)
+        return to_json(
+            {
+                "doc_id": asked.doc_id,
+                "score": sum(match.product for match in matches),
+                "matches": matches,
+                "query_terms": retriever.query_terms(asked.query, asked.mode),
+                "document_terms": retriever.document_terms(asked.doc_id)[: asked.most],
+                "highlights": _highlights(api.live, retriever, asked),
+            }
+        )
+
+    return _json(await api.read(work, slowly=asked.trace))
+
+
+def _highlights(live: LiveIndex, retriever: SparseRetriever, asked: m.ExplainRequest) -> Any:
+    if not asked.trace:
+        return retriever.highlights(asked.query, asked.doc_id, asked.mode)
+    with live.document_encoder() as encoder:
+        tracer = encoder if is_tracer(encoder) else None
+        return retriever.highlights(asked.query, asked.doc_id, asked.mode, tracer=tracer)
+
+
+@_api.post("/v1/encode", response_model=m.EncodeAnswer, responses=_NO_NETWORK)
+async def encode(api: Api, asked: m.EncodeRequest) -> Response:
+    """The weighted terms of texts, as the model reads documents or queries."""
+
+    def work(retriever: SparseRetriever) -> bytes:
+        if asked.role == "query":
+            rows = [retriever.query_terms(text, "learned") for text in asked.texts]
+            return to_json({"texts": rows})
+        with api.live.document_encoder() as encoder:
+            return to_json({"texts": [_terms(encoder, text) for text in asked.texts]})
+
+    return _json(await api.read(work, slowly=True))
+
+
+def _terms(encoder: TextEncoder, text: str) -> list[dict[str, Any]]:
+    names = ("term", "weight", "is_expansion")
+    return [
+        {"block": "learned", **dict(zip(names, one, strict=True))}
+        for one in weighted_terms(encoder, text)
+    ]
+
+
+# documents
+
+
+@_api.post("/v1/documents", response_model=m.AddAnswer, responses={**_BUSY, **_NO_NETWORK})
+async def add(api: Api, asked: m.AddRequest) -> Response:
+    """Adds documents, or replaces those with the same doc_id; answers when they can be found."""
+    documents = [Document(d.doc_id, d.text, d.title, d.metadata) for d in asked.documents]
+    for document in documents:
+        if not document.content:
+            raise InvalidInputError(f"document {document.doc_id!r} has no title or text; want one")
+    return _json(to_json({"committed": await asyncio.wrap_future(api.live.add(documents))}))
+
+
+@_api.get("/v1/documents/{doc_id:path}", response_model=m.StoredDocument, responses=_UNKNOWN)
+async def document(api: Api, doc_id: m.DocId) -> Response:
+    """A document as it was added."""
+
+    def work(retriever: SparseRetriever) -> bytes:
+        _require_known(retriever, doc_id)
+        return to_json(retriever.document(doc_id))
+
+    return _json(await api.read(work))
+
+
+@_api.delete(
+    "/v1/documents/{doc_id:path}",
+    response_model=m.DeleteAnswer,
+    responses={**_UNKNOWN, **_BUSY},
+)
+async def delete(api: Api, doc_id: m.DocId) -> Response:
+    """Deletes a document; answers when no search finds it any more."""
+    deleted = await asyncio.wrap_future(api.live.delete([doc_id]))
+    if not deleted:
+        raise HTTPException(404, f"no document {doc_id!r}")
+    return _json(to_json({"deleted": deleted}))
+
+
+@_api.get("/v1/info", response_model=m.InfoAnswer)
+async def info(api: Api) -> Response:
+    """What is in the index, and how it may be searched."""
+
+    def work(retriever: SparseRetriever) -> bytes:
+        settings = retriever.index.settings
+        return to_json(
+            {
+                "documents": len(retriever.index),
+                "modes": get_args(Mode),
+                "fields": retriever.index.fields(),
+                "model": settings["model"],
+                "language": settings["language"],
+                "version": __version__,
+            }
+        )
+
+    return _json(await api.read(work))
+
+
+@_api.get("/metrics", response_class=PlainTextResponse)
+async def metrics(api: Api) -> Response:
+    """Numbers for Prometheus."""
+    return PlainTextResponse(api.metrics.text())
+
+
+# for everyone
+
+
+@_pages.get("/", response_class=HTMLResponse, include_in_schema=False)
+async def search_page() -> Response:
+    """The page; it holds nothing of the index."""
+    return HTMLResponse(page())
+
+
+@_pages.get("/healthz", response_model=m.StatusAnswer)
+async def healthz() -> Response:
+    """The process is alive."""
+    return _json(b'{"status":"ok"}')
+
+
+@_pages.get("/readyz", response_model=m.StatusAnswer, responses={503: {"model": m.StatusAnswer}})
+async def readyz(api: Api) -> Response:
+    """The index is open for searches and changes."""
+    if api.live.is_closed:
+        return JSONResponse({"status": "closing"}, 503)
+    return _json(b'{"status":"ready"}')
+
+
+# answers
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
+
+
+def _require_known(retriever: SparseRetriever, doc_id: str) -> None:
+    if doc_id not in retriever.index:
+        raise HTTPException(404, f"no document {doc_id!r}")
+
+
+def _refusal(request: Request, error: Exception) -> Response:
+    if isinstance(error, queue.Full):
+        error = IndexLockedError("too many changes wait to be written; try again later")
+    kinds = {InvalidInputError: 400, MissingDependencyError: 501, IndexLockedError: 503}
+    status = next((code for kind, code in kinds.items() if isinstance(error, kind)), 500)
+    headers = {"retry-after": "1"} if status == 503 else None
+    text = json.dumps({"detail": str(error)})
+    return Response(text, status, headers, media_type="application/json")
+
+
+def _invalid(request: Request, error: Any) -> Response:
+    """As FastAPI's own, but what came is not sent back: it may be large, or no text at all."""
+    wanted = ("loc", "msg", "type")
+    detail = [{name: one[name] for name in wanted} for one in error.errors()]
+    text = json.dumps({"detail": detail})  # all ASCII, so halves of surrogate pairs do no harm
+    return Response(text, 422, media_type="application/json")

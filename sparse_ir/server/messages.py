@@ -1,0 +1,223 @@
+"""What is asked and answered over HTTP; the OpenAPI document is made of these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from sparse_ir.retrieval.retriever import Mode
+
+MOST_HITS = 1000
+LONGEST_QUERY = 8192  # characters
+LONGEST_ID = 1024
+MOST_TERMS = 10_000
+MOST_TEXTS = 256  # encoded by one request
+MOST_DOCUMENTS = 10_000  # added by one request
+LONGEST_SNIPPET = 10_000
+
+QueryText = Annotated[str, Field(max_length=LONGEST_QUERY, description="Any text.")]
+DocId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+# asked
+
+
+class SearchParameters(_Strict):
+    """A search, as the parameters of an address."""
+
+    query: QueryText
+    k: Annotated[int, Field(ge=1, le=MOST_HITS, description="Hits wanted.")] = 10
+    mode: Mode = "anchored"
+    with_text: Annotated[bool, Field(description="Whether hits carry text and metadata.")] = True
+    snippet: Annotated[
+        int, Field(ge=0, le=LONGEST_SNIPPET, description="Characters of each hit's best part.")
+    ] = 0
+    explain: Annotated[bool, Field(description="Whether hits carry what each term added.")] = False
+
+
+class FilteredParameters(SearchParameters):
+    """A search with a filter that is written out."""
+
+    filter: Annotated[str | None, Field(examples=["year >= 2020"])] = None
+
+
+class SearchRequest(SearchParameters):
+    """A search."""
+
+    filter: Annotated[
+        str | dict[str, JsonValue] | None, Field(examples=["year >= 2020", {"lang": ["en", "fr"]}])
+    ] = None
+
+
+class ExplainRequest(_Strict):
+    """Why does this query find this document?"""
+
+    query: QueryText
+    doc_id: DocId
+    mode: Mode = "anchored"
+    most: Annotated[
+        int, Field(ge=1, le=MOST_TERMS, description="Terms of the document, the greatest.")
+    ] = 40
+    trace: Annotated[
+        bool, Field(description="Whether to find where expansions were read; runs the network.")
+    ] = False
+
+
+class EncodeRequest(_Strict):
+    """What does the model make of these texts?"""
+
+    texts: Annotated[list[str], Field(max_length=MOST_TEXTS)]
+    role: Literal["document", "query"] = "document"
+
+
+class NewDocument(_Strict):
+    """A document; one with the same doc_id is replaced."""
+
+    doc_id: DocId
+    text: str = ""
+    title: str = ""
+    metadata: dict[str, JsonValue] = {}
+
+
+class AddRequest(_Strict):
+    """Documents to add."""
+
+    documents: Annotated[list[NewDocument], Field(max_length=MOST_DOCUMENTS)]
+
+
+# answered
+
+
+class Passage(BaseModel):
+    """The part of a long document that matches best."""
+
+    number: int
+    start: int
+    end: int
+    text: str
+
+
+class Highlight(BaseModel):
+    """A stretch that matches."""
+
+    field: Literal["title", "text"]
+    start: int
+    end: int
+    terms: list[str]
+    product: float
+    is_expansion: bool
+
+
+class Snippet(BaseModel):
+    """The part of a text that says most of what matches."""
+
+    text: str
+    start: int
+    highlights: list[Highlight]
+
+
+class Match(BaseModel):
+    """What one term adds to the score."""
+
+    term: str
+    block: str
+    query_weight: float
+    document_weight: float
+    product: float
+    is_expansion: bool
+
+
+class Term(BaseModel):
+    """A weighted term."""
+
+    term: str
+    block: str
+    weight: float
+    is_expansion: bool
+
+
+class Hit(BaseModel):
+    """A ranked document."""
+
+    doc_id: str
+    score: float
+    title: str
+    text: str
+    metadata: dict[str, Any]
+    passage: Passage | None
+    snippet: Snippet | None = None
+    explanation: list[Match] | None = None
+
+
+class SearchAnswer(BaseModel):
+    """Hits, best first, and with ``explain`` what was searched for."""
+
+    hits: list[Hit]
+    seconds: float
+    query_terms: list[Term] | None = None
+
+
+class ExplainAnswer(BaseModel):
+    """Matching terms, most first; the query's, and the document's greatest."""
+
+    doc_id: str
+    score: float
+    matches: list[Match]
+    query_terms: list[Term]
+    document_terms: list[Term]
+    highlights: list[Highlight]
+
+
+class EncodeAnswer(BaseModel):
+    """The terms of each text, the greatest first."""
+
+    texts: list[list[Term]]
+
+
+class StoredDocument(BaseModel):
+    """A document as it was added."""
+
+    doc_id: str
+    text: str
+    title: str
+    metadata: dict[str, Any]
+
+
+class AddAnswer(BaseModel):
+    """So many documents are committed."""
+
+    committed: int
+
+
+class DeleteAnswer(BaseModel):
+    """So many documents are gone."""
+
+    deleted: int
+
+
+class InfoAnswer(BaseModel):
+    """What is in the index, and how it may be searched."""
+
+    documents: int
+    modes: list[str]
+    fields: list[str]
+    model: str
+    language: str
+    version: str
+
+
+class StatusAnswer(BaseModel):
+    """Whether the server is up."""
+
+    status: Literal["ok", "ready", "closing"]
+
+
+class ErrorAnswer(BaseModel):
+    """What came, what was wanted, what to do."""
+
+    detail: str

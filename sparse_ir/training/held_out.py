@@ -1,0 +1,73 @@
+"""Questions with a known answer that nobody had to ask: a part is taken out of its document.
+
+What is left of the document must be found by the part; that tells two models apart on any corpus,
+though both are strangers to its real questions.
+
+Source: the inverse cloze task of Lee, Chang, Toutanova 2019, arXiv:1906.00300, section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from sparse_ir.corpus import Document
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.training.pseudo_queries import Generator, split_context
+from sparse_ir.training.validation import DevSet
+
+_LEAST_QUESTIONS = 8
+_LEAST_WORDS = 9  # of a text of which a third is taken out
+
+
+def held_out(
+    documents: Sequence[Document], *, n_questions: int = 200, max_documents: int = 1200, seed: int
+) -> tuple[DevSet, list[Document]]:
+    """(questions about some of the documents, the documents about which nothing is asked).
+
+    Args:
+        documents: Of the corpus.
+        n_questions: At most, and of at most a quarter of the documents.
+        max_documents: That are searched: those asked about and others.
+        seed: Of all draws.
+
+    Raises:
+        InvalidInputError: the documents are too few or too short.
+    """
+    draw = np.random.default_rng(seed)
+    order = draw.permutation(len(documents)).tolist()
+    wanted = min(n_questions, len(documents) // 4)
+    queries: dict[str, str] = {}
+    left: dict[int, Document] = {}
+    for row in order:
+        if len(left) == wanted:
+            break
+        if split := split_document(documents[row], draw):
+            queries[f"q{row}"], left[row] = split
+    if len(left) < _LEAST_QUESTIONS:
+        raise InvalidInputError(
+            f"{len(left)} of {len(documents)} documents can be asked about; want at least "
+            f"{_LEAST_QUESTIONS}, with a title, three sentences or {_LEAST_WORDS} words"
+        )
+    others = [row for row in order if row not in left]
+    searched = [*left.values(), *(documents[row] for row in others[: max_documents - len(left)])]
+    qrels = {f"q{row}": {document.doc_id: 1} for row, document in left.items()}
+    dev = DevSet("held out", searched, queries, qrels)
+    return dev, [documents[row] for row in sorted(others)]
+
+
+def split_document(document: Document, draw: Generator) -> tuple[str, Document] | None:
+    """(a part, the rest): a sentence, or the title, or a third of the words; None if too short."""
+    if split := split_context(document, draw):
+        return split
+    if document.title.strip() and document.text.strip():
+        return document.title, replace(document, title="")
+    words = document.text.split()
+    if len(words) < _LEAST_WORDS:
+        return None
+    third = len(words) // 3
+    start = int(draw.integers(len(words) - third))
+    rest = " ".join(words[:start] + words[start + third :])
+    return " ".join(words[start : start + third]), replace(document, text=rest)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sparse_ir.corpus import Document
+from sparse_ir.encoders.checkpoint import model_settings
+from sparse_ir.encoders.encoder import load_encoder
+from sparse_ir.training.adapt import adapt_model, adapt_trainer
+from sparse_ir.training.student import Student
+from sparse_ir.training.trainer import StudentTrainer, mean_state
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+WORDS = ["red", "fox", "dog", "sleeps", "runs", "fast", "animal", "puppy", "water", "night"]
+
+
+@pytest.fixture
+def documents():
+    draw = np.random.default_rng(0)
+    return [Document(f"d{i}", " ".join(draw.choice(WORDS, 12)), "the dog") for i in range(40)]
+
+
+@pytest.fixture
+def trainer(model_folder, documents, tmp_path):
+    body = str(model_folder.parent / "body")
+    return adapt_trainer(
+        documents, tmp_path / "out", model=str(model_folder), teacher=body, steps=3
+    )
+
+
+@pytest.mark.parametrize(
+    ("as_it_was", "adapted", "mean", "kept"),
+    [(0.5, 0.6, 0.55, "adapted"), (0.5, 0.4, 0.6, "mean"), (0.5, 0.5, 0.5, "as it was")],
+)
+def test_the_output_is_what_does_best_on_held_out_questions(
+    trainer, model_folder, tmp_path, monkeypatch, as_it_was, adapted, mean, kept
+):
+    g = model_settings(str(model_folder)).anchor_weight
+    before = {n: t.clone() for n, t in Student(str(model_folder)).state_dict().items()}
+    seen = []
+
+    def validate(self):
+        seen.append({n: t.clone() for n, t in self.student.state_dict().items()})
+        now = seen[-1]["dense.weight"]
+        if torch.equal(now, before["dense.weight"]):
+            value = as_it_was
+        else:
+            half = mean_state([before, seen[-2]])["dense.weight"]
+            value = mean if len(seen) > 2 and torch.equal(now, half) else adapted
+        return {"selection": value, "anchored": value, "anchor_weight": g}
+
+    monkeypatch.setattr(StudentTrainer, "validate", validate)
+    done = adapt_model(trainer)
+    assert done.kept == kept
+    assert {name: row["anchored"] for name, row in done.measured.items()} == {
+        "as it was": as_it_was, "adapted": adapted, "mean": mean,
+    }  # fmt: skip
+    assert done.questions == 10
+    after = seen[-2]
+    states = {"as it was": before, "adapted": after, "mean": mean_state([before, after])}
+    saved = Student(str(tmp_path / "out"))
+    torch.testing.assert_close(
+        saved.dense.weight.detach(), states[kept]["dense.weight"], rtol=1e-3, atol=1e-3
+    )
+    assert model_settings(str(tmp_path / "out")).anchor_weight == g
+
+
+def test_nothing_is_learned_from_what_is_held_out(trainer, documents):
+    [taught] = trainer.train_dataset.sets
+    [dev] = trainer.dev_sets
+    asked = {doc_id for grades in dev.qrels.values() for doc_id in grades}
+    learned = {document.doc_id for document in taught.examples.documents}
+    assert len(asked) == 10
+    assert asked | learned == {document.doc_id for document in documents}
+    assert not asked & learned
+
+
+def test_the_aim_is_as_many_terms_as_the_model_gives(trainer, documents, model_folder):
+    held = {doc_id for grades in trainer.dev_sets[0].qrels.values() for doc_id in grades}
+    texts = [d.content for d in documents if d.doc_id not in held]
+    expected = load_encoder(str(model_folder)).encode(texts).nnz / len(texts)
+    assert trainer.config.sparsity.target_terms == pytest.approx(expected)
