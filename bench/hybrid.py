@@ -39,6 +39,7 @@ def main() -> None:
         "bench": "hybrid",
         "machine": machine.describe("ir-measures", "torch", "transformers"),
         "model": arguments.model,
+        "rows": _rows(collections),
         "collections": collections,
     }
     with RESULTS.open("a") as file:
@@ -50,17 +51,28 @@ def table(result: dict[str, Any]) -> str:
     """nDCG@10 as a Markdown table; a star where the hybrid differs (p < .05, Holm-corrected)."""
     shown = [*SHOWN, BI_GRANULAR]
     lines = [f"| collection | {' | '.join(shown)} |", "|---" * (1 + len(shown)) + "|"]
-    for one in result["collections"]:
-        cells = [f"{one['systems'][name]['measures']['nDCG@10']:.3f}" for name in shown]
-        differences = [one["differences"].get(name) for name in shown]
-        stars = ["*" if d and d["p_randomisation"] < 0.05 else "" for d in differences]
-        marked = [cell + star for cell, star in zip(cells, stars, strict=True)]
-        lines.append(f"| {one['collection']} | {' | '.join(marked)} |")
-    means = [
-        f"{np.mean([c['systems'][name]['measures']['nDCG@10'] for c in result['collections']]):.3f}"
-        for name in shown
+    for row in result["rows"]:
+        cells = [f"{row['nDCG@10'][name]:.3f}{'*' * row['differs'][name]}" for name in shown]
+        lines.append(f"| {row['collection']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _rows(collections: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The table's numbers: a row a collection, and their mean."""
+    shown = [*SHOWN, BI_GRANULAR]
+    rows = [
+        {
+            "collection": one["collection"],
+            "nDCG@10": {name: one["systems"][name]["measures"]["nDCG@10"] for name in shown},
+            "differs": {
+                name: one["differences"].get(name, {}).get("p_randomisation", 1.0) < 0.05
+                for name in shown
+            },
+        }
+        for one in collections
     ]
-    return "\n".join([*lines, f"| mean | {' | '.join(means)} |"])
+    means = {name: float(np.mean([row["nDCG@10"][name] for row in rows])) for name in shown}
+    return [*rows, {"collection": "mean", "nDCG@10": means, "differs": dict.fromkeys(shown, False)}]
 
 
 def _evaluate(name: str, work: Path, model: str) -> dict[str, Any]:

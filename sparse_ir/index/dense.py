@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,9 @@ Mask = NDArray[np.bool_]
 
 _CHUNK = 2**13  # rows read, widened to float32 and multiplied at a time
 _KEPT_FILTERS = 32
-_OVERSAMPLING = 10  # rows that codes give for each document wanted, to be verified
+_OVERSAMPLING = 3  # rows that codes give for each document wanted, to be verified
+_LEAST_VERIFIED = 100
+_QUERIES = 64  # scanned together: bounds the memory of their scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +129,10 @@ class DenseIndex:
                 a graph's search; None takes a sixteenth of the lists, or 64.
 
         Raises:
-            InvalidInputError: another dimension, or NaN in a query.
+            InvalidInputError: another dimension, NaN in a query, k < 1, or an unknown field.
         """
+        if k < 1:
+            raise InvalidInputError(f"k is {k}; want an integer >= 1")
         queries = self._checked(queries)
         allowed = self._living if filter is None else self._allowed(filter)
         docs = np.full((len(queries), k), -1, np.int64)
@@ -135,7 +140,9 @@ class DenseIndex:
         passages = np.full((len(queries), k), -1, np.int32)
         counts = np.zeros(len(queries), np.int32)
         n_vectors = np.zeros(len(queries), np.int64)
-        for row, found in enumerate(self._nearest(queries, k, allowed, probes)):
+        parts = (queries[at : at + _QUERIES] for at in range(0, len(queries), _QUERIES))
+        nearest = chain.from_iterable(self._nearest(part, k, allowed, probes) for part in parts)
+        for row, found in enumerate(nearest):
             best = found.best(k)
             counts[row], n_vectors[row] = len(best), found.n_vectors
             docs[row, : len(best)] = found.docs[best]
@@ -160,16 +167,6 @@ class DenseIndex:
             if len(rows := _rows_of(segment, docs.astype(np.uint64)))
         ]
         return _joined(parts)
-
-    def vectors(self, docs: NDArray[np.int64]) -> dict[int, NDArray[np.float16]]:
-        """Doc number -> (passages, dimension) its stored vectors, of those that are here."""
-        found: dict[int, NDArray[np.float16]] = {}
-        for segment in self._segments:
-            rows = _rows_of(segment, np.sort(docs).astype(np.uint64))
-            numbers, starts = np.unique(segment.docs[rows], return_index=True)
-            parts = np.split(segment.vectors[rows], starts[1:]) if len(rows) else []
-            found |= dict(zip(numbers.tolist(), parts, strict=True))
-        return found
 
     def info(self) -> dict[str, int]:
         """Counts and sizes."""
@@ -292,7 +289,7 @@ def _ask(
     probes: int | None,
 ) -> list[Scored]:
     """What the codes find, verified: all passages of each document found are read."""
-    found = codes.search(queries, _OVERSAMPLING * k, allowed, probes)
+    found = codes.search(queries, max(_OVERSAMPLING * k, _LEAST_VERIFIED), allowed, probes)
     return [
         _exact(segment, _rows_of(segment, np.unique(segment.docs[rows])), query)
         for rows, query in zip(found, queries, strict=True)

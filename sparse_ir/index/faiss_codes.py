@@ -39,10 +39,12 @@ class Codes:
 
     Args:
         index: Of faiss; its ids are rows of the segment.
+        n_bytes: Of its file, which is about the memory that it takes.
     """
 
-    def __init__(self, index: Any) -> None:
+    def __init__(self, index: Any, n_bytes: int = 0) -> None:
         self._index = index
+        self.n_bytes = n_bytes
 
     @classmethod
     def build(cls, kind: CodeKind, vectors: NDArray[np.float16]) -> Codes | None:
@@ -77,7 +79,7 @@ class Codes:
             OSError: no such file.
         """
         faiss = import_faiss()
-        path.stat()  # faiss would say RuntimeError
+        n_bytes = path.stat().st_size  # first: of a missing file faiss says RuntimeError
         try:
             index = faiss.read_index(str(path))
         except RuntimeError as error:
@@ -88,7 +90,7 @@ class Codes:
                 f"{path} holds codes of {index.ntotal} vectors of {index.d} dimensions; want "
                 f"{n_rows} of {dimension}; build the index anew"
             )
-        return cls(index)
+        return cls(index, n_bytes)
 
     def write(self, path: Path) -> None:
         """The codes are a synced file."""
@@ -96,12 +98,6 @@ class Codes:
             import_faiss().write_index(self._index, str(beside))
             with beside.open("rb") as file:
                 os.fsync(file.fileno())
-
-    @property
-    def n_bytes(self) -> int:
-        """Memory that they take."""
-        faiss = import_faiss()
-        return int(faiss.serialize_index(self._index).nbytes)
 
     def search(
         self,

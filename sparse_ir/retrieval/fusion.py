@@ -34,7 +34,8 @@ class Fusion:
             (``distribution``).
         dense_weight: Of the dense leg, 0..1; the sparse leg has the rest.
         k: Of ``rrf``, > 0: how little the first ranks stand out.
-        depth: Candidates that each leg gives, >= 1.
+        depth: Candidates that each leg gives, >= 1; more only where more hits are wanted, and these
+            do not count for the scale.
     """
 
     method: Method = "minmax"
@@ -53,15 +54,27 @@ class Fusion:
                 "want 0..1, more than 0, and an integer >= 1"
             )
 
-    def __call__(self, sparse: Scores, dense: Scores) -> Scores:
-        """(n,) the candidates' scores; sparse ones are at least 0, dense ones at least -1."""
+    def __call__(
+        self, sparse: Scores, dense: Scores, among: NDArray[np.bool_] | None = None
+    ) -> Scores:
+        """(n,) the candidates' scores.
+
+        Args:
+            sparse: (n,) scores, at least 0.
+            dense: (n,) cosines.
+            among: (n,) which candidates set the scale; None for all.
+        """
         legs, weights = (sparse, dense), (1 - self.dense_weight, self.dense_weight)
         if self.method == "rrf":
             return reciprocal_rank(legs, weights, k=self.k)
+        some = slice(None) if among is None else among
         if self.method == "theoretical":
-            scaled = [minmax(sparse, least=0.0), minmax(dense, least=-1.0)]
+            scaled = [
+                minmax(sparse, sparse[some], least=0.0),
+                minmax(dense, dense[some], least=-1.0),
+            ]
         else:
-            scaled = [_SCALES[self.method](leg) for leg in legs]
+            scaled = [_SCALES[self.method](leg, leg[some]) for leg in legs]
         return weighted_sum(scaled, weights)
 
 
@@ -85,27 +98,28 @@ def ranks(scores: Scores) -> Scores:
     return result
 
 
-def minmax(scores: Scores, *, least: float | None = None) -> Scores:
-    """(n,) 0 for the least score, or for ``least``, to 1 for the greatest; 0 if all are equal."""
-    low = scores.min(initial=np.inf) if least is None else least
-    return _divided(scores - low, scores.max(initial=-np.inf) - low)
+def minmax(scores: Scores, among: Scores, *, least: float | None = None) -> Scores:
+    """(n,) 0 for the least score among some, or for ``least``, to 1 for their greatest."""
+    low = among.min(initial=np.inf) if least is None else least
+    return _divided(scores - low, among.max(initial=-np.inf) - low)
 
 
-def zscore(scores: Scores) -> Scores:
-    """(n,) with mean 0 and standard deviation 1; 0 if all are equal."""
-    return _divided(scores - scores.mean(), scores.std()) if len(scores) else scores
+def zscore(scores: Scores, among: Scores) -> Scores:
+    """(n,) so that some scores have mean 0 and standard deviation 1."""
+    return _divided(scores - among.mean(), among.std()) if len(among) else scores
 
 
-def distribution(scores: Scores) -> Scores:
-    """(n,) 0 at three standard deviations below the mean, to 1 at three above, cut off there."""
-    return np.clip((zscore(scores) / _DEVIATIONS + 1) / 2, 0, 1)
+def distribution(scores: Scores, among: Scores) -> Scores:
+    """(n,) 0 at three standard deviations below the mean of some, to 1 at three above, and cut."""
+    return np.clip((zscore(scores, among) / _DEVIATIONS + 1) / 2, 0, 1)
 
 
 def _divided(scores: Scores, width: float) -> Scores:
+    """0 where all that set the scale are equal."""
     return scores / width if width > 0 else np.zeros(len(scores))
 
 
-_SCALES: dict[str, Callable[[Scores], Scores]] = {
+_SCALES: dict[str, Callable[[Scores, Scores], Scores]] = {
     "minmax": minmax,
     "zscore": zscore,
     "distribution": distribution,

@@ -82,6 +82,7 @@ class CandidateScores:
         sparse: (n,) float32, exact.
         dense: (n,) float32, exact.
         passages: (n,) int32 the best passage as the dense leg has it; -1 of those that are one.
+        is_near: (n,) whether a leg has it among its first ``fusion.depth``.
         bytes_read: Of float16 vectors on the disk.
     """
 
@@ -89,6 +90,7 @@ class CandidateScores:
     sparse: NDArray[np.float32]
     dense: NDArray[np.float32]
     passages: NDArray[np.int32]
+    is_near: NDArray[np.bool_]
     bytes_read: int
 
 
@@ -289,6 +291,8 @@ class HybridRetriever:
             plan: As ``search``.
             threads: As ``search``.
         """
+        if k < 1:
+            raise InvalidInputError(f"k is {k}; want an integer >= 1")
         depth = max(self.fusion.depth, k)
         candidates = self.find_candidates(
             queries, depth, sparse_mode=sparse_mode, filter=filter, plan=plan, threads=threads
@@ -336,7 +340,7 @@ class HybridRetriever:
             n_read += by_vectors.n_vectors
         result = []
         for query, vector in enumerate(vectors):
-            docs = np.unique(np.concatenate([one.docs[query, : one.counts[query]] for one in legs]))
+            docs, near = (_found_by(legs, query, n) for n in (depth, self.fusion.depth))
             verified = dense.scores(vector, docs)
             scores = _known(by_terms, query, docs)
             unknown = np.isnan(scores)
@@ -344,7 +348,14 @@ class HybridRetriever:
                 scores[unknown] = self.sparse.scores(terms, query, docs[unknown], mode=sparse_mode)
             n_bytes = int(n_read[query] + verified.n_vectors) * 2 * dense.dimension
             result.append(
-                CandidateScores(docs, scores, verified.scores, verified.passages, n_bytes)
+                CandidateScores(
+                    docs,
+                    scores,
+                    verified.scores,
+                    verified.passages,
+                    np.isin(docs, near),
+                    n_bytes,
+                )
             )
         return result
 
@@ -379,7 +390,7 @@ class HybridRetriever:
     def _both(self, queries: Sequence[str]) -> tuple[TermWeights | None, NDArray[np.float32]]:
         """What both legs search by, from one pass if the index is of one model."""
         part, encoder = dense_part(self.index.settings), self.sparse.encoder
-        is_one_model = part is not None and part.model == self.index.settings["model"]
+        is_one_model = part is not None and part.model == self.index.settings.get("model")
         if is_one_model and self._given is None and isinstance(encoder, OnePassEncoder):
             return encoder.encode_both(queries)
         return None, self.query_vectors(queries)
@@ -408,7 +419,7 @@ class HybridRetriever:
 
     def _rank(self, found: CandidateScores, k: int) -> _Ranking:
         legs = np.stack([found.sparse, found.dense]).astype(np.float64)
-        fused = self.fusion(legs[0], legs[1]).astype(np.float32)
+        fused = self.fusion(legs[0], legs[1], found.is_near).astype(np.float32)
         best = np.lexsort((found.docs, -fused))[:k]
         return _Ranking(
             found.docs[best],
@@ -428,6 +439,12 @@ class _Ranking:
     passages: NDArray[np.int32]
     leg_scores: NDArray[np.float64]
     leg_ranks: NDArray[np.float64]
+
+
+def _found_by(legs: Sequence[Hits], query: int, n: int) -> NDArray[np.int64]:
+    """The documents among the first n of any leg, ascending."""
+    firsts = [one.docs[query, : one.counts[query]][:n] for one in legs]
+    return np.unique(np.concatenate(firsts))
 
 
 def _known(found: Hits, query: int, docs: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -113,7 +113,9 @@ def ingest(
     path, part = Path(path), None
     if dense is not None:
         part = wanted_part(path, dense, codes, options)
-        add_dense(path, part, options=options, batch_size=batch_size)
+        add_dense(
+            path, part, options=options, batch_size=batch_size, on_progress=lambda n: tell(n, 0)
+        )
     with open_writer(path, model, language, passages=passages, params=params, dense=part) as writer:
         pipeline = _Pipeline(writer, model, options, encoder, analyzer, passages, batch_size)
         for chunk in chain([first], chunks):

@@ -44,10 +44,18 @@ def test_ranges_from_the_theoretical_minimum():
 
 def test_deviations():
     scores = np.array([1.0, 3.0])  # mean 2, deviation 1
-    assert fusion.zscore(scores).tolist() == [-1, 1]
-    assert fusion.distribution(scores).tolist() == pytest.approx([1 / 3, 2 / 3])
+    assert fusion.zscore(scores, scores).tolist() == [-1, 1]
+    assert fusion.distribution(scores, scores).tolist() == pytest.approx([1 / 3, 2 / 3])
     far = np.array([0.0] * 99 + [1.0])
-    assert fusion.distribution(far)[-1] == 1
+    assert fusion.distribution(far, far)[-1] == 1
+
+
+def test_deeper_candidates_do_not_move_the_scale():
+    sparse, dense = np.append(SPARSE, -1.0), np.append(DENSE, -0.3)
+    core = np.array([True, True, True, False])
+    for method in ("minmax", "theoretical", "zscore", "distribution"):
+        one = Fusion(method)
+        assert one(sparse, dense, core)[:3].tolist() == one(SPARSE, DENSE).tolist()
 
 
 @pytest.mark.parametrize("method", ["rrf", "minmax", "theoretical", "zscore", "distribution"])

@@ -84,6 +84,17 @@ def test_what_one_leg_misses_is_scored_not_zeroed(folder, dense_encoder):
         assert 2 <= fused.n_candidates[0] <= 4
 
 
+def test_more_hits_do_not_reorder_the_first(folder):
+    for method in ("minmax", "zscore", "theoretical"):
+        with HybridRetriever.open(folder, fusion=Fusion(method, depth=6)) as retriever:
+            few, many = retriever.search(QUERIES, k=6), retriever.search(QUERIES, k=21)
+            for some, all_ in zip(few, many, strict=True):
+                score_of = {hit.doc_id: hit.score for hit in all_}
+                assert [score_of[hit.doc_id] for hit in some] == pytest.approx(
+                    [hit.score for hit in some], abs=1e-6
+                )
+
+
 def test_candidates_of_the_sparse_leg_alone(folder):
     with HybridRetriever.open(folder, candidates="sparse") as retriever:
         fused = retriever.search_fused(QUERIES, 5)
@@ -112,6 +123,9 @@ def test_modes_and_filters(folder):
         assert retriever.explain("red fox", "d0", "dense") == []
         with pytest.raises(InvalidInputError, match="mode is 'fast'"):
             retriever.search("fox", mode="fast")
+        for mode in ("hybrid", "dense", "anchored"):
+            with pytest.raises(InvalidInputError, match="k is 0"):
+                retriever.search("fox", k=0, mode=mode)
 
 
 def test_added_later_or_made_with_it(folder, tmp_path, dense_encoder):
