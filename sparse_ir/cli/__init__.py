@@ -24,6 +24,7 @@ from sparse_ir.cli import (
     index,
     info,
     init_head,
+    mcp,
     mine,
     optimize,
     quickstart,
@@ -55,6 +56,7 @@ app.command()(compare.compare)
 app.command("import")(import_.import_)
 app.command()(export.export)
 app.command()(explain.explain)
+app.command()(mcp.mcp)
 app.command()(info.info)
 app.command()(verify.verify)
 app.command()(optimize.optimize)
