@@ -142,7 +142,8 @@ def condition_of(filters: MetadataFilters) -> Condition:
 def _comparison(one: MetadataFilter) -> Condition:
     field, operator, value = one.key, one.operator, one.value
     if operator == FilterOperator.IS_EMPTY:
-        return Or(tuple(Comparison(field, "==", empty) for empty in (None, "", [])))
+        nothing: list[Any] = [None, "", []]
+        return Or(tuple(Comparison(field, "==", one) for one in nothing))
     if operator in (FilterOperator.ANY, FilterOperator.ALL):
         values: Sequence[Any] = value if isinstance(value, list) else [value]
         members = tuple(Comparison(field, "contains", member) for member in values)
