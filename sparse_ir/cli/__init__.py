@@ -25,6 +25,7 @@ from sparse_ir.cli import (
     index,
     info,
     init_head,
+    mcp,
     mine,
     optimize,
     quickstart,
@@ -57,6 +58,7 @@ app.command()(compare.compare)
 app.command("import")(import_.import_)
 app.command()(export.export)
 app.command()(explain.explain)
+app.command()(mcp.mcp)
 app.command()(info.info)
 app.command()(verify.verify)
 app.command()(optimize.optimize)

@@ -7,11 +7,9 @@ QdrantVectorStore.from_texts(
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.errors import MissingDependencyError
-from sparse_ir.vectors import TermWeights
+from sparse_ir.vectors import TermWeights, to_mappings
 
 try:
     from langchain_qdrant import SparseEmbeddings, SparseVector
@@ -45,8 +43,5 @@ class SparseIREmbeddings(SparseEmbeddings):
 
 def _sparse_vectors(weights: TermWeights) -> list[SparseVector]:
     return [
-        SparseVector(
-            indices=weights.indices[start:end].tolist(), values=weights.data[start:end].tolist()
-        )
-        for start, end in pairwise(weights.indptr.tolist())
+        SparseVector(indices=list(row), values=list(row.values())) for row in to_mappings(weights)
     ]

@@ -57,6 +57,7 @@ class SparseIRDocumentStore:
         self._snapshot = Snapshot(self._folder)
         self._writing = threading.Lock()
         self._encoder: Encoder | None = None
+        self._is_made = False
 
     def to_dict(self) -> dict[str, Any]:
         """The arguments it was made with, as Haystack keeps pipelines."""
@@ -318,8 +319,9 @@ class SparseIRDocumentStore:
     # writing
 
     def _require_index(self) -> None:
-        if not Catalog.exists(self._folder):
+        if not self._is_made and not Catalog.exists(self._folder):
             ingest(self._folder, (), model=self.model, language=self.language)
+        self._is_made = True
 
     def _wanted(self, documents: list[Document], policy: DuplicatePolicy) -> list[Document]:
         if policy is DuplicatePolicy.OVERWRITE:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from itertools import pairwise
 from typing import Any
 
 from haystack import Document, component, default_from_dict, default_to_dict
@@ -11,7 +10,7 @@ from haystack.dataclasses import SparseEmbedding
 
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.vectors import TermWeights
+from sparse_ir.vectors import TermWeights, to_mappings
 
 
 @component
@@ -102,9 +101,4 @@ class SparseIRDocumentEmbedder:
 
 
 def _embeddings(weights: TermWeights) -> list[SparseEmbedding]:
-    return [
-        SparseEmbedding(
-            indices=weights.indices[start:end].tolist(), values=weights.data[start:end].tolist()
-        )
-        for start, end in pairwise(weights.indptr.tolist())
-    ]
+    return [SparseEmbedding(list(row), list(row.values())) for row in to_mappings(weights)]
