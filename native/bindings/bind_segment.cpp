@@ -1,7 +1,13 @@
 /// Segment and SegmentBuilder for Python.
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "arrays.h"
 #include "errors.h"
@@ -109,7 +115,16 @@ void bind_segment(nb::module_& module) {
       .def_prop_ro("n_docs", &Segment::n_docs)
       .def_prop_ro("n_terms", &Segment::n_terms)
       .def_prop_ro("n_postings", &Segment::n_postings)
-      .def_prop_ro("n_bytes", &Segment::n_bytes)
+      .def_prop_ro("n_bytes", [](const Segment& s) { return s.n_bytes(); })
+      .def_prop_ro("section_bytes",
+                   [](const Segment& s) {
+                     std::vector<std::pair<std::string, std::size_t>> bytes;
+                     for (std::uint32_t i = 0; i < format::kSections; ++i)
+                       bytes.emplace_back(format::kNames[i],
+                                          s.n_bytes(static_cast<format::Section>(i)));
+                     return bytes;
+                   },
+                   "(name, bytes) of each section of the file, in its order.")
       .def_prop_ro("precision",
                    [](const Segment& s) {
                      constexpr const char* names[] = {"float32", "float16", "uint8"};

@@ -29,7 +29,14 @@ Segment::Segment(const std::string& path, const Source& source) : path_(path), f
 
 Ordinal Segment::find(TermNumber term) const {
   const auto all = terms();
-  const auto at = std::lower_bound(all.begin(), all.end(), term);
+  // An ordinal is at most its term's number, and not much less where most terms occur.
+  std::size_t end = std::min<std::size_t>(all.size(), std::size_t{term} + 1), begin = end;
+  for (std::size_t step = 1; begin > 0 && all[begin - 1] >= term; step *= 2) {
+    end = begin;
+    begin -= std::min(begin, step);
+  }
+  const auto at = std::lower_bound(all.begin() + static_cast<std::ptrdiff_t>(begin),
+                                   all.begin() + static_cast<std::ptrdiff_t>(end), term);
   return static_cast<Ordinal>(at != all.end() && *at == term ? at - all.begin()
                                                              : std::ssize(all));
 }

@@ -48,6 +48,7 @@ class Segment {
   std::size_t n_terms() const { return header().n_terms; }
   std::size_t n_postings() const { return header().n_postings; }
   std::size_t n_bytes() const { return file_.size(); }
+  std::size_t n_bytes(format::Section which) const { return table()[which].n_bytes; }
   bool has_short_ordinals() const { return n_terms() <= format::kMostShortOrdinals; }
   format::Precision precision() const { return header().precision; }
   std::size_t n_blocks() const { return format::padded_blocks(n_docs()); }

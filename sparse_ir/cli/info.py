@@ -8,6 +8,8 @@ from typing import Any
 from sparse_ir.cli.console import out
 from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
 
+_SECTIONS = 6  # of the segment files that are listed by name
+
 
 def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> None:
     """Show what is in an index: documents, terms, sizes, segments, model."""
@@ -24,6 +26,7 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
         "index": facts["path"],
         "documents": f"{facts['documents']:,} ({facts['deleted']:,} deleted, not yet merged away)",
         "postings": f"{facts['postings']:,}, {facts['bytes_per_posting']} bytes each",
+        "bytes of each": _shares(facts["section_bytes"], facts["postings"]),
         "terms": f"{facts['learned_terms']:,} learned, {facts['words']:,} words",
         "documents a term": _distribution(facts["document_frequencies"]),
         "segments": f"{len(facts['segments'])}, {facts['segment_bytes'] / 2**20:.1f} MiB",
@@ -44,6 +47,14 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
             f"[dim]{segment['file']:<20} {segment['documents']:>12,} documents "
             f"{segment['postings']:>14,} postings {segment['bytes'] / 2**20:>9.1f} MiB[/dim]"
         )
+
+
+def _shares(sections: dict[str, int], n_postings: int) -> str:
+    """The sections that count, the greatest first, in bytes a posting."""
+    each = {name: n / max(n_postings, 1) for name, n in sections.items()}
+    greatest = sorted(each, key=lambda name: -each[name])[:_SECTIONS]
+    rest = sum(each.values()) - sum(each[name] for name in greatest)
+    return ", ".join(f"{name} {each[name]:.2f}" for name in greatest) + f", the rest {rest:.2f}"
 
 
 def _recall(measured: dict[str, Any] | None) -> str:

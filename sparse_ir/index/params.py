@@ -95,7 +95,8 @@ class BuildParams:
 
     memory_mb: int = 1024
     """Memory that building takes at most, beside 50 MB for the catalog: vectors are flushed to a
-    new segment, and segments are joined, so far as this allows (22 million postings by default)."""
+    new segment, and segments are joined, so far as this allows (22 million postings by default;
+    53 million by ``IndexWriter.optimize``, during which nothing is added)."""
 
     threads: int | None = None
     """That build a large segment, None for as many as the machine has cores; its bytes are the same

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import count
@@ -152,7 +153,7 @@ class Index:
         """As ``search``, for queries given as the three arrays of a CSR batch, already checked."""
         _require_positive("k", k)
         _require_positive("threads", threads)
-        bound_shares = self._bound_shares(plan, k, np.diff(indptr))
+        bound_shares = self._bound_shares(plan, k, indptr)
         while True:
             docs, scores, counts = _native.search(
                 self._segments,
@@ -399,6 +400,7 @@ class Index:
             "postings": postings,
             "segment_bytes": n_bytes,
             "bytes_per_posting": round(n_bytes / postings, 2) if postings else 0.0,
+            "section_bytes": self._section_bytes(),
             "catalog_bytes": self._catalog.n_bytes(),
             "dense": self._dense.info() if self._dense else None,
             "learned_terms": self.n_terms,
@@ -432,10 +434,11 @@ class Index:
     # inside
 
     def _bound_shares(
-        self, plan: Exact | Approximate, k: int, lengths: NDArray[Any]
+        self, plan: Exact | Approximate, k: int, indptr: NDArray[Any]
     ) -> NDArray[np.float64] | None:
         if isinstance(plan, Exact):
             return None
+        lengths = np.diff(indptr)
         if plan.bound_share is not None:
             return np.full(len(lengths), plan.bound_share)
         if self.recall_curves is None:
@@ -462,6 +465,13 @@ class Index:
         indptr, terms, weights = segment.rows(rows)
         shape = (len(rows), self.n_terms + self.n_words)
         return sp.csr_array((weights, terms.astype(np.int64), indptr), shape=shape)
+
+    def _section_bytes(self) -> dict[str, int]:
+        """By section of the segment files, all of them together."""
+        total: Counter[str] = Counter()
+        for segment in self._segments:
+            total.update(dict(segment.section_bytes))
+        return dict(total)
 
     def _row(self, doc_id: str) -> int:
         row = self._catalog.documents([doc_id]).get(doc_id)

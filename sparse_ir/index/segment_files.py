@@ -22,7 +22,7 @@ from sparse_ir._native import Segment, SegmentBuilder
 from sparse_ir.index import dense_files, dense_segment
 from sparse_ir.index.bitsets import DocRows
 from sparse_ir.index.catalog import Catalog, SegmentRow
-from sparse_ir.index.compaction import groups, most_postings, tail_to_merge
+from sparse_ir.index.compaction import groups, most_postings, most_rewritten, tail_to_merge
 from sparse_ir.index.dense_segment import DenseRows, DenseSegment, checked, holds
 from sparse_ir.index.faiss_codes import Codes
 from sparse_ir.index.merge import Reweighting, merge
@@ -190,7 +190,8 @@ class SegmentFiles:
         self.wait()
         self.adopt(wait=True)
         rows = self._catalog.segments()
-        for group in groups([row.n_postings for row in rows], self._most_postings):
+        most = most_rewritten(self._params.memory_mb)
+        for group in groups([row.n_postings for row in rows], most):
             sources = rows[group]
             deleted = self._deleted_of(sources)
             if len(sources) > 1 or len(deleted) or reweighting is not None:

@@ -177,6 +177,9 @@ def test_verify_optimize_info(cli, tmp_path, matrix, source):
     living = np.delete(matrix.toarray(), [3, 4], axis=0)
     frequencies = np.count_nonzero(living, axis=0)
     assert facts["deleted"] == 2
+    assert facts["section_bytes"]["impacts"] == facts["postings"]
+    assert facts["segment_bytes"] - sum(facts["section_bytes"].values()) < 2048  # headers, padding
+    assert "row weights 4.00" in cli("info", "--index", "i").stdout
     assert facts["document_frequencies"] == {
         "terms": N_TERMS,
         "in_one_document": int((frequencies == 1).sum()),

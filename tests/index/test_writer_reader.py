@@ -191,6 +191,22 @@ def test_a_flush_at_the_memory_limit_changes_nothing_but_the_files(path):
         assert row[docs].tolist() == pytest.approx(np.sort(row)[::-1][:5].tolist())
 
 
+def test_optimize_has_the_memory_to_itself(path):
+    rng = np.random.default_rng(2)
+    matrix = sp.random_array((1600, 500), density=0.05, rng=rng, dtype=np.float32, format="csr")
+    with IndexWriter.create(path, n_terms=500, params=BuildParams(memory_mb=1)) as writer:
+        for start in range(0, 1600, 200):
+            ids = [str(i) for i in range(start, start + 200)]
+            writer.add_vectors(matrix[start : start + 200], ids)
+        writer.commit()
+        with Index.open(path) as index:
+            assert len(index.info()["segments"]) == 2
+        writer.optimize()
+    with Index.open(path) as index:
+        assert len(index.info()["segments"]) == 1
+        index.verify()
+
+
 class TestLexicalBlock:
     """Text with words: BM25's weights behind the learned block."""
 

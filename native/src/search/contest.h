@@ -16,7 +16,7 @@ struct QueryTerm {
   double bound;  // greatest product of query weight and document weight
   std::size_t n_postings;
   std::size_t n_runs;
-  const std::uint8_t* block_bounds;  // null if they are not kept
+  const std::uint8_t* block_bounds = nullptr;  // null if not kept, or not looked up
   std::size_t next_run = 0;
 };
 
@@ -53,6 +53,11 @@ class Contest {
   std::vector<QueryTerm>& terms;
   std::size_t n_postings = 0;
   double total_bound = 0;
+
+  /// The terms know their block bounds: most queries never need them.
+  void look_up_bounds() {
+    for (QueryTerm& term : terms) term.block_bounds = segment.block_bounds(term.ordinal);
+  }
 
   /// A document whose bound is below this need not be scored.
   double needed() const { return best_.threshold() * needed_share_; }
@@ -97,8 +102,7 @@ class Contest {
       scratch.query.push_back({ordinal, weight});
       scratch.terms.push_back({ordinal, weight,
                                static_cast<double>(weight) * in.max_weight(ordinal),
-                               in.document_frequency(ordinal), in.n_runs(ordinal),
-                               in.block_bounds(ordinal)});
+                               in.document_frequency(ordinal), in.n_runs(ordinal)});
     }
     return scratch.terms;
   }
@@ -117,6 +121,7 @@ class Contest {
   /// seeds_[0, before) are sorted and scored; afterwards all are, each once.
   void score_new_seeds(std::size_t before) {
     const auto middle = seeds_.begin() + static_cast<std::ptrdiff_t>(before);
+    for (auto doc = middle; doc != seeds_.end(); ++doc) prefetch(*doc);
     for (auto doc = middle; doc != seeds_.end(); ++doc)
       if (!std::binary_search(seeds_.begin(), middle, *doc) && is_allowed(allowed, *doc))
         push(*doc);

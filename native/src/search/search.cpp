@@ -40,15 +40,23 @@ void score_allowed(Contest& contest) {
 }
 
 /// Whether looking at every block's bounds is cheap beside reading the postings.
-bool may_prune_blocks(const Contest& contest) {
-  if (contest.segment.n_docs() < format::kLeastBounded || contest.n_postings < kFewPostings)
-    return false;
+bool is_worth_pruning(Contest& contest) {
+  if (contest.n_postings < kFewPostings) return false;
+  contest.look_up_bounds();
   std::size_t cost = 0;
   for (const QueryTerm& term : contest.terms)
     cost += term.block_bounds != nullptr
                 ? contest.segment.n_blocks() / kBlocksPerPosting
                 : kRarePosting * term.n_postings;
   return 2 * cost < contest.n_postings;
+}
+
+bool may_prune_blocks(Contest& contest, std::string_view algorithm) {
+  if (contest.segment.n_docs() < format::kLeastBounded) return false;
+  if (algorithm == "auto") return is_worth_pruning(contest);
+  if (algorithm != "block_pruning") return false;
+  contest.look_up_bounds();
+  return true;
 }
 
 /// Picks the plan by what it will cost: the postings it reads, the bounds it sums, the rows it scores.
@@ -62,10 +70,7 @@ void search_segment(const Segment& segment, Allowed allowed, const SparseVector&
   if (!allowed.empty() && count(allowed) * kRowCost < contest.n_postings)
     return score_allowed(contest);
   contest.seed();
-  const bool blocks = algorithm == "block_pruning"
-                          ? segment.n_docs() >= format::kLeastBounded
-                          : algorithm == "auto" && may_prune_blocks(contest);
-  if (!blocks || !block_pruning(contest)) maxscore(contest);
+  if (!may_prune_blocks(contest, algorithm) || !block_pruning(contest)) maxscore(contest);
 }
 
 void check_plan(const Plan& plan, std::size_t n_queries) {
