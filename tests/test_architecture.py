@@ -32,6 +32,7 @@ TORCH_FILES = {
     "causal_lm",
     "convert",
     "head_init",
+    "latent_attention",
     "masked_lm",
     "onnx_export",
     "precision",
