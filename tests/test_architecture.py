@@ -34,6 +34,7 @@ TORCH_FILES = {
     "dense_encoder",
     "convert",
     "head_init",
+    "latent_attention",
     "masked_lm",
     "onnx_export",
     "pooling",

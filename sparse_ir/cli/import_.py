@@ -28,8 +28,9 @@ def import_(
         list[Path],
         typer.Argument(
             metavar="SOURCE...",
-            help="JsonVectorCollection (.jsonl, .jsonl.gz, or a folder of them), .ciff, .npz "
-            "(SciPy CSR, with ids or without), .bin (Seismic's).",
+            help="JsonVectorCollection (.jsonl, .jsonl.gz, or a folder of them), the folder of "
+            "Anserini's or Pyserini's impact index, .ciff, .npz (SciPy CSR, with ids or without), "
+            ".bin (Seismic's).",
         ),
     ],
     folder: Annotated[Path, typer.Option("--index", help="Folder of the index.")] = DEFAULT_INDEX,

@@ -6,7 +6,8 @@ that stands for the text, without any training; the logits of that word are the 
 state that they come from the dense one.
 
 Source: Doshi et al. 2024, "Mistral-SPLADE", arXiv:2408.11119 (echo); Zhuang et al. 2024,
-"PromptReps", arXiv:2404.18424 (the prompt, and only the text's own words kept).
+"PromptReps", arXiv:2404.18424 (the prompt, and only the text's own words kept). Where a checkpoint
+brings latent attention (``latent_attention``), the dense vector is pooled by it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ from transformers import AutoModelForCausalLM
 
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.hub_layout import ADAPTER_FILE, read_json
+from sparse_ir.encoders.latent_attention import (
+    LatentAttention,
+    load_latent_attention,
+    masked_mean,
+)
 from sparse_ir.encoders.lookup import TermSpan, term_spans, vocabulary_of
 from sparse_ir.encoders.masked_lm import load_pretrained, require_finite, require_same_tokens
 from sparse_ir.encoders.options import EncoderOptions
@@ -39,6 +45,7 @@ Role = Literal["document", "query"]
 _DEFAULT_LENGTH = 512
 _NOUNS = {"document": "passage", "query": "query"}
 _ANSWER = 'The word is "'
+_DENSE = {"echo": "mean", "prompt_reps": "last"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +55,16 @@ class CausalSettings:
     Args:
         recipe: ``echo``, the default of models with a LoRA adapter, or ``prompt_reps``.
         attention: ``causal`` as the model was trained to read, or ``full``: every token sees all.
+        dense: What the dense vector is: the ``last`` state, the ``mean`` of the text's states, or
+            their ``latent`` attention. None takes the latent one if the checkpoint has it, else
+            that of the recipe: last for ``prompt_reps``, the second copy's mean for ``echo``.
         own_terms_only: ``prompt_reps``: whether only tokens of the text's own words are terms.
         top_terms: Terms kept of a text; None keeps all.
     """
 
     recipe: Literal["echo", "prompt_reps"] = "prompt_reps"
     attention: Literal["causal", "full"] = "causal"
+    dense: Literal["last", "mean", "latent"] | None = None
     own_terms_only: bool = True
     top_terms: int | None = None
 
@@ -63,6 +74,8 @@ class CausalSettings:
                 f"recipe is {self.recipe!r}, attention is {self.attention!r}; want echo or "
                 "prompt_reps, causal or full"
             )
+        if self.dense not in ("last", "mean", "latent", None):
+            raise InvalidInputError(f"dense is {self.dense!r}; want last, mean or latent")
 
 
 class CausalLMEncoder:
@@ -74,6 +87,11 @@ class CausalLMEncoder:
         settings: The recipe.
         role: ``document`` or ``query``: what the prompt calls the text.
         options: What the user chose; ``max_length`` counts the text's own tokens.
+        latent: The checkpoint's latent attention, if it has one.
+
+    Raises:
+        InvalidInputError: an unknown role, or latent attention is wanted and not there or of
+            another width.
     """
 
     def __init__(
@@ -84,6 +102,7 @@ class CausalLMEncoder:
         *,
         role: Role = "document",
         options: EncoderOptions | None = None,
+        latent: LatentAttention | None = None,
     ) -> None:
         if role not in get_args(Role):
             raise InvalidInputError(f"role is {role!r}; want document or query")
@@ -99,6 +118,8 @@ class CausalLMEncoder:
         decoder = model.get_output_embeddings().weight.detach()[: len(self.vocabulary)]
         special = tokenizer.all_special_ids
         self._head = SparseHead(decoder, decoder.new_zeros(len(decoder)), silent=special)
+        self._dense = settings.dense or ("latent" if latent else _DENSE[settings.recipe])
+        self._latent = _fitting(latent, decoder) if self._dense == "latent" else None
         self._before, self._after = _prompt(tokenizer, role)
         self._analyzer = Analyzer("english")
 
@@ -127,8 +148,7 @@ class CausalLMEncoder:
     ) -> tuple[TermWeights, NDArray[np.float32]]:
         """(n, V) sparse and (n, H) dense float32 vectors, from one pass.
 
-        The dense vector is the last state (``prompt_reps``) or the mean of the second copy's
-        (``echo``), not normalised.
+        The dense vector is as ``CausalSettings.dense`` says, not normalised.
         """
         if batch_size < 1:
             raise InvalidInputError(f"batch_size is {batch_size}; want an integer >= 1")
@@ -180,20 +200,34 @@ class CausalLMEncoder:
         mask = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
         if not padded.shape[1]:  # nothing but empty texts
             padded, mask = states[:, :1], torch.zeros_like(lengths)[:, None]
-        mean = (padded.float() * mask[..., None]).sum(1) / lengths.clamp(min=1)[:, None]
-        return self._head(padded, mask), mean
+        return self._head(padded, mask), self._pooled(padded, mask)
 
     def _prompt_reps(self, tokens: list[list[int]], texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         states = self._states([self._before + one + self._after for one in tokens])
-        lasts = [len(self._before) + len(one) + len(self._after) - 1 for one in tokens]
-        last = states[torch.arange(len(tokens)), torch.tensor(lasts)]
+        lengths = torch.tensor([len(one) for one in tokens], device=states.device)
+        n_before = len(self._before)
+        lasts = n_before + lengths + len(self._after) - 1
+        last = states[torch.arange(len(tokens)), lasts]
         weights = self._head(last[:, None], last.new_ones(len(last), 1))
         if self.settings.own_terms_only:
             own = torch.zeros_like(weights)
             for row, text in enumerate(texts):
                 own[row, self._word_tokens(text)] = 1
             weights = weights * own
-        return weights, last
+        if self._dense == "last":
+            return weights, last
+        behind = states[:, n_before:]
+        mask = torch.arange(behind.shape[1], device=states.device) < lengths[:, None]
+        return weights, self._pooled(behind, mask)
+
+    def _pooled(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(B, H) from the states of the text's tokens, named by the mask, padded on the right."""
+        if self._latent is not None:
+            return self._latent(states, mask)
+        if self._dense == "mean":
+            return masked_mean(states, mask)
+        rows = torch.arange(len(states), device=states.device)
+        return states[rows, (mask.sum(1) - 1).clamp(min=0)] * mask.any(1)[:, None]
 
     def _word_tokens(self, text: str) -> list[int]:
         """Tokens of the text's words but stop words, as they stand behind a quotation mark."""
@@ -276,8 +310,26 @@ def load_causal_lm(
         model = _merged(model, folder)
     require_same_tokens(source, tokenizer, len(model.get_output_embeddings().weight))
     return CausalLMEncoder(
-        model, tokenizer, settings or _settings(folder), role=role, options=options
+        model,
+        tokenizer,
+        settings or _settings(folder),
+        role=role,
+        options=options,
+        latent=load_latent_attention(folder),
     )
+
+
+def _fitting(latent: LatentAttention | None, decoder: Tensor) -> LatentAttention:
+    if latent is None:
+        raise InvalidInputError(
+            "dense is 'latent', and the checkpoint has no latent attention; want last or mean"
+        )
+    if latent.width != decoder.shape[1]:
+        raise InvalidInputError(
+            f"the latent attention is {latent.width} wide, the model {decoder.shape[1]}; want the "
+            "same"
+        )
+    return latent.to(decoder.device, decoder.dtype)
 
 
 def _settings(folder: Path) -> CausalSettings:

@@ -14,6 +14,7 @@ from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.export.ciff import read_ciff
 from sparse_ir.export.jsonl import read_json_vectors
+from sparse_ir.export.lucene import is_lucene, read_lucene
 from sparse_ir.export.npz import read_npz
 from sparse_ir.export.seismic import SeismicFile
 from sparse_ir.lines import error_at
@@ -43,9 +44,10 @@ def open_vectors(path: str | Path) -> VectorSource:
     """The vectors in a file or folder.
 
     Args:
-        path: ``.jsonl[.gz]`` or a folder of them (Anserini's JsonVectorCollection), ``.ciff``,
-            ``.npz`` (a SciPy CSR matrix, with ``ids`` or without), ``.bin`` (Seismic's). Where a
-            format has no ids, a document's number from 0 is its id.
+        path: ``.jsonl[.gz]`` or a folder of them (Anserini's JsonVectorCollection), the folder of
+            a Lucene impact index, ``.ciff``, ``.npz`` (a SciPy CSR matrix, with ``ids`` or
+            without), ``.bin`` (Seismic's). Where a format has no ids, a document's number from 0
+            is its id.
 
     Raises:
         InvalidInputError: a file of another kind.
@@ -53,14 +55,16 @@ def open_vectors(path: str | Path) -> VectorSource:
         OSError: it cannot be read.
     """
     path = Path(path)
+    if is_lucene(path):
+        return _named(path, *read_lucene(path))
     if path.is_dir() or path.name.endswith((".jsonl", ".jsonl.gz")):
         return _json(path)
     readers = {".ciff": _ciff, ".npz": _npz, ".bin": _seismic}
     if path.suffix not in readers:
         path.stat()  # a missing file is an OSError, not a wrong name
         raise InvalidInputError(
-            f"{path} is of no known kind; want .jsonl, .jsonl.gz, a folder of them, .ciff, .npz, "
-            "or .bin (Seismic's)"
+            f"{path} is of no known kind; want .jsonl, .jsonl.gz, a folder of them or of Lucene's "
+            "files, .ciff, .npz, or .bin (Seismic's)"
         )
     return readers[path.suffix](path)
 
@@ -90,19 +94,25 @@ def _json(path: Path) -> VectorSource:
 
 def _ciff(path: Path) -> VectorSource:
     index = read_ciff(path)
+    return _named(path, index.ids, index.weights, index.terms)
+
+
+def _named(
+    path: Path, ids: Sequence[str], weights: TermWeights, terms: Sequence[str]
+) -> VectorSource:
+    """Of rows in memory, whose terms have names."""
 
     def batches(columns: dict[str, int], n_columns: int) -> Iterator[Batch]:
-        if unknown := set(index.terms) - columns.keys():
+        if unknown := set(terms) - columns.keys():
             raise InvalidInputError(
                 f"{path} has the term {min(unknown)!r}; want terms of the index's vocabulary"
             )
-        place = np.array([columns[term] for term in index.terms], np.int64)
-        weights = index.weights
-        terms = place[weights.indices] if len(place) else weights.indices
-        shape = (len(index.ids), n_columns)
-        yield from _slices(index.ids, sp.csr_array((weights.data, terms, weights.indptr), shape))
+        place = np.array([columns[term] for term in terms], np.int64)
+        numbers = place[weights.indices] if len(place) else weights.indices
+        shape = (len(ids), n_columns)
+        yield from _slices(ids, sp.csr_array((weights.data, numbers, weights.indptr), shape))
 
-    return VectorSource(index.terms, len(index.terms), batches)
+    return VectorSource(terms, len(terms), batches)
 
 
 def _npz(path: Path) -> VectorSource:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from sparse_ir.encoders.causal_lm import CausalLMEncoder, CausalSettings
 from sparse_ir.encoders.encoder import load_encoder
@@ -17,15 +20,32 @@ TEXTS = ["the red fox", "dogs sleeps over water day and night", "", "quick puppy
 KINDS = {
     "mistral": (transformers.MistralConfig, transformers.MistralForCausalLM),
     "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),
+    "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM),
     "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM),
 }
+
+
+def bytes_tokenizer():
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    special = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=290,
+        special_tokens=special,
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", sep_token="[SEP]", mask_token="[MASK]"
+    )
 
 
 @pytest.fixture(params=KINDS)
 def causal_folder(request, tmp_path, make_tokenizer):
     torch.manual_seed(0)
     config, model = KINDS[request.param]
-    tokenizer = make_tokenizer()
+    # transformers reads any tokenizer of a Qwen2 as one of bytes.
+    tokenizer = bytes_tokenizer() if request.param == "qwen2" else make_tokenizer()
     tokenizer.bos_token = "[CLS]"
     made = model(
         config(
@@ -136,6 +156,117 @@ def test_prompt_reps(causal_folder, role):
         assert sorted(row[row > 0]) == pytest.approx(sorted(all_terms[all_terms > 0])[-3:])
 
 
+def add_latent_attention(folder, n_latents=5, width=16, heads=2, head_width=6):
+    """Random tensors by NV-Embed's names, in a file beside the model's."""
+    torch.manual_seed(5)
+    inner, wide = heads * head_width, 4 * width
+    attention, feed = "cross_attend_blocks.0", "cross_attend_blocks.1"
+    shapes = {
+        "latents": (n_latents, width),
+        f"{attention}.fn.to_q.weight": (inner, width),
+        f"{attention}.fn.to_kv.weight": (2 * inner, width),
+        f"{attention}.fn.to_out.weight": (width, inner),
+        f"{feed}.fn.net.0.weight": (2 * wide, width),
+        f"{feed}.fn.net.0.bias": (2 * wide,),
+        f"{feed}.fn.net.2.weight": (width, wide),
+        f"{feed}.fn.net.2.bias": (width,),
+    }
+    for norm in (f"{attention}.norm", f"{attention}.norm_context", f"{feed}.norm"):
+        shapes |= {f"{norm}.weight": (width,), f"{norm}.bias": (width,)}
+    tensors = {name: torch.randn(shape) for name, shape in shapes.items()}
+    whole = {f"latent_attention_model.{name}": tensor for name, tensor in tensors.items()}
+    save_file(whole, folder / "latent.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    config["latent_attention_config"] = {"num_cross_heads": heads}
+    (folder / "config.json").write_text(json.dumps(config))
+    return {name: tensor.double().numpy() for name, tensor in tensors.items()}
+
+
+def normed(x, tensors, name):
+    x = (x - x.mean()) / np.sqrt(x.var() + 1e-5)
+    return x * tensors[f"{name}.weight"] + tensors[f"{name}.bias"]
+
+
+def latent_attention(states, tensors, heads=2):
+    """One token, one head and one latent at a time; the mean over the tokens."""
+    attention, feed = "cross_attend_blocks.0", "cross_attend_blocks.1"
+    latents = [normed(row, tensors, f"{attention}.norm_context") for row in tensors["latents"]]
+    both = [tensors[f"{attention}.fn.to_kv.weight"] @ row for row in latents]
+    pooled = []
+    for state in states:
+        query = tensors[f"{attention}.fn.to_q.weight"] @ normed(state, tensors, f"{attention}.norm")
+        width = len(query) // heads
+        found = []
+        for head in range(heads):
+            part = slice(head * width, (head + 1) * width)
+            keys = [kv[: len(query)][part] for kv in both]
+            values = [kv[len(query) :][part] for kv in both]
+            shares = np.exp([query[part] @ key / np.sqrt(width) for key in keys])
+            found.append(sum(s * v for s, v in zip(shares / shares.sum(), values, strict=True)))
+        read = state + tensors[f"{attention}.fn.to_out.weight"] @ np.concatenate(found)
+        inner = tensors[f"{feed}.fn.net.0.weight"] @ normed(read, tensors, f"{feed}.norm")
+        inner, gate = np.split(inner + tensors[f"{feed}.fn.net.0.bias"], 2)
+        gelu = np.array([0.5 * g * (1 + math.erf(g / math.sqrt(2))) for g in gate])
+        out = tensors[f"{feed}.fn.net.2.weight"] @ (inner * gelu)
+        pooled.append(read + out + tensors[f"{feed}.fn.net.2.bias"])
+    return np.mean(pooled, 0)
+
+
+def text_states(folder, text, recipe, attention):
+    """Of the tokens that are pooled: the second copy's, or those between the prompt's halves."""
+    model, tokenizer = parts(folder)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if recipe == "echo":
+        before, after = [tokenizer.bos_token_id, *ids], []
+    else:
+        encoder = CausalLMEncoder(model, tokenizer, CausalSettings())
+        before, after = encoder._before, encoder._after
+    states, _ = states_and_logits(model, [*before, *ids, *after], attention)
+    return states[len(before) : len(before) + len(ids)].double().numpy()
+
+
+@pytest.mark.parametrize("attention", ["causal", "full"])
+@pytest.mark.parametrize("recipe", ["echo", "prompt_reps"])
+def test_dense_vectors_pooled_otherwise(causal_folder, recipe, attention):
+    texts = [text for text in TEXTS if text]
+    states = [text_states(causal_folder, text, recipe, attention) for text in texts]
+    settings(causal_folder, recipe=recipe, attention=attention, dense="mean")
+    plain, dense = load(causal_folder).encode_both(TEXTS, batch_size=3)
+    expected = [one.mean(0) for one in states]
+    np.testing.assert_allclose(dense[[0, 1, 3]], expected, atol=1e-5)
+    assert not dense[2].any()  # the empty text
+    if recipe == "echo":
+        settings(causal_folder, recipe=recipe, attention=attention, dense="last")
+        _, dense = load(causal_folder).encode_both(TEXTS, batch_size=3)
+        np.testing.assert_allclose(dense[[0, 1, 3]], [one[-1] for one in states], atol=1e-5)
+    tensors = add_latent_attention(causal_folder)
+    settings(causal_folder, recipe=recipe, attention=attention)
+    sparse, dense = load(causal_folder).encode_both(TEXTS, batch_size=3)
+    expected = [latent_attention(one, tensors) for one in states]
+    np.testing.assert_allclose(dense[[0, 1, 3]], expected, rtol=1e-3, atol=1e-3)
+    assert not dense[2].any()
+    assert (sparse != plain).nnz == 0
+
+
+def test_latent_attention_that_does_not_fit(causal_folder):
+    settings(causal_folder, dense="latent")
+    with pytest.raises(InvalidInputError, match="the checkpoint has no latent attention"):
+        load(causal_folder)
+    settings(causal_folder, dense="best")
+    with pytest.raises(InvalidInputError, match="dense is 'best'"):
+        load(causal_folder)
+    settings(causal_folder)
+    add_latent_attention(causal_folder, width=24)
+    with pytest.raises(InvalidInputError, match="latent attention is 24 wide, the model 16"):
+        load(causal_folder)
+    add_latent_attention(causal_folder, heads=5)
+    with pytest.raises(InvalidInputError, match="the tensor"):
+        broken = load_file(causal_folder / "latent.safetensors")
+        broken.pop("latent_attention_model.cross_attend_blocks.1.norm.bias")
+        save_file(broken, causal_folder / "latent.safetensors")
+        load(causal_folder)
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # between peft and transformers
 def test_lora_adapters_are_merged(causal_folder, tmp_path):
     peft = pytest.importorskip("peft", reason="the extra llm is not installed")
@@ -167,14 +298,15 @@ def test_a_chat_template_wraps_the_prompt(causal_folder):
 
 
 def test_long_texts_are_cut_and_counted(causal_folder):
-    encoder = load(causal_folder, max_length=3)
+    encoder, text = load(causal_folder, max_length=3), "the red fox runs over"
+    end = encoder.token_spans(text)[2][1]
     settings(causal_folder, recipe="echo")
     np.testing.assert_allclose(
-        load(causal_folder, max_length=3).encode(["the red fox runs over"]).toarray(),
-        load(causal_folder).encode(["the red fox"]).toarray(),
+        load(causal_folder, max_length=3).encode([text]).toarray(),
+        load(causal_folder).encode([text[:end]]).toarray(),
         atol=1e-6,
     )
-    encoder.encode(["the red fox runs over", "fox"])
+    encoder.encode([text, "fox"])
     assert encoder.n_cut == 1
     assert encoder.encode([]).shape == (0, len(encoder.vocabulary))
 
