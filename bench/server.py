@@ -1,6 +1,6 @@
 """The server beside the library, and under load: the same searches, by 8 clients and by 8 threads.
 
-    python -m bench.server [--docs 100000] [--minutes 10]
+    python -m bench.server throughput|mixed [--docs 20000] [--minutes 10]
 
 An index of synthetic documents with text. ``throughput``: queries a second through HTTP on loopback
 and in this process, in turns. ``mixed``: readers and writers for some minutes; every answer is
@@ -42,25 +42,26 @@ _SETTLED = 0.25  # of the time, after which memory is said to have grown or not
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--docs", type=int, default=100_000)
-    parser.add_argument("--minutes", type=float, default=10, help="of mixed load; 0 for none")
+    parser.add_argument("what", choices=("throughput", "mixed"))
+    parser.add_argument("--docs", type=int, default=20_000)
+    parser.add_argument("--minutes", type=float, default=10, help="of mixed load")
     parser.add_argument("--index", type=Path, help="where the index is kept; made if missing")
     arguments = parser.parse_args()
     work = Path(tempfile.mkdtemp())
     try:
         folder = arguments.index or work / "index"
         queries = build(folder, arguments.docs)
-        result: dict[str, Any] = {"bench": "server", "docs": arguments.docs, "k": K}
-        result["machine"] = machine.describe("fastapi", "uvicorn")
         with serving(folder) as port:
-            result["throughput"] = throughput(folder, queries, port)
-            if arguments.minutes:
-                result["mixed"] = mixed(queries, port, 60 * arguments.minutes)
+            if arguments.what == "throughput":
+                measured = throughput(folder, queries, port)
+            else:
+                measured = mixed(queries, port, 60 * arguments.minutes)
     finally:
         shutil.rmtree(work)
-    print(json.dumps(result, indent=2))
+    row = {"bench": "server", "what": arguments.what, "docs": arguments.docs, "k": K, **measured}
+    print(json.dumps(row, indent=2))
     with RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
+        file.write(json.dumps({**row, "machine": machine.describe("fastapi", "uvicorn")}) + "\n")
 
 
 def build(folder: Path, n: int) -> list[str]:

@@ -7,7 +7,7 @@ import json
 import os
 import queue
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar, get_args
@@ -27,9 +27,11 @@ from sparse_ir.errors import (
     MissingDependencyError,
     SparseIRError,
 )
+from sparse_ir.hits import Hit
 from sparse_ir.retrieval.highlights import is_tracer
 from sparse_ir.retrieval.retriever import Mode, SparseRetriever
 from sparse_ir.server import messages as m
+from sparse_ir.server.batching import Batches, Kind
 from sparse_ir.server.live_index import LiveIndex
 from sparse_ir.server.metrics import CountRequests, Metrics
 from sparse_ir.server.page import page, page_policy
@@ -37,7 +39,8 @@ from sparse_ir.server.protection import LOCAL_NAMES, Guard, key_check
 
 MOST_BYTES = 16 * 2**20  # of a body
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
+_Answers = dict[int | str, dict[str, Any]]
+_ERRORS: _Answers = {
     code: {"model": m.ErrorAnswer, "description": text}
     for code, text in {
         400: "Bad input that no schema can tell, such as a filter on an unknown field.",
@@ -46,9 +49,13 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         421: "Unknown host name.",
     }.items()
 }
-_UNKNOWN = {404: {"model": m.ErrorAnswer, "description": "No such document."}}
-_BUSY = {503: {"model": m.ErrorAnswer, "description": "Another writer has the index; try again."}}
-_NO_NETWORK = {501: {"model": m.ErrorAnswer, "description": "The extra models is not installed."}}
+_UNKNOWN: _Answers = {404: {"model": m.ErrorAnswer, "description": "No such document."}}
+_BUSY: _Answers = {
+    503: {"model": m.ErrorAnswer, "description": "Another writer has the index; try again."}
+}
+_NO_NETWORK: _Answers = {
+    501: {"model": m.ErrorAnswer, "description": "The extra models is not installed."}
+}
 
 _T = TypeVar("_T")
 
@@ -109,6 +116,30 @@ class _Api:
         self.live = live
         self.metrics = metrics
         self._searchers = searchers
+        self.batches = Batches(self._answers, searchers)
+
+    def search(
+        self, retriever: SparseRetriever, kind: Kind, queries: Sequence[str]
+    ) -> tuple[list[list[Hit]], float]:
+        """(hits of each query, seconds)."""
+        started = time.perf_counter()
+        found = retriever.search(
+            queries,
+            kind.k,
+            mode=kind.mode,
+            filter=kind.filter,
+            with_text=kind.with_text,
+            threads=os.cpu_count() or 1,
+        )
+        seconds = time.perf_counter() - started
+        self.metrics.search_seconds.labels(kind.mode).observe(seconds)
+        self.metrics.searches.labels(kind.mode).inc(len(queries))
+        return found, seconds
+
+    def _answers(self, kind: Kind, queries: Sequence[str]) -> list[bytes]:
+        with self.live.snapshot() as retriever:
+            found, seconds = self.search(retriever, kind, queries)
+        return [to_json({"hits": hits, "seconds": seconds}) for hits in found]
 
     async def read(self, work: Callable[[SparseRetriever], _T], *, slowly: bool = False) -> _T:
         """What ``work`` makes of the present snapshot, on as many threads as there are cores.
@@ -124,7 +155,7 @@ class _Api:
         return await loop.run_in_executor(None if slowly else self._searchers, on_snapshot)
 
 
-def _of(request: Request) -> _Api:
+async def _of(request: Request) -> _Api:  # async, for FastAPI calls others on a thread
     api: _Api = request.app.state.api
     return api
 
@@ -150,21 +181,24 @@ async def search(api: Api, asked: m.SearchRequest) -> Response:
 
 
 async def _search(api: _Api, asked: m.FilteredParameters | m.SearchRequest) -> Response:
-    def work(retriever: SparseRetriever) -> bytes:
-        started = time.perf_counter()
-        found = retriever.search(
-            asked.query, asked.k, mode=asked.mode, filter=asked.filter, with_text=asked.with_text
-        )
-        seconds = time.perf_counter() - started
-        api.metrics.search_seconds.labels(asked.mode).observe(seconds)
-        answer: dict[str, Any] = {"hits": found, "seconds": seconds}
-        if asked.snippet or asked.explain:
-            answer["hits"] = [_described(retriever, asked, hit) for hit in found]
-        if asked.explain:
-            answer["query_terms"] = retriever.query_terms(asked.query, asked.mode)
-        return to_json(answer)
+    if asked.snippet or asked.explain:
+        return _json(await api.read(lambda retriever: _described_answer(api, retriever, asked)))
+    kind = Kind.of(asked.k, asked.mode, asked.filter, asked.with_text)
+    return _json(await api.batches.answer(asked.query, kind))
 
-    return _json(await api.read(work))
+
+def _described_answer(
+    api: _Api, retriever: SparseRetriever, asked: m.FilteredParameters | m.SearchRequest
+) -> bytes:
+    kind = Kind.of(asked.k, asked.mode, asked.filter, asked.with_text)
+    (found,), seconds = api.search(retriever, kind, [asked.query])
+    answer: dict[str, Any] = {
+        "hits": [_described(retriever, asked, hit) for hit in found],
+        "seconds": seconds,
+    }
+    if asked.explain:
+        answer["query_terms"] = retriever.query_terms(asked.query, asked.mode)
+    return to_json(answer)
 
 
 def _described(retriever: SparseRetriever, asked: m.SearchParameters, hit: Any) -> dict[str, Any]:

@@ -34,9 +34,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self.searches = Counter(
+            "sparse_ir_searches", "Queries searched.", ["mode"], registry=self._registry
+        )
         self.search_seconds = Histogram(
             "sparse_ir_search_seconds",
-            "Searching, HTTP left out.",
+            "Searching a batch of queries that came together, HTTP left out.",
             ["mode"],
             buckets=_SECONDS,
             registry=self._registry,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import HTTPException, Request
 from fastapi.responses import JSONResponse
@@ -43,11 +43,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def key_check(key: str | None) -> Callable[[Request], None]:
+def key_check(key: str | None) -> Callable[[Request], Awaitable[None]]:
     """A dependency that lets pass who sends ``Authorization: Bearer KEY``; all if there is none."""
     wanted = f"Bearer {key}".encode()
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:
         came = request.headers.get("authorization", "").encode()
         if key is not None and not secrets.compare_digest(came, wanted):
             raise HTTPException(

@@ -214,6 +214,7 @@ def test_info_health_and_metrics(client, live):
     assert samples["sparse_ir_requests_total", "other", "none", "404"] == 1
     assert samples["sparse_ir_requests_total", "other", "/v1/info", "405"] == 1
     assert samples["sparse_ir_search_seconds_count", "lexical"] == 1
+    assert samples["sparse_ir_searches_total", "lexical"] == 1
     assert samples["sparse_ir_documents",] == 2
     assert samples["sparse_ir_commits",] == 1
     live.close()

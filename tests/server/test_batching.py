@@ -1,0 +1,73 @@
+"""Batches: to everyone their own answer; no kind waits for another."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sparse_ir.server.batching import MOST_TOGETHER, Batches, Kind
+
+ONE, OTHER = Kind.of(10, "anchored", None, True), Kind.of(10, "lexical", {"a": ["b"]}, False)
+
+
+class Searches:
+    """Answers every query with itself, once let; knows what came together."""
+
+    def __init__(self):
+        self.batches = []
+        self.may_answer = {ONE: threading.Event(), OTHER: threading.Event()}
+
+    def __call__(self, kind, queries):
+        self.batches.append((kind, len(queries)))
+        assert self.may_answer[kind].wait(60)
+        if kind is OTHER and "bad" in queries:
+            raise ValueError("bad")
+        return [query.encode() for query in queries]
+
+
+def test_what_waits_is_answered_together():
+    async def run():
+        searches = Searches()
+        with ThreadPoolExecutor(2) as executor:
+            batches = Batches(searches, executor)
+            first = asyncio.create_task(batches.answer("first", ONE))
+            await asyncio.sleep(0)
+            rest = [asyncio.create_task(batches.answer(str(i), ONE)) for i in range(100)]
+            await asyncio.sleep(0)
+            rest[7].cancel()
+            searches.may_answer[OTHER].set()
+            assert await batches.answer("x", OTHER) == b"x"
+            assert not first.done()
+            searches.may_answer[ONE].set()
+            assert await first == b"first"
+            del rest[7]
+            assert await asyncio.gather(*rest) == [str(i).encode() for i in range(100) if i != 7]
+            assert await batches.answer("last", ONE) == b"last"
+        return searches.batches
+
+    found = asyncio.run(run())
+    sizes = [size for kind, size in found if kind is ONE]
+    assert sizes == [1, MOST_TOGETHER, 100 - MOST_TOGETHER, 1]
+
+
+def test_errors_reach_those_who_asked():
+    async def run():
+        searches = Searches()
+        for event in searches.may_answer.values():
+            event.set()
+        with ThreadPoolExecutor(2) as executor:
+            batches = Batches(searches, executor)
+            with pytest.raises(ValueError, match="bad"):
+                await batches.answer("bad", OTHER)
+            assert await batches.answer("good", OTHER) == b"good"
+
+    asyncio.run(run())
+
+
+def test_a_kind_keeps_its_filter():
+    assert OTHER.filter == {"a": ["b"]}
+    assert ONE.filter is None
+    assert Kind.of(10, "lexical", "year > 1", True).filter == "year > 1"
