@@ -26,10 +26,10 @@ class SparseIR:
         shares = SHARES if precision == "float16" else ()
         self.settings = {
             "exact": Exact(),
-            **{f"bound_share {share}": Approximate(share) for share in shares},
+            **{f"bound_share {share}": Approximate(bound_share=share) for share in shares},
         }
         self.most_docs = _MOST_DOCS[precision]
-        self._params = BuildParams(precision, memory_mb=4096)
+        self._params = BuildParams(precision, memory_mb=4096, threads=1)
 
     def version(self) -> str:
         code = hashlib.sha256(Path(_native.__file__).read_bytes()).hexdigest()[:12]
