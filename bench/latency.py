@@ -160,8 +160,9 @@ def _workloads(arguments: argparse.Namespace) -> Iterator[Workload]:
 
 
 def _engines(arguments: argparse.Namespace, workload: Workload) -> list[Engine]:
-    peers = PEERS if arguments.peers == ["all"] else []
-    peers = peers or [peer for peer in PEERS if peer.name in arguments.peers]
+    """Ours and the wanted ones of the others that can do with so many documents."""
+    wanted = arguments.peers
+    peers = [peer for peer in PEERS if "all" in wanted or peer.name in wanted]
     n_docs = workload.documents.shape[0]
     return [engine for engine in (*OURS, *peers) if n_docs <= engine.most_docs]
 
@@ -171,7 +172,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workloads", nargs="*", choices=SYNTHETIC, default=SYNTHETIC)
     parser.add_argument("--collection", help="BEIR folder; anchored and learned vectors race too")
     parser.add_argument("--documents", type=int, help="of the collection, the first ones")
-    parser.add_argument("--peers", nargs="*", default=["all"], metavar="NAME", help="or all")
+    names = ["all", *(peer.name for peer in PEERS)]
+    parser.add_argument("--peers", nargs="*", choices=names, default=["all"], metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=default_cache() / "bench")
     parser.add_argument("--build-only", action="store_true", help="indexes only, nothing is timed")

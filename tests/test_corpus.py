@@ -114,7 +114,11 @@ def test_queries(tmp_path):
         ("c.csv", "id,text\n1,x\n2\n", r":3: 1 columns came; want 2"),
         ("c.csv", 'id,text\n1,"x\n', r":2: not CSV"),
         ("c.jsonl.gz", b"plain", r"c.jsonl.gz: not a whole gzip file"),
-        ("c.jsonl.gz", gzip.compress(b'{"id": "a", "text": "x"}\n', mtime=0)[:-9], r"not a whole gzip"),
+        (
+            "c.jsonl.gz",
+            gzip.compress(b'{"id": "a", "text": "x"}\n', mtime=0)[:-9],
+            r"not a whole gzip",
+        ),
     ],
 )
 def test_malformed(tmp_path, name, content, message):
