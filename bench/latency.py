@@ -23,7 +23,7 @@ from bench import goals, latency_plot, machine, records
 from bench.bandwidth import POSTING_BYTES, read_gb_s
 from bench.builds import built
 from bench.engines import OURS, PEERS
-from bench.engines.engine import Engine
+from bench.engines.engine import Engine, Search
 from bench.race import race, summary
 from bench.workloads import (
     SYNTHETIC,
@@ -58,14 +58,15 @@ def main() -> None:
 def _measure(
     workload: Workload, engines: Sequence[Engine], indexes: dict[str, Any], rounds: int
 ) -> dict[str, Any]:
-    facts = []
+    facts, searches = [], []
     for engine in engines:
         folder, costs = indexes[engine.name]
         start = time.perf_counter()
-        engine.open(folder)
+        searches.append(engine.open(folder))
         open_ms = (time.perf_counter() - start) * 1000
         facts.append({"engine": engine.name, "open_ms": open_ms, **asdict(costs)})
-    documents = workload.documents
+    opened = list(zip(engines, searches, strict=True))
+    documents, gb_s = workload.documents, read_gb_s()
     return {
         "bench": "latency",
         "workload": workload.name,
@@ -75,22 +76,22 @@ def _measure(
         "k": K,
         "rounds": rounds,
         "engines": facts,
-        "limits": [_limit(workload, kind, read_gb_s()) for kind in workload.kinds],
+        "limits": [_limit(workload, kind, gb_s) for kind in workload.kinds],
         "rows": [
-            row for kind in workload.kinds for row in _race_kind(workload, kind, engines, rounds)
+            row for kind in workload.kinds for row in _race_kind(workload, kind, opened, rounds)
         ],
     }
 
 
 def _race_kind(
-    workload: Workload, kind: str, engines: Sequence[Engine], rounds: int
+    workload: Workload, kind: str, opened: list[tuple[Engine, Search]], rounds: int
 ) -> Iterator[dict[str, Any]]:
     queries = workload.queries(kind)
     parts = [slice(*queries.indptr[row : row + 2]) for row in range(queries.shape[0])]
     vectors = [(queries.indices[part].astype(np.uint32), queries.data[part]) for part in parts]
     searches = {
-        (engine.name, label): _search(engine, vectors, setting)
-        for engine in engines
+        (engine.name, label): _contender(engine, search, vectors, setting)
+        for engine, search in opened
         for label, setting in engine.settings.items()
     }
     seconds = race(searches, len(vectors), rounds)
@@ -114,9 +115,11 @@ def _limit(workload: Workload, kind: str, gb_s: float) -> dict[str, Any]:
     return {"queries": kind, "postings": postings, "read_gb_s": gb_s, "ms": ms}
 
 
-def _search(engine: Engine, vectors: list[Any], setting: Any) -> Callable[[int], Any]:
+def _contender(
+    engine: Engine, search: Search, vectors: list[Any], setting: Any
+) -> Callable[[int], Any]:
     prepared = [engine.prepare(*vector) for vector in vectors]
-    return lambda i: engine.search(prepared[i], K, setting)
+    return lambda i: search(prepared[i], K, setting)
 
 
 def table(result: dict[str, Any]) -> str:
@@ -157,8 +160,9 @@ def _workloads(arguments: argparse.Namespace) -> Iterator[Workload]:
 
 
 def _engines(arguments: argparse.Namespace, workload: Workload) -> list[Engine]:
-    peers = PEERS if arguments.peers == ["all"] else []
-    peers = peers or [peer for peer in PEERS if peer.name in arguments.peers]
+    """Ours and the wanted ones of the others that can do with so many documents."""
+    wanted = arguments.peers
+    peers = [peer for peer in PEERS if "all" in wanted or peer.name in wanted]
     n_docs = workload.documents.shape[0]
     return [engine for engine in (*OURS, *peers) if n_docs <= engine.most_docs]
 
@@ -168,7 +172,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workloads", nargs="*", choices=SYNTHETIC, default=SYNTHETIC)
     parser.add_argument("--collection", help="BEIR folder; anchored and learned vectors race too")
     parser.add_argument("--documents", type=int, help="of the collection, the first ones")
-    parser.add_argument("--peers", nargs="*", default=["all"], metavar="NAME", help="or all")
+    names = ["all", *(peer.name for peer in PEERS)]
+    parser.add_argument("--peers", nargs="*", choices=names, default=["all"], metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=default_cache() / "bench")
     parser.add_argument("--build-only", action="store_true", help="indexes only, nothing is timed")

@@ -1,4 +1,9 @@
-"""Latency against recall of every engine, a panel a workload and kind of query."""
+"""Latency against recall of every engine, a panel a workload and kind of query.
+
+    python -m bench.latency_plot
+
+Of an engine's settings those are drawn that no other one beats in both.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +28,11 @@ def main() -> None:
 
     results = records.latest("latency")
     panels = [(one, kind) for one in results for kind in _kinds(one) if len(one["engines"]) > 3]
-    n_rows = -(-len(panels) // COLUMNS)
+    n_columns = min(COLUMNS, len(panels))
+    n_rows = -(-len(panels) // n_columns)
+    size = (3.2 * n_columns, 2.9 * n_rows + 0.5)
     figure, axes = pyplot.subplots(
-        n_rows, COLUMNS, figsize=(3.4 * COLUMNS, 3 * n_rows), layout="constrained", squeeze=False
+        n_rows, n_columns, figsize=size, layout="constrained", squeeze=False
     )
     names = list(dict.fromkeys(row["engine"] for one in results for row in one["rows"]))
     colors = {name: f"C{number}" for number, name in enumerate(names)}
@@ -36,11 +43,15 @@ def main() -> None:
             lines[name] = _line(axis, name, list(points), colors[name])
         axis.set(title=f"{result['workload']}, {kind}", yscale="log", xlim=(LEAST_RECALL, 1.002))
         axis.title.set_fontsize(9)
+        axis.tick_params(labelsize=8)
+        for which in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            which("{x:.2g}")
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     figure.supxlabel("recall@10")
-    figure.supylabel("mean ms a query, one thread (lower is better)")
-    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4, fontsize=8)
+    figure.supylabel("mean ms a query")
+    where = {"loc": "outside upper center", "ncols": n_columns, "fontsize": 8}
+    figure.legend(lines.values(), lines.keys(), **where)
     figure.savefig(PLOT, metadata={"Date": None})
 
 
@@ -48,13 +59,17 @@ def _kinds(result: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(row["queries"] for row in result["rows"]))
 
 
-def _line(axis: Any, name: str, points: list[dict[str, Any]], color: str) -> Any:
-    """A curve through what an engine offers; ours is thick."""
-    points = sorted(points, key=itemgetter("recall", "mean_ms"))
-    x, y = [row["recall"] for row in points], [row["mean_ms"] for row in points]
+def _line(axis: Any, name: str, rows: list[dict[str, Any]], color: str) -> Any:
+    """A curve through the best settings of an engine; ours is thick."""
+    points = [(row["recall"], row["mean_ms"]) for row in rows]
+    best = sorted(one for one in points if not any(_beats(other, one) for other in points))
     width = 2.2 if name == goals.DEFAULT else 1.0
-    (line,) = axis.plot(x, y, "o-", ms=3.5, lw=width, color=color)
+    (line,) = axis.plot(*zip(*best, strict=True), "o-", ms=3.5, lw=width, color=color)
     return line
+
+
+def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one != other and one[0] >= other[0] and one[1] <= other[1]
 
 
 if __name__ == "__main__":

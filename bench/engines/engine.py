@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Search = Callable[[Any, int, Any], Sequence[int] | NDArray[Any]]
+"""Query as prepared, k, setting -> row numbers of the k best documents."""
 
 
 class Engine(Protocol):
@@ -19,7 +22,7 @@ class Engine(Protocol):
 
     name: str
     settings: Mapping[str, Any]
-    """Label -> what ``search`` takes; labels of settings that miss nothing begin with "exact"."""
+    """Label -> what a search takes; labels of settings that miss nothing begin with "exact"."""
 
     most_docs: int
     """Beyond it, building or searching takes minutes or more memory than is usual."""
@@ -32,14 +35,10 @@ class Engine(Protocol):
         """The index of a (n, terms) float32 csr_array is in ``folder``."""
         ...
 
-    def open(self, folder: Path) -> None:
-        """``search`` can be called."""
+    def open(self, folder: Path) -> Search:
+        """Searches the index in ``folder`` until it is forgotten."""
         ...
 
     def prepare(self, terms: NDArray[np.uint32], weights: NDArray[np.float32]) -> Any:
         """The query as the engine's own interface takes it; not timed."""
-        ...
-
-    def search(self, query: Any, k: int, setting: Any) -> Sequence[int] | NDArray[Any]:
-        """Row numbers of the k best documents."""
         ...

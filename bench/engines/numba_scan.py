@@ -9,6 +9,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.engines.engine import Search
+
 
 class NumbaScan:
     name = "numba scan"
@@ -25,16 +27,18 @@ class NumbaScan:
         np.save(folder / "weights.npy", columns.data)
         np.save(folder / "n_docs.npy", documents.shape[0])
 
-    def open(self, folder: Path) -> None:
-        self._postings = [np.load(folder / f"{name}.npy") for name in ("begins", "docs", "weights")]
-        self._scores = np.zeros(int(np.load(folder / "n_docs.npy")), np.float32)
+    def open(self, folder: Path) -> Search:
+        postings = [np.load(folder / f"{name}.npy") for name in ("begins", "docs", "weights")]
+        scores = np.zeros(int(np.load(folder / "n_docs.npy")), np.float32)
+
+        def search(query: Any, k: int, setting: None) -> NDArray[np.int64]:
+            _accumulate(*postings, scores, *query)
+            return _best(scores, k)
+
+        return search
 
     def prepare(self, terms: NDArray[np.uint32], weights: NDArray[np.float32]) -> Any:
         return terms, weights
-
-    def search(self, query: Any, k: int, setting: None) -> NDArray[np.int64]:
-        _accumulate(*self._postings, self._scores, *query)
-        return _best(self._scores, k)
 
 
 @numba.njit(fastmath=True)

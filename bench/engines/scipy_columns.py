@@ -10,6 +10,8 @@ import scipy
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from bench.engines.engine import Search
+
 
 class ScipyColumns:
     name = "scipy CSC"
@@ -22,14 +24,16 @@ class ScipyColumns:
     def build(self, documents: Any, folder: Path) -> None:
         sp.save_npz(folder / "columns.npz", documents.tocsc(), compressed=False)
 
-    def open(self, folder: Path) -> None:
-        self._columns = sp.csc_array(sp.load_npz(folder / "columns.npz"))
+    def open(self, folder: Path) -> Search:
+        columns = sp.csc_array(sp.load_npz(folder / "columns.npz"))
+
+        def search(query: Any, k: int, setting: None) -> NDArray[np.int64]:
+            terms, weights = query
+            scores = columns[:, terms] @ weights
+            best = np.argpartition(-scores, k)[:k]
+            return best[np.argsort(-scores[best], kind="stable")]
+
+        return search
 
     def prepare(self, terms: NDArray[np.uint32], weights: NDArray[np.float32]) -> Any:
         return terms.astype(np.int64), weights
-
-    def search(self, query: Any, k: int, setting: None) -> NDArray[np.int64]:
-        terms, weights = query
-        scores = self._columns[:, terms] @ weights
-        best = np.argpartition(-scores, k)[:k]
-        return best[np.argsort(-scores[best], kind="stable")]

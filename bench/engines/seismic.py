@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.engines.engine import Search
+
 _POSTINGS_AT_MS_MARCO = 4000 * 4 / 8.8e6  # postings a list and document; the guide's, with reserve
 _MOST_SMALL_TERMS = 2**16
 
@@ -51,17 +53,19 @@ class Seismic:
         )
         index.save(str(folder / kind.__name__))
 
-    def open(self, folder: Path) -> None:
+    def open(self, folder: Path) -> Search:
         import seismic
 
         (path,) = folder.iterdir()
-        self._opened = getattr(seismic, path.name.split(".")[0]).load(str(path))
+        index = getattr(seismic, path.name.split(".")[0]).load(str(path))
+
+        def search(query: Any, k: int, setting: tuple[int, float]) -> list[int]:
+            hits = index.search("0", *query, k, *setting, 0, True)
+            return [int(doc_id) for _, _, doc_id in hits]
+
+        return search
 
     def prepare(self, terms: NDArray[np.uint32], weights: NDArray[np.float32]) -> Any:
         import seismic
 
         return np.array([str(term) for term in terms], seismic.get_seismic_string()), weights
-
-    def search(self, query: Any, k: int, setting: tuple[int, float]) -> list[int]:
-        hits = self._opened.search("0", *query, k, *setting, 0, True)
-        return [int(doc_id) for _, _, doc_id in hits]

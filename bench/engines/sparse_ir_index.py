@@ -9,10 +9,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.engines.engine import Search
 from sparse_ir import Approximate, Exact, Index, IndexWriter, _native
 from sparse_ir.index.catalog import FORMAT_VERSION
 from sparse_ir.index.params import BuildParams
 
+_MOST_DOCS = {"float16": 10**9, "float32": 10**6, "uint8": 10**5}
 SHARES = (0.99, 0.97, 0.95, 0.9, 0.85, 0.8)  # of the bound that is believed; as default
 
 
@@ -24,10 +26,10 @@ class SparseIR:
         shares = SHARES if precision == "float16" else ()
         self.settings = {
             "exact": Exact(),
-            **{f"bound_share {share}": Approximate(share) for share in shares},
+            **{f"bound_share {share}": Approximate(bound_share=share) for share in shares},
         }
-        self.most_docs = 10**9 if precision == "float16" else 10**6
-        self._params = BuildParams(precision, memory_mb=4096)
+        self.most_docs = _MOST_DOCS[precision]
+        self._params = BuildParams(precision, memory_mb=4096, threads=1)
 
     def version(self) -> str:
         code = hashlib.sha256(Path(_native.__file__).read_bytes()).hexdigest()[:12]
@@ -41,12 +43,14 @@ class SparseIR:
                 writer.add_vectors(rows, [str(start + i) for i in range(rows.shape[0])])
             writer.optimize()
 
-    def open(self, folder: Path) -> None:
-        self._index = Index.open(folder)
+    def open(self, folder: Path) -> Search:
+        index = Index.open(folder)
+
+        def search(query: Any, k: int, setting: Exact | Approximate) -> NDArray[np.int64]:
+            hits = index.search_terms(*query, k, plan=setting)
+            return hits.docs[0, : hits.counts[0]]
+
+        return search
 
     def prepare(self, terms: NDArray[np.uint32], weights: NDArray[np.float32]) -> Any:
         return np.array([0, len(terms)]), terms, weights
-
-    def search(self, query: Any, k: int, setting: Exact | Approximate) -> NDArray[np.int64]:
-        hits = self._index.search_terms(*query, k, plan=setting)
-        return hits.docs[0, : hits.counts[0]]

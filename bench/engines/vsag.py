@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.engines.engine import Search
+
 _WINDOW = 50_000
 
 
@@ -43,15 +45,13 @@ class VsagSindi:
         index.save(str(folder / "index"))
         (folder / "n_terms").write_text(str(documents.shape[1]))
 
-    def open(self, folder: Path) -> None:
-        self._opened = self._index(int((folder / "n_terms").read_text()))
-        self._opened.load(str(folder / "index"))
+    def open(self, folder: Path) -> Search:
+        index = self._index(int((folder / "n_terms").read_text()))
+        index.load(str(folder / "index"))
+        return lambda query, k, setting: index.knn_search(*query, k, setting)[0][0]
 
     def prepare(self, terms: NDArray[np.uint32], weights: NDArray[np.float32]) -> Any:
         return np.array([0, len(terms)], np.uint32), terms, weights
-
-    def search(self, query: Any, k: int, setting: str) -> NDArray[np.int64]:
-        return self._opened.knn_search(*query, k, setting)[0][0]
 
     def _index(self, n_terms: int) -> Any:
         import pyvsag

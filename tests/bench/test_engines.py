@@ -56,13 +56,13 @@ def test_exact_settings_find_the_best(workload, tmp_path, name):
     engine, kind = ENGINES[name], "splade"
     cost = _build(engine, workload, tmp_path)
     assert cost.n_bytes > 3 * workload.documents.nnz
-    engine.open(tmp_path)
+    search = engine.open(tmp_path)
     queries = workload.queries(kind)
     for label, setting in engine.settings.items():
         found = []
         for row in range(queries.shape[0]):
             part = slice(*queries.indptr[row : row + 2])
             query = engine.prepare(queries.indices[part].astype(np.uint32), queries.data[part])
-            found.append(np.asarray(engine.search(query, workloads.K, setting), np.int64))
+            found.append(np.asarray(search(query, workloads.K, setting), np.int64))
         is_exact = label == "exact" and name not in ("sparse_ir float16", "sparse_ir uint8")
         assert workload.recall(kind, found) >= (1 if is_exact else 0.9)
