@@ -396,8 +396,11 @@ class HybridRetriever:
         return None, self.query_vectors(queries)
 
     def _sparse_mode(self, mode: HybridMode | None) -> Mode:
-        mode = mode or self.default_mode
-        return "anchored" if mode in {"hybrid", "dense"} else mode
+        match mode or self.default_mode:
+            case "hybrid" | "dense":
+                return "anchored"
+            case sparse:
+                return sparse
 
     @cached_property
     def _encoder(self) -> VectorEncoder:

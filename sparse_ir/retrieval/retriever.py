@@ -499,10 +499,10 @@ class SparseRetriever:
         several = self.index.passages([doc])
         if not several:
             return None
-        _, _, (number,) = self.index.rank_by_best_passage(
+        _, _, numbers = self.index.rank_by_best_passage(
             np.array([doc]), np.zeros(1, np.float32), *learned_part(query, 0, self.index.n_terms)
         )
-        return several[doc][number]
+        return several[doc][int(numbers[0])]
 
     def _trace(
         self,

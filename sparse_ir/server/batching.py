@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
-from sparse_ir.index.bitsets import Filter
+from sparse_ir.index.filters import Filter
 from sparse_ir.retrieval.retriever import Mode
 
 MOST_TOGETHER = 64
@@ -59,7 +59,7 @@ class Batches:
 
     async def answer(self, query: str, kind: Kind) -> bytes:
         """The answer to one query."""
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(kind, []).append((query, future))
         if kind not in self._running:
             self._start(kind)
