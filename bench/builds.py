@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import resource
 import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -27,11 +26,10 @@ _ONE_THREAD = (
 
 @dataclass(frozen=True)
 class Built:
-    """What building took, of one thread; the documents' own memory is part of ``peak_mb``."""
+    """What building took on one thread, and what it made."""
 
     version: str
     cpu_seconds: float
-    peak_mb: float
     n_bytes: int
 
 
@@ -62,6 +60,5 @@ def _build(engine: Engine, workload: Workload, folder: Path) -> Built:
     start = time.process_time()
     engine.build(documents, folder)
     seconds = time.process_time() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Built(engine.version(), seconds, peak, n_bytes)
+    return Built(engine.version(), seconds, n_bytes)

@@ -125,12 +125,12 @@ def _contender(
 def table(result: dict[str, Any]) -> str:
     """What each engine costs, and its latency in every setting, as Markdown tables."""
     lines = [
-        "| engine | build CPU s | peak MB | bytes a non-zero | opening ms |",
-        "|---|---|---|---|---|",
+        "| engine | build CPU s | bytes a non-zero | opening ms |",
+        "|---|---|---|---|",
     ]
     for one in result["engines"]:
         lines.append(
-            f"| {one['engine']} | {one['cpu_seconds']:.1f} | {one['peak_mb']:.0f} "
+            f"| {one['engine']} | {one['cpu_seconds']:.1f} "
             f"| {one['n_bytes'] / result['postings']:.2f} | {one['open_ms']:.1f} |"
         )
     lines += [
