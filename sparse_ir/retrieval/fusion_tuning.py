@@ -149,7 +149,7 @@ def tune_fusion(
 def fusions() -> list[Fusion]:
     """All that are tried."""
     scaled = [
-        Fusion(method, weight)  # type: ignore[arg-type]
+        Fusion(method, weight)
         for method in ("minmax", "theoretical", "zscore", "distribution")
         for weight in _WEIGHTS
     ]
