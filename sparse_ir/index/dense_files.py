@@ -32,7 +32,12 @@ def write(
     """
     path = segment.with_suffix(dense_segment.SUFFIX)
     dense_segment.write(path, part.dimension, halves, left_out)
-    codes = Codes.build(part.codes, DenseSegment.open(path).vectors)
+    write_codes(segment, part)
+
+
+def write_codes(segment: Path, part: DensePart) -> None:
+    """Codes of the vectors beside the segment's postings are on the disk, if they need any."""
+    codes = Codes.build(part.codes, open_vectors(segment).vectors)
     if codes is not None:
         codes.write(segment.with_suffix(faiss_codes.SUFFIX))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.index import bm25, recall
+from sparse_ir.index import bm25, dense_files, recall
 from sparse_ir.index.catalog import Catalog, DocumentRow, remove_catalog, require_index
 from sparse_ir.index.compaction import most_postings
 from sparse_ir.index.dense import DenseIndex
 from sparse_ir.index.dense_segment import DenseRows, checked
 from sparse_ir.index.lock import WriterLock
 from sparse_ir.index.merge import Reweighting
-from sparse_ir.index.params import BuildParams, DensePart
+from sparse_ir.index.params import BuildParams, CodeKind, DensePart
 from sparse_ir.index.passages import StoredPassage, spans_of, to_row
 from sparse_ir.index.pending import Batch, Pending, Weigh, build, dense_segment
 from sparse_ir.index.reader import Index, dense_part
@@ -342,6 +342,23 @@ class IndexWriter:
         for row in self._catalog.segments():
             self._files.write_dense(row, part, encode, goes_on=goes_on)
         self._settings.update(dense=coming, dense_coming=None)
+        self._dense = self._files.dense = part
+        self._commit()
+
+    def recode(self, codes: CodeKind) -> None:
+        """The dense part has codes of this kind, made of its vectors; committed, as all before.
+
+        Raises:
+            InvalidInputError: there is no dense part.
+            MissingDependencyError: faiss is not installed.
+        """
+        if self._dense is None:
+            raise InvalidInputError(f"{self._folder} has no dense part; add one first")
+        self.optimize()
+        part = replace(self._dense, codes=codes)
+        for row in self._catalog.segments():
+            dense_files.write_codes(self._folder / row.name, part)
+        self._settings["dense"] = asdict(part)
         self._dense = self._files.dense = part
         self._commit()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,7 +78,7 @@ def wanted_part(
         options: How to encode.
 
     Raises:
-        InvalidInputError: the index's dense part is of another model, or has other codes.
+        InvalidInputError: the index's dense part is of another model.
         MissingDependencyError: torch, transformers, or faiss for codes, is not installed.
     """
     has = None
@@ -89,12 +90,12 @@ def wanted_part(
             import_faiss()
         dimension = load_document_vectors(model, options).dimension
         return DensePart(model, dimension, codes or "none", fingerprint_of(model))
-    if has.fingerprint != fingerprint_of(model) or codes not in (None, has.codes):
+    if has.fingerprint != fingerprint_of(model):
         raise InvalidInputError(
-            f"{path} has a dense part of model {has.model!r} with codes {has.codes!r}, not "
-            f"{model!r} with {codes or has.codes!r}; use those, or another folder"
+            f"{path} has a dense part of model {has.model!r}, not {model!r}; use that one, or "
+            "another folder"
         )
-    return has
+    return has if codes is None else replace(has, codes=codes)
 
 
 def add_dense(
@@ -107,8 +108,8 @@ def add_dense(
 ) -> None:
     """The index at ``path``, if there is one, has this dense part, made from its stored texts.
 
-    One that has it already stays as it is. Stopped and called again, it goes on behind the last
-    whole segment.
+    One that has it already gets the codes wanted, and else stays as it is. Stopped and called
+    again, it goes on behind the last whole segment.
 
     Args:
         path: Folder of an index of text.
@@ -125,6 +126,8 @@ def add_dense(
         return
     with IndexWriter.open(path) as writer:
         if writer.dense is not None:
+            if writer.dense.codes != part.codes:
+                writer.recode(part.codes)
             return
         if "model" not in writer.settings:
             raise InvalidInputError(

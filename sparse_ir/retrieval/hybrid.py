@@ -340,7 +340,7 @@ class HybridRetriever:
             n_read += by_vectors.n_vectors
         result = []
         for query, vector in enumerate(vectors):
-            docs, near = (_found_by(legs, query, n) for n in (depth, self.fusion.depth))
+            docs = _found_by(legs, query, depth)
             verified = dense.scores(vector, docs)
             scores = _known(by_terms, query, docs)
             unknown = np.isnan(scores)
@@ -353,7 +353,9 @@ class HybridRetriever:
                     scores,
                     verified.scores,
                     verified.passages,
-                    np.isin(docs, near),
+                    np.isin(docs, _found_by(legs, query, self.fusion.depth))
+                    if depth > self.fusion.depth
+                    else np.ones(len(docs), np.bool_),
                     n_bytes,
                 )
             )

@@ -97,8 +97,8 @@ def ingest(
         on_progress: Told about every batch.
 
     Raises:
-        InvalidInputError: an existing index was built with another model, dense model, codes or
-            language, or the other way with passages.
+        InvalidInputError: an existing index was built with another model, dense model or language,
+            or the other way with passages.
     """
     if batch_size < 1 or commit_every < 1:
         raise InvalidInputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -254,9 +256,21 @@ def test_codes_find_what_flat_search_finds(many, codes, filter):
         assert 0 < coded.dense.memory_bytes < coded.dense.n_bytes * (4 if codes == "hnsw" else 2)
 
 
-def test_damaged_codes(many, tmp_path):
-    import shutil
+def test_codes_of_another_kind(many, tmp_path):
+    paths, vectors = many
+    shutil.copytree(paths["none"], tmp_path / "index")
+    with IndexWriter.open(tmp_path / "index") as writer:
+        writer.recode("ivf-rabitq")
+        with pytest.raises(InvalidInputError, match="codes are 'pq'"):
+            writer.recode("pq")
+    with Index.open(tmp_path / "index") as index:
+        index.verify()
+        assert 0 < index.dense.memory_bytes < index.dense.n_bytes
+        found = index.dense.search(vectors[1:6], 1)
+        assert found.ids == [[f"d{i}"] for i in range(1, 6)]
 
+
+def test_damaged_codes(many, tmp_path):
     paths, _ = many
     shutil.copytree(paths["ivf-sq8"], tmp_path / "index")
     (file,) = (tmp_path / "index").glob("*.faiss")

@@ -143,10 +143,14 @@ def test_added_later_or_made_with_it(folder, tmp_path, dense_encoder):
 
 
 def test_another_dense_model_or_codes(folder):
-    with pytest.raises(InvalidInputError, match="of model 'counts' with codes 'none', not 'other'"):
+    with pytest.raises(InvalidInputError, match="of model 'counts', not 'other'"):
         ingest(folder, DOCUMENTS, model="words", dense="other")
-    with pytest.raises(InvalidInputError, match="with 'hnsw'"):
-        ingest(folder, DOCUMENTS, model="words", dense="counts", codes="hnsw")
+    pytest.importorskip("faiss", reason="faiss-cpu is not installed")
+    ingest(folder, DOCUMENTS, model="words", dense="counts", codes="hnsw")
+    ingest(folder, DOCUMENTS, model="words", dense="counts")
+    with Index.open(folder) as index:
+        assert index.settings["dense"]["codes"] == "hnsw"
+        index.verify()
 
 
 def test_no_dense_part(tmp_path, document_encoder):
@@ -252,11 +256,11 @@ def test_one_model_gives_both_legs_in_one_pass(tmp_path, document_encoder, dense
     ingest(tmp_path / "one", DOCUMENTS, model="words", dense="words")
     assert [text for one in passes for text in one] == [d.content for d in DOCUMENTS]
     ingest(tmp_path / "two", DOCUMENTS, model="words", dense="counts")
-    with (
-        HybridRetriever.open(tmp_path / "one") as one,
-        HybridRetriever.open(tmp_path / "two") as two,
-    ):
-        assert one.search(QUERIES) == two.search(QUERIES)
+    with HybridRetriever.open(tmp_path / "two") as two:
+        expected = two.search(QUERIES)
+    with HybridRetriever.open(tmp_path / "one") as one:
+        for found, hits in zip(one.search(QUERIES), expected, strict=True):
+            assert [hit.score for hit in found] == pytest.approx([h.score for h in hits], abs=1e-2)
         n_passes = len(passes)
         sparse = SparseRetriever(one.index, document_encoder, one.sparse._analyzer)
         assert HybridRetriever(sparse).search("red fox", k=1)[0].doc_id == "d0"
