@@ -8,7 +8,7 @@ from typing import Any
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit
 from sparse_ir.index.filters import Filter
-from sparse_ir.retrieval.retriever import Mode, Retriever
+from sparse_ir.retrieval.retriever import Retriever
 
 
 def ask(
@@ -16,7 +16,7 @@ def ask(
     query: str,
     k: int,
     *,
-    mode: Mode | None = None,
+    mode: str | None = None,
     filter: Filter | None = None,
 ) -> list[Hit]:
     """The k best documents of the query; a retriever that knows no modes or filters is asked none.
@@ -37,7 +37,7 @@ async def ask_async(
     query: str,
     k: int,
     *,
-    mode: Mode | None = None,
+    mode: str | None = None,
     filter: Filter | None = None,
 ) -> list[Hit]:
     """As ``ask``, on a thread: scoring holds no lock of Python's, so the event loop goes on."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from sparse_ir.index.filters import Filter
 from sparse_ir.integrations.asking import ask, metadata_of, text_of
-from sparse_ir.retrieval.retriever import Mode, Retriever
+from sparse_ir.retrieval.retriever import Retriever
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class SparseIRRM:
     Args:
         retriever: An open ``SparseRetriever``, or any other ``Retriever``.
         k: Passages wanted where the caller does not say, >= 1.
-        mode: ``anchored``, ``learned`` or ``lexical``; None is the retriever's own.
+        mode: One of the retriever's, as ``lexical``; None is what it does by itself.
         filter: Only documents whose metadata match.
     """
 
@@ -39,12 +39,12 @@ class SparseIRRM:
         retriever: Retriever,
         *,
         k: int = 3,
-        mode: Mode | None = None,
+        mode: str | None = None,
         filter: Filter | None = None,
     ) -> None:
         self.retriever = retriever
         self.k = k
-        self.mode: Mode | None = mode
+        self.mode = mode
         self.filter = filter
 
     def __call__(

@@ -11,7 +11,6 @@ from typing import Any
 from sparse_ir.errors import MissingDependencyError
 from sparse_ir.hits import Hit
 from sparse_ir.integrations.asking import ask, ask_async, metadata_of, text_of
-from sparse_ir.retrieval.retriever import Mode
 
 try:
     from langchain_core.callbacks import (
@@ -37,8 +36,8 @@ class SparseIRRetriever(BaseRetriever):
     """An open ``SparseRetriever``, or any other ``Retriever``."""
     k: int = 10
     """Passages wanted, >= 1."""
-    mode: Mode | None = None
-    """``anchored``, ``learned`` or ``lexical``; None is the retriever's own."""
+    mode: str | None = None
+    """One of the retriever's, as ``lexical``; None is what it does by itself."""
     filter: Any = None
     """Only documents whose metadata match: ``"year >= 2020"`` or ``{"year": 2020}``."""
 

@@ -17,7 +17,7 @@ from sparse_ir.index.conditions import ORDERS, And, Comparison, Condition, Not, 
 from sparse_ir.index.filters import Filter
 from sparse_ir.index.moments import parse_date
 from sparse_ir.integrations.asking import ask, ask_async, metadata_of, text_of
-from sparse_ir.retrieval.retriever import Mode, Retriever
+from sparse_ir.retrieval.retriever import Retriever
 from sparse_ir.vectors import to_mappings
 
 try:
@@ -52,7 +52,7 @@ class SparseIRRetriever(BaseRetriever):
     Args:
         retriever: An open ``SparseRetriever``, or any other ``Retriever``.
         similarity_top_k: Nodes wanted, >= 1.
-        mode: ``anchored``, ``learned`` or ``lexical``; None is the retriever's own.
+        mode: One of the retriever's, as ``lexical``; None is what it does by itself.
         filters: Only documents whose metadata match: ``MetadataFilters``, or a filter of ours.
         callback_manager: LlamaIndex's.
 
@@ -65,7 +65,7 @@ class SparseIRRetriever(BaseRetriever):
         retriever: Retriever,
         *,
         similarity_top_k: int = 10,
-        mode: Mode | None = None,
+        mode: str | None = None,
         filters: MetadataFilters | Filter | None = None,
         callback_manager: CallbackManager | None = None,
     ) -> None:

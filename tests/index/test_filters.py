@@ -6,6 +6,7 @@ import datetime
 import json
 import sqlite3
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.conditions import And, Comparison, Not, Or
 from sparse_ir.index.filters import add_sql_functions, compile_filter
+from sparse_ir.index.reader import Index
+from sparse_ir.index.writer import IndexWriter
 
 ROWS = {
     "a": {"year": 2020, "lang": "en", "tags": ["news", "sport", 7], "open": True},
@@ -257,3 +260,26 @@ def test_values_never_become_sql(name, value):
     except (UnicodeEncodeError, sqlite3.OperationalError):
         return  # lone surrogates and NUL are not text for SQLite
     assert found == [(1,)] or "\0" in name + value or '"' in name or "\\" in name
+
+
+def test_matching_documents_of_an_index(tmp_path):
+    names = [f"d{i}" for i in range(5)]
+    metadata = [{"größe": i, "n": {"a": i % 2}} for i in range(5)]
+    with IndexWriter.create(tmp_path / "i", n_terms=1) as writer:
+        writer.add_vectors([{0: 1.0}] * 5, names, metadata=metadata)
+        writer.delete(["d3"])
+    with Index.open(tmp_path / "i") as index:
+        for filter, expected in [
+            (None, "d0 d1 d2 d4"),
+            ("größe >= 2", "d2 d4"),
+            ("n.a = 1", "d1"),
+            ({"größe": [4, 0]}, "d0 d4"),
+            (Not(Comparison("größe", "<", 4)), "d4"),
+            (Comparison("unheard", "==", None), "d0 d1 d2 d4"),
+        ]:
+            docs = index.matching(filter).tolist()
+            assert " ".join(index.doc_ids(docs)[doc] for doc in docs) == expected
+        hits = index.search(np.ones((1, 1)), 9, filter=Comparison("unheard", "!=", None))
+        assert hits.counts.tolist() == [0]
+        with pytest.raises(InvalidInputError, match="unknown field 'unheard'"):
+            index.matching("unheard = null")

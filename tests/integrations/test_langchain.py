@@ -85,8 +85,8 @@ def test_bad_input(opened):
         asked.invoke("fox", k=0)
     with pytest.raises(InvalidInputError, match="unknown field 'colour'"):
         asked.invoke("fox", filter="colour = 1")
-    with pytest.raises(ValueError, match="mode"):
-        SparseIRRetriever(retriever=opened, mode="other")
+    with pytest.raises(InvalidInputError, match="mode is 'other'"):
+        SparseIRRetriever(retriever=opened, mode="other").invoke("fox")
 
 
 def test_not_installed(monkeypatch):

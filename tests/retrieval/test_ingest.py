@@ -28,6 +28,12 @@ def test_second_run_encodes_nothing(tmp_path, document_encoder):
     assert len(document_encoder.encoded) == 3
 
 
+def test_an_encoder_that_is_loaded_already(tmp_path, document_encoder):
+    loaded = type(document_encoder)()
+    assert run(tmp_path / "i", DOCUMENTS, encoder=loaded) == IngestReport(added=3)
+    assert (len(loaded.encoded), document_encoder.encoded) == (3, [])
+
+
 def test_changed_text_is_replaced_and_changed_metadata_stored(tmp_path, document_encoder):
     path = tmp_path / "i"
     run(path, DOCUMENTS)
