@@ -160,7 +160,11 @@ class HybridRetriever:
         """As ``SparseRetriever.reopened``; a dense encoder that is loaded stays so."""
         encoder = vars(self).get("_encoder", self._given)
         return HybridRetriever(
-            self.sparse.reopened(), encoder, fusion=self._fusion, candidates=self.candidates
+            self.sparse.reopened(),
+            encoder,
+            fusion=self._fusion,
+            candidates=self.candidates,
+            dense_queries=self._dense_queries,
         )
 
     @property
