@@ -170,15 +170,20 @@ class Client:
     def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, Any]:
         head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         self._socket.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-        came = self._socket.recv(65536)
+        came = b""
         while b"\r\n\r\n" not in came:
-            came += self._socket.recv(65536)
+            came += self._received()
         head_came, _, content = came.partition(b"\r\n\r\n")
         length = int(re.search(rb"content-length: (\d+)", head_came)[1])
         while len(content) < length:
-            content += self._socket.recv(65536)
+            content += self._received()
         is_json = b"application/json" in head_came
         return int(head_came[9:12]), json.loads(content) if is_json else content.decode()
+
+    def _received(self) -> bytes:
+        if part := self._socket.recv(65536):
+            return part
+        raise ConnectionError("the server closed the connection")
 
 
 @contextmanager
@@ -219,9 +224,9 @@ def _rate(make: Callable[[], Callable[[str], object]], queries: list[str]) -> fl
 
 def _memory(port: int, until: float) -> Iterator[tuple[float, float]]:
     """(seconds, MB resident) of the server, every few seconds."""
-    client, started = Client(port), time.monotonic()
+    started = time.monotonic()
     while time.monotonic() < until:
-        _, text = client.request("GET", "/metrics")
+        _, text = Client(port).request("GET", "/metrics")
         n_bytes = float(re.search(r"^process_resident_memory_bytes (\S+)", text, re.M)[1])
         yield time.monotonic() - started, n_bytes / 2**20
         time.sleep(2)

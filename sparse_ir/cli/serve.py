@@ -12,6 +12,8 @@ import typer
 from sparse_ir.cli.console import err
 from sparse_ir.cli.options import ExistingIndexOption, ThreadsOption, find_index, use_threads
 
+_BACKLOG = 1024  # connections that may wait
+_IDLE_SECONDS = 75  # that a connection is kept: a little more than proxies keep theirs
 _LAST_REQUESTS_SECONDS = 60  # that a stop waits for answers under way
 
 
@@ -46,6 +48,7 @@ def serve(
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                timeout_keep_alive=_IDLE_SECONDS,
                 timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
             )
         )
@@ -61,6 +64,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((host, port))
+    listening.listen(_BACKLOG)  # now: whoever reads the address may connect at once
     return listening
 
 

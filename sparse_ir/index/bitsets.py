@@ -78,6 +78,11 @@ class Bitsets:
         self._living = self._find_living()
         self._matching = lru_cache(maxsize=_KEPT_FILTERS)(self._find_matching)
 
+    def release(self) -> None:
+        """Nothing of the segments is held any more: the cache makes a cycle, which may live on."""
+        self._matching.cache_clear()
+        self._rows, self._living = [], []
+
     def living(self) -> list[Bitset | None]:
         """Of the documents that are not deleted."""
         return self._living

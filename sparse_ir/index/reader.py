@@ -93,6 +93,8 @@ class Index:
         if self._is_snapshot:
             self._catalog.close()
         self._segments.clear()
+        self._rows.clear()
+        self._bitsets.release()
         if self._dense is not None:
             self._dense.close()
 

@@ -128,6 +128,7 @@ class HybridRetriever:
         kept = sparse.index.settings.get(FUSION)
         self.fusion = fusion or (Fusion(**kept) if kept else DEFAULT_FUSION)
         self.candidates = candidates
+        self._fusion = fusion
         self._given = encoder
         self._dense_queries = dense_queries
 
@@ -155,10 +156,27 @@ class HybridRetriever:
             sparse.close()
             raise
 
+    def reopened(self) -> HybridRetriever:
+        """As ``SparseRetriever.reopened``; a dense encoder that is loaded stays so."""
+        encoder = vars(self).get("_encoder", self._given)
+        return HybridRetriever(
+            self.sparse.reopened(),
+            encoder,
+            fusion=self._fusion,
+            candidates=self.candidates,
+            dense_queries=self._dense_queries,
+        )
+
     @property
     def index(self) -> Index:
         """What is searched."""
         return self.sparse.index
+
+    @property
+    def modes(self) -> tuple[HybridMode, ...]:
+        """Those that this index can be searched in, the default first."""
+        every: tuple[HybridMode, ...] = get_args(HybridMode)
+        return every if self.index.has_dense else get_args(Mode)
 
     @property
     def default_mode(self) -> HybridMode:
@@ -191,6 +209,7 @@ class HybridRetriever:
         filter: Filter | None = ...,
         plan: Exact | Approximate = ...,
         threads: int = ...,
+        with_text: bool = ...,
     ) -> list[Hit]: ...
 
     @overload
@@ -204,6 +223,7 @@ class HybridRetriever:
         filter: Filter | None = ...,
         plan: Exact | Approximate = ...,
         threads: int = ...,
+        with_text: bool = ...,
     ) -> list[list[Hit]]: ...
 
     def search(
@@ -216,6 +236,7 @@ class HybridRetriever:
         filter: Filter | None = None,
         plan: Exact | Approximate = EXACT,
         threads: int = 1,
+        with_text: bool = True,
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents of one query, or of each of several, best first.
 
@@ -228,6 +249,7 @@ class HybridRetriever:
             filter: As ``SparseRetriever.search``.
             plan: As ``SparseRetriever.search``, of the sparse leg.
             threads: Queries searched at once by the sparse leg, >= 1.
+            with_text: As ``SparseRetriever.search``.
 
         Raises:
             InvalidInputError: a bad argument, or ``hybrid`` or ``dense`` without a dense part.
@@ -241,13 +263,13 @@ class HybridRetriever:
             )
             ranked = [
                 [replace(hit, legs=fused.legs(query, rank)) for rank, hit in enumerate(hits)]
-                for query, hits in enumerate(self.sparse.hits(fused.hits))
+                for query, hits in enumerate(self.sparse.hits(fused.hits, with_text=with_text))
             ]
         else:
             found = self.search_arrays(
                 texts, k, mode=mode, filter=filter, plan=plan, threads=threads
             )
-            ranked = self.sparse.hits(found)
+            ranked = self.sparse.hits(found, with_text=with_text)
         return ranked[0] if isinstance(queries, str) else ranked
 
     def search_arrays(
@@ -377,13 +399,13 @@ class HybridRetriever:
         """
         if mode == "dense":
             return []
-        return self.sparse.explain(query, doc_id, self._sparse_mode(mode))
+        return self.sparse.explain(query, doc_id, self.sparse_mode(mode))
 
     def snippet(
         self, query: str, hit: Hit, mode: HybridMode | None = None, *, length: int = 240
     ) -> Snippet:
         """As ``SparseRetriever.snippet``, by the terms of the sparse leg."""
-        return self.sparse.snippet(query, hit, self._sparse_mode(mode), length=length)
+        return self.sparse.snippet(query, hit, self.sparse_mode(mode), length=length)
 
     def query_vectors(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """(Q, dimension) the vectors by which the dense leg finds these texts."""
@@ -397,7 +419,8 @@ class HybridRetriever:
             return encoder.encode_both(queries)
         return None, self.query_vectors(queries)
 
-    def _sparse_mode(self, mode: HybridMode | None) -> Mode:
+    def sparse_mode(self, mode: HybridMode | None) -> Mode:
+        """The mode in which the terms are explained, marked and cut out of texts."""
         match mode or self.default_mode:
             case "hybrid" | "dense":
                 return "anchored"

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Security
 from fastapi.exceptions import RequestValidationError
@@ -29,7 +29,8 @@ from sparse_ir.errors import (
 )
 from sparse_ir.hits import Hit
 from sparse_ir.retrieval.highlights import is_tracer
-from sparse_ir.retrieval.retriever import Mode, SparseRetriever
+from sparse_ir.retrieval.hybrid import HybridRetriever
+from sparse_ir.retrieval.retriever import WeightedTerm
 from sparse_ir.server import messages as m
 from sparse_ir.server.batching import Batches, Kind
 from sparse_ir.server.live_index import LiveIndex
@@ -119,7 +120,7 @@ class _Api:
         self.batches = Batches(self._answers, searchers)
 
     def search(
-        self, retriever: SparseRetriever, kind: Kind, queries: Sequence[str]
+        self, retriever: HybridRetriever, kind: Kind, queries: Sequence[str]
     ) -> tuple[list[list[Hit]], float]:
         """(hits of each query, seconds)."""
         started = time.perf_counter()
@@ -132,8 +133,9 @@ class _Api:
             threads=os.cpu_count() or 1,
         )
         seconds = time.perf_counter() - started
-        self.metrics.search_seconds.labels(kind.mode).observe(seconds)
-        self.metrics.searches.labels(kind.mode).inc(len(queries))
+        mode = kind.mode or retriever.default_mode
+        self.metrics.search_seconds.labels(mode).observe(seconds)
+        self.metrics.searches.labels(mode).inc(len(queries))
         return found, seconds
 
     def _answers(self, kind: Kind, queries: Sequence[str]) -> list[bytes]:
@@ -141,7 +143,7 @@ class _Api:
             found, seconds = self.search(retriever, kind, queries)
         return [to_json({"hits": hits, "seconds": seconds}) for hits in found]
 
-    async def read(self, work: Callable[[SparseRetriever], _T], *, slowly: bool = False) -> _T:
+    async def read(self, work: Callable[[HybridRetriever], _T], *, slowly: bool = False) -> _T:
         """What ``work`` makes of the present snapshot, on as many threads as there are cores.
 
         With ``slowly``, for what runs a network, on others, so that searches need not wait.
@@ -188,7 +190,7 @@ async def _search(api: _Api, asked: m.FilteredParameters | m.SearchRequest) -> R
 
 
 def _described_answer(
-    api: _Api, retriever: SparseRetriever, asked: m.FilteredParameters | m.SearchRequest
+    api: _Api, retriever: HybridRetriever, asked: m.FilteredParameters | m.SearchRequest
 ) -> bytes:
     kind = Kind.of(asked.k, asked.mode, asked.filter, asked.with_text)
     (found,), seconds = api.search(retriever, kind, [asked.query])
@@ -197,12 +199,20 @@ def _described_answer(
         "seconds": seconds,
     }
     if asked.explain:
-        answer["query_terms"] = retriever.query_terms(asked.query, asked.mode)
+        answer["query_terms"] = _query_terms(retriever, asked)
     return to_json(answer)
 
 
-def _described(retriever: SparseRetriever, asked: m.SearchParameters, hit: Any) -> dict[str, Any]:
-    fields = ("doc_id", "score", "title", "text", "metadata", "passage")
+def _query_terms(
+    retriever: HybridRetriever, asked: m.SearchParameters | m.ExplainRequest
+) -> list[WeightedTerm]:
+    if asked.mode == "dense":
+        return []
+    return retriever.sparse.query_terms(asked.query, retriever.sparse_mode(asked.mode))
+
+
+def _described(retriever: HybridRetriever, asked: m.SearchParameters, hit: Any) -> dict[str, Any]:
+    fields = ("doc_id", "score", "title", "text", "metadata", "passage", "legs")
     described = {name: getattr(hit, name) for name in fields}
     if asked.snippet:
         described["snippet"] = retriever.snippet(asked.query, hit, asked.mode, length=asked.snippet)
@@ -215,7 +225,7 @@ def _described(retriever: SparseRetriever, asked: m.SearchParameters, hit: Any) 
 async def explain(api: Api, asked: m.ExplainRequest) -> Response:
     """What each term adds to a document's score, and the terms of query and document."""
 
-    def work(retriever: SparseRetriever) -> bytes:
+    def work(retriever: HybridRetriever) -> bytes:
         _require_known(retriever, asked.doc_id)
         matches = retriever.explain(asked.query, asked.doc_id, asked.mode)
         return to_json(
@@ -223,8 +233,8 @@ async def explain(api: Api, asked: m.ExplainRequest) -> Response:
                 "doc_id": asked.doc_id,
                 "score": sum(match.product for match in matches),
                 "matches": matches,
-                "query_terms": retriever.query_terms(asked.query, asked.mode),
-                "document_terms": retriever.document_terms(asked.doc_id)[: asked.most],
+                "query_terms": _query_terms(retriever, asked),
+                "document_terms": retriever.sparse.document_terms(asked.doc_id)[: asked.most],
                 "highlights": _highlights(api.live, retriever, asked),
             }
         )
@@ -232,21 +242,22 @@ async def explain(api: Api, asked: m.ExplainRequest) -> Response:
     return _json(await api.read(work, slowly=asked.trace))
 
 
-def _highlights(live: LiveIndex, retriever: SparseRetriever, asked: m.ExplainRequest) -> Any:
+def _highlights(live: LiveIndex, retriever: HybridRetriever, asked: m.ExplainRequest) -> Any:
+    what = (asked.query, asked.doc_id, retriever.sparse_mode(asked.mode))
     if not asked.trace:
-        return retriever.highlights(asked.query, asked.doc_id, asked.mode)
+        return retriever.sparse.highlights(*what)
     with live.document_encoder() as encoder:
         tracer = encoder if is_tracer(encoder) else None
-        return retriever.highlights(asked.query, asked.doc_id, asked.mode, tracer=tracer)
+        return retriever.sparse.highlights(*what, tracer=tracer)
 
 
 @_api.post("/v1/encode", response_model=m.EncodeAnswer, responses=_NO_NETWORK)
 async def encode(api: Api, asked: m.EncodeRequest) -> Response:
     """The weighted terms of texts, as the model reads documents or queries."""
 
-    def work(retriever: SparseRetriever) -> bytes:
+    def work(retriever: HybridRetriever) -> bytes:
         if asked.role == "query":
-            rows = [retriever.query_terms(text, "learned") for text in asked.texts]
+            rows = [retriever.sparse.query_terms(text, "learned") for text in asked.texts]
             return to_json({"texts": rows})
         with api.live.document_encoder() as encoder:
             return to_json({"texts": [_terms(encoder, text) for text in asked.texts]})
@@ -279,7 +290,7 @@ async def add(api: Api, asked: m.AddRequest) -> Response:
 async def document(api: Api, doc_id: m.DocId) -> Response:
     """A document as it was added."""
 
-    def work(retriever: SparseRetriever) -> bytes:
+    def work(retriever: HybridRetriever) -> bytes:
         _require_known(retriever, doc_id)
         return to_json(retriever.document(doc_id))
 
@@ -303,12 +314,12 @@ async def delete(api: Api, doc_id: m.DocId) -> Response:
 async def info(api: Api) -> Response:
     """What is in the index, and how it may be searched."""
 
-    def work(retriever: SparseRetriever) -> bytes:
+    def work(retriever: HybridRetriever) -> bytes:
         settings = retriever.index.settings
         return to_json(
             {
                 "documents": len(retriever.index),
-                "modes": get_args(Mode),
+                "modes": retriever.modes,
                 "fields": retriever.index.fields(),
                 "model": settings["model"],
                 "language": settings["language"],
@@ -355,7 +366,7 @@ def _json(content: bytes) -> Response:
     return Response(content, media_type="application/json")
 
 
-def _require_known(retriever: SparseRetriever, doc_id: str) -> None:
+def _require_known(retriever: HybridRetriever, doc_id: str) -> None:
     if doc_id not in retriever.index:
         raise HTTPException(404, f"no document {doc_id!r}")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from sparse_ir.index.filters import Filter
-from sparse_ir.retrieval.retriever import Mode
+from sparse_ir.retrieval.hybrid import HybridMode
 
 MOST_TOGETHER = 64
 
@@ -25,12 +25,12 @@ class Kind:
     """What searches have in common that can be made together; the filter is JSON."""
 
     k: int
-    mode: Mode
+    mode: HybridMode | None
     filter_json: str
     with_text: bool
 
     @classmethod
-    def of(cls, k: int, mode: Mode, filter: Filter | None, with_text: bool) -> Kind:
+    def of(cls, k: int, mode: HybridMode | None, filter: Filter | None, with_text: bool) -> Kind:
         """That of a search with these arguments."""
         return cls(k, mode, json.dumps(filter), with_text)
 

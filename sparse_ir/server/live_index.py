@@ -25,8 +25,8 @@ from sparse_ir.encoders.encoder import TextEncoder, load_encoder
 from sparse_ir.errors import InvalidInputError, SparseIRError
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.writer import IndexWriter
+from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
-from sparse_ir.retrieval.retriever import SparseRetriever
 
 WAITING_CHANGES = 256
 """Requests for changes that may wait; more are refused with ``queue.Full``."""
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(eq=False, slots=True)
 class _Snapshot:
-    retriever: SparseRetriever
+    retriever: HybridRetriever
     users: int = 0
     is_retired: bool = False
 
@@ -70,7 +70,7 @@ class LiveIndex:
         self.path = Path(path)
         self.n_commits = 0
         self._stamp = self._look()
-        self._current = _Snapshot(SparseRetriever.open(path))
+        self._current = _Snapshot(HybridRetriever.open(path))
         self._open = [self._current]
         self._lock = threading.Lock()  # of the two above
         self._encoder: TextEncoder | None = None
@@ -81,7 +81,7 @@ class LiveIndex:
         self._writer.start()
 
     @contextmanager
-    def snapshot(self) -> Iterator[SparseRetriever]:
+    def snapshot(self) -> Iterator[HybridRetriever]:
         """The index as last committed; inside, it does not change."""
         with self._lock:
             snapshot = self._current

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from sparse_ir.retrieval.retriever import Mode
+from sparse_ir.retrieval.hybrid import HybridMode
 
 MOST_HITS = 1000
 LONGEST_QUERY = 8192  # characters
@@ -17,6 +17,9 @@ MOST_DOCUMENTS = 10_000  # added by one request
 LONGEST_SNIPPET = 10_000
 
 QueryText = Annotated[str, Field(max_length=LONGEST_QUERY, description="Any text.")]
+ModeOrDefault = Annotated[
+    HybridMode | None, Field(description="None is hybrid if the index has a dense part.")
+]
 DocId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
 
 
@@ -32,7 +35,7 @@ class SearchParameters(_Strict):
 
     query: QueryText
     k: Annotated[int, Field(ge=1, le=MOST_HITS, description="Hits wanted.")] = 10
-    mode: Mode = "anchored"
+    mode: ModeOrDefault = None
     with_text: Annotated[bool, Field(description="Whether hits carry text and metadata.")] = True
     snippet: Annotated[
         int, Field(ge=0, le=LONGEST_SNIPPET, description="Characters of each hit's best part.")
@@ -59,7 +62,7 @@ class ExplainRequest(_Strict):
 
     query: QueryText
     doc_id: DocId
-    mode: Mode = "anchored"
+    mode: ModeOrDefault = None
     most: Annotated[
         int, Field(ge=1, le=MOST_TERMS, description="Terms of the document, the greatest.")
     ] = 40
@@ -113,6 +116,13 @@ class Highlight(BaseModel):
     is_expansion: bool
 
 
+class Leg(BaseModel):
+    """What one of the fused rankings says of a document."""
+
+    score: float
+    rank: int
+
+
 class Snippet(BaseModel):
     """The part of a text that says most of what matches."""
 
@@ -150,6 +160,7 @@ class Hit(BaseModel):
     text: str
     metadata: dict[str, Any]
     passage: Passage | None
+    legs: dict[str, Leg]
     snippet: Snippet | None = None
     explanation: list[Match] | None = None
 

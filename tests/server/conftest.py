@@ -36,6 +36,16 @@ def live(index_folder):
 
 
 @pytest.fixture
+def hybrid_live(tmp_path, document_encoder, dense_encoder, monkeypatch):
+    """An index with a dense part."""
+    monkeypatch.setattr(live_index, "load_encoder", lambda name: document_encoder)
+    ingest(tmp_path / "hybrid", DOCUMENTS, model="words", dense="counts")
+    opened = LiveIndex(tmp_path / "hybrid")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
 def client(live):
     with TestClient(create_app(live, most_bytes=100_000), base_url="http://localhost") as one:
         yield one

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 from sparse_ir.index.writer import IndexWriter
+from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.retriever import SparseRetriever
 from sparse_ir.server import live_index
 from sparse_ir.server.app import create_app
@@ -56,6 +57,7 @@ def test_described_hits(client, index_folder):
                 said = hit["snippet"]["text"][mark["start"] : mark["end"]].lower()
                 assert said in ("fox", "foxes", "quick")
         assert answer["query_terms"] == [asdict(t) for t in retriever.query_terms("quick fox")]
+        assert all(hit["legs"] == {} for hit in answer["hits"])
     bare = client.post("/v1/search", json={"query": "fox", "with_text": False}).json()["hits"]
     assert {hit["text"] for hit in bare} == {""}
 
@@ -71,6 +73,29 @@ def test_explain(client):
     assert ("puppy", "learned", True) in terms
     assert ("dog", "lexical", False) in terms
     assert client.post("/v1/explain", json={**asked, "doc_id": "z"}).status_code == 404
+
+
+def test_an_index_with_a_dense_part(hybrid_live):
+    with (
+        TestClient(create_app(hybrid_live), base_url="http://localhost") as client,
+        HybridRetriever.open(hybrid_live.path) as retriever,
+    ):
+        assert client.get("/v1/info").json()["modes"][:2] == ["hybrid", "dense"]
+        for mode in ("hybrid", "dense", "lexical"):
+            expected = [asdict(hit) for hit in retriever.search("quick fox", mode=mode)]
+            answer = client.get("/v1/search", params={"query": "quick fox", "mode": mode})
+            assert answer.json()["hits"] == expected
+        asked = {"query": "quick fox", "explain": True, "snippet": 30}
+        first = client.post("/v1/search", json=asked).json()["hits"][0]
+        assert set(first["legs"]) == {"anchored", "dense"}
+        assert "quick" in first["snippet"]["text"]
+        why = [asdict(match) for match in retriever.explain("quick fox", first["doc_id"])]
+        assert first["explanation"] == why
+        dense = client.post("/v1/search", json={**asked, "mode": "dense"}).json()
+        assert dense["query_terms"] == dense["hits"][0]["explanation"] == []
+        new = {"documents": [{"doc_id": "d", "text": "puppy sleeps"}]}
+        assert client.post("/v1/documents", json=new).json() == {"committed": 1}
+        assert ids(client.get("/v1/search?query=puppy sleeps&mode=dense&k=1")) == ["d"]
 
 
 def test_encode(client):

@@ -35,9 +35,9 @@ def serve(live):
     """Serves the index with a key or without; the address."""
     stops = []
 
-    def start(key=None):
+    def start(key=None, served=live):
         listening = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(live, key=key), log_config=None)
+        config = uvicorn.Config(create_app(served, key=key), log_config=None)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
@@ -125,6 +125,20 @@ def test_mode_filter_and_address(serve, open_page):
     again.wait_for_selector(".hit")
     assert titles(again) == ["Fox"]
     assert again.is_checked("[value=lexical]")
+
+
+def test_an_index_with_a_dense_part(serve, open_page, hybrid_live):
+    page = open_page(f"{serve(served=hybrid_live)}/?q=quick+fox")
+    page.wait_for_selector(".hit")
+    assert page.is_checked("[value=hybrid]")
+    assert "anchored #1, dense #1" in page.locator(".facts").first.inner_text()
+    page.locator(".why").first.click()
+    page.get_by_text("Fused of anchored #1, dense #1").wait_for()
+    page.get_by_text("dense", exact=True).click()
+    page.wait_for_url("**mode=dense**")
+    page.get_by_text("3 documents in").wait_for()
+    page.locator(".why").first.click()
+    page.get_by_text("It was found by its dense vector, not by terms.").wait_for()
 
 
 def test_what_is_wrong_is_said(serve, open_page):
