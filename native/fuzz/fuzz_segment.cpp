@@ -95,8 +95,8 @@ void search_all(const std::shared_ptr<const Segment>& segment, Allowed allowed, 
     }
   }
   try {
-    const double share[] = {0.6};
-    (void)search({{segment}, {allowed}}, view, 5, {"auto", share}, 1);
+    const std::vector<double> shares(view.n_rows(), 0.6);
+    (void)search({{segment}, {allowed}}, view, 5, {"auto", shares}, 1);
   } catch (const FormatError&) {
     if (whole) std::abort();
   }
