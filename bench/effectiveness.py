@@ -3,7 +3,7 @@
     python -m bench.effectiveness DATA/scifact DATA/fairytaleqa:dev --work FOLDER
 
 Indexes are kept in the work folder and reused. A folder's split is ``test`` unless named after a
-colon. ``bm25`` is tantivy's, an engine that shares nothing with ours.
+colon. ``bm25`` is tantivy's, an engine that shares no code with ours.
 """
 
 from __future__ import annotations

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from sparse_ir.lines import Place, decode_lines, error_at, read_lines
 TEXT_SUFFIXES = (".txt", ".md", ".rst")
 _ID_KEYS = ("_id", "id", "docid")
 _TEXT_KEYS = ("text", "contents")
+_SEEN_KIB = 32 * 1024  # of ids in memory; the others are in a temporary file
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,7 @@ def _document(place: Place, record: dict[str, Any]) -> Document:
         doc_id = str(doc_id)
     if not isinstance(doc_id, str) or not doc_id.strip():
         raise error_at(place, f"the id {doc_id!r}", "_id or id, a string that is not empty")
+    _require_whole_characters(place, "the id", doc_id)
     title = _text_of(place, record, ("title",))
     text = _text_of(place, record, _TEXT_KEYS)
     nested = record.get("metadata")
@@ -209,25 +213,52 @@ def _text_of(place: Place, record: dict[str, Any], keys: tuple[str, ...]) -> str
     text = next((record[key] for key in keys if record.get(key) is not None), "")
     if not isinstance(text, str):
         raise error_at(place, f"{keys[0]} is a {type(text).__name__}", "a string")
+    _require_whole_characters(place, keys[0], text)
+    return text
+
+
+def _require_whole_characters(place: Place, what: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:  # JSON's \ud800 escapes
-        raise error_at(place, f"{keys[0]} holds half a surrogate pair", "text") from None
-    return text
+        raise error_at(place, f"{what} holds half a surrogate pair", "text") from None
 
 
 def _unique(
     documents: Iterator[tuple[Place, Document]],
 ) -> Iterator[tuple[Place, Document]]:
-    first_line: dict[str, Place] = {}
-    for place, document in documents:
-        if document.doc_id in first_line:
-            file, line = first_line[document.doc_id]
-            raise error_at(
-                place, f"the id {document.doc_id!r} of {file}:{line} again", "each id once"
-            )
-        first_line[document.doc_id] = place
-        yield place, document
+    with closing(_seen()) as seen:
+        for place, document in documents:
+            if first := _first_place(seen, document.doc_id, place):
+                file, line = first
+                raise error_at(
+                    place, f"the id {document.doc_id!r} of {file}:{line} again", "each id once"
+                )
+            yield place, document
+
+
+def _first_place(seen: sqlite3.Connection, doc_id: str, place: Place) -> Place | None:
+    """Where the id was read before; None if it was not, and now it was here."""
+    try:
+        new = seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (doc_id, *place))
+        if new.rowcount:
+            return None
+        ((file, line),) = seen.execute("SELECT file, line FROM seen WHERE doc_id = ?", (doc_id,))
+    except sqlite3.OperationalError as error:
+        raise OSError(f"the ids read so far are in a temporary file: {error}") from error
+    return file, line
+
+
+def _seen() -> sqlite3.Connection:
+    """A table of ids and where they were read, on disk as far as it passes some memory."""
+    seen = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    seen.execute(f"PRAGMA cache_size = -{_SEEN_KIB}")
+    seen.execute("PRAGMA journal_mode = OFF")
+    seen.execute(
+        "CREATE TABLE seen (doc_id TEXT PRIMARY KEY, file TEXT, line INTEGER) WITHOUT ROWID"
+    )
+    seen.execute("BEGIN")
+    return seen
 
 
 def _first_existing(folder: Path, *names: str, missing_ok: bool = False) -> Path:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparse_ir import corpus
 from sparse_ir.corpus import Document, Query, read_documents, read_queries
 from sparse_ir.errors import DataFormatError, InvalidInputError
 
@@ -102,6 +103,7 @@ def test_queries(tmp_path):
         ("c.jsonl", '{"id": "a", "text": " ", "title": ""}\n', r":1: no text in document 'a'"),
         ("c.jsonl", '{"id": "a", "text": ["x"]}\n', r":1: text is a list came; want a string"),
         ("c.jsonl", '{"id": "a", "text": "\\ud800"}\n', r":1: text holds half a surrogate"),
+        ("c.jsonl", '{"id": "\\ud800", "text": "a"}\n', r":1: the id holds half a surrogate"),
         ("c.jsonl", b'{"id": "a", "text": "x"}\n\n{"id": "b\xff"}', r":3: byte 0xff at column 10"),
         (
             "c.jsonl",
@@ -159,3 +161,32 @@ def test_any_bytes_are_documents_or_a_located_error(tmp_path_factory, lines):
             assert document.content
     except DataFormatError as error:
         assert f"{path}:" in str(error)
+
+
+def test_ids_that_repeat_are_found_in_bounded_memory(tmp_path, monkeypatch):
+    """Far more ids than fit into the memory allowed, in an order without any order."""
+    monkeypatch.setattr("sparse_ir.corpus._SEEN_KIB", 64)
+    n = 40_000
+    ids = [f"{i * 7919 % n:05d}-a-long-id" for i in range(n)]
+    lines = [json.dumps({"id": doc_id, "text": "x"}) for doc_id in [*ids, ids[12_345]]]
+    (tmp_path / "c.jsonl").write_text("\n".join(lines))
+    documents = read_documents(tmp_path / "c.jsonl")
+    assert [next(documents).doc_id for _ in range(n)] == ids
+    with pytest.raises(DataFormatError, match=rf"c.jsonl:{n + 1}: .* of .*c.jsonl:12346 again"):
+        next(documents)
+
+
+def test_no_room_for_the_ids(tmp_path, monkeypatch):
+    (tmp_path / "c.jsonl").write_text(
+        "".join(json.dumps({"id": f"{i}" * 40, "text": "x"}) + "\n" for i in range(5000))
+    )
+    make = corpus._seen
+
+    def small():
+        seen = make()
+        seen.execute("PRAGMA max_page_count = 8")
+        return seen
+
+    monkeypatch.setattr(corpus, "_seen", small)
+    with pytest.raises(OSError, match="temporary file: database or disk is full"):
+        list(read_documents(tmp_path / "c.jsonl"))

@@ -113,3 +113,8 @@ def index(
         f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged "
         f"in {seconds:.1f} s; index: {folder}"
     )
+    if report.cut:
+        err.print(
+            f"{report.cut} texts are longer than the model reads: the ends of their learned part "
+            "are missing; index without --no-passages to have them"
+        )

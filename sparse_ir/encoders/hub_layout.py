@@ -67,6 +67,8 @@ class Table:
     """A file of weights by token inside the folder; "" for tensors."""
     missing: float = 0.0
     """The weight of tokens that the file does not name."""
+    prompt: str = ""
+    top_terms: int | None = None
 
 
 Side = Network | Table
@@ -118,7 +120,13 @@ def load_table(table: Table) -> LookupEncoder:
     """
     tokenizer = _tokenizer(table.tokenizer)
     weights = _weights_by_token(table, tokenizer) if table.source else _weight_tensor(table.folder)
-    return LookupEncoder(tokenizer, np.maximum(weights, 0), counts=False)
+    return LookupEncoder(
+        tokenizer,
+        np.maximum(weights, 0),
+        counts=False,
+        top_terms=table.top_terms,
+        prompt=table.prompt,
+    )
 
 
 def read_json(path: Path) -> Any:
@@ -189,7 +197,7 @@ def _has_types(path: Path) -> bool:
 def _side(root: Path, route: list[tuple[str, Path]], prompt: str, top_terms: int | None) -> Side:
     kinds = [kind for kind, _ in route]
     if len(route) == 1 and kinds[0] in _TABLES:
-        return _table(root, route[0][1])
+        return replace(_table(root, route[0][1]), prompt=prompt, top_terms=top_terms)
     if len(route) == 2 and kinds[0] in _TRANSFORMERS and kinds[1] == "SpladePooling":
         pooling = read_json(route[1][1] / "config.json")
         network = _network(route[0][1], root, pooling)

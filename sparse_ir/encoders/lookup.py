@@ -44,6 +44,7 @@ class LookupEncoder:
         counts: Whether a token's weight is multiplied by how often it occurs.
         top_terms: As ``prune``.
         prune_ratio: As ``prune``.
+        prompt: Put before every text, and so in every vector.
 
     Raises:
         InvalidInputError: as many weights as tokens did not come, or one is negative or not finite.
@@ -57,6 +58,7 @@ class LookupEncoder:
         counts: bool,
         top_terms: int | None = None,
         prune_ratio: float = 0.0,
+        prompt: str = "",
     ) -> None:
         self.weights = _checked(weights, tokenizer.get_vocab_size())
         tokenizer.no_truncation()
@@ -66,6 +68,7 @@ class LookupEncoder:
         self.counts = counts
         self._top_terms = top_terms
         self._prune_ratio = prune_ratio
+        self._prompt = prompt
 
     def encode(
         self,
@@ -75,7 +78,8 @@ class LookupEncoder:
         on_progress: Callable[[int], None] | None = None,
     ) -> TermWeights:
         """(n, V) float32 csr_array: the weight of each token of each text."""
-        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        texts = [self._prompt + text for text in texts] if self._prompt else list(texts)
+        encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         rows = [sorted(Counter(one.ids).items()) for one in encoded]
         indptr = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=indptr[1:])
@@ -104,13 +108,14 @@ class LookupEncoder:
         return other
 
     def with_pruning(self, *, top_terms: int | None, prune_ratio: float) -> LookupEncoder:
-        """The same encoder, keeping fewer terms of each text."""
+        """The same encoder, keeping fewer terms of each text; None for as many as it does."""
         return LookupEncoder(
             self._tokenizer,
             self.weights,
             counts=self.counts,
-            top_terms=top_terms,
+            top_terms=top_terms or self._top_terms,
             prune_ratio=prune_ratio,
+            prompt=self._prompt,
         )
 
     def save(self, folder: str | Path) -> None:
@@ -121,7 +126,10 @@ class LookupEncoder:
         beside.mkdir(parents=True)
         self._tokenizer.save(str(beside / TOKENIZER_FILE), pretty=False)
         save_file({"weight": self.weights}, beside / WEIGHTS_FILE)
-        (beside / CONFIG_FILE).write_text(json.dumps({"frozen": True, "counts": self.counts}))
+        config: dict[str, object] = {"frozen": True, "counts": self.counts}
+        own = {"prompt": self._prompt, "top_terms": self._top_terms}
+        config |= {name: value for name, value in own.items() if value}
+        (beside / CONFIG_FILE).write_text(json.dumps(config))
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(beside, folder)
 
@@ -140,7 +148,14 @@ class LookupEncoder:
         if "weight" not in tensors:
             raise InvalidInputError(f"{folder / WEIGHTS_FILE} holds no tensor 'weight'")
         weights = tensors["weight"].astype(np.float32)
-        return cls(tokenizer, weights, counts=bool(config.get("counts", False)))
+        prompt, top_terms = config.get("prompt", ""), config.get("top_terms")
+        if not isinstance(prompt, str) or not isinstance(top_terms, int | None):
+            raise InvalidInputError(
+                f"{folder / CONFIG_FILE}: prompt is {prompt!r}, top_terms is {top_terms!r}; "
+                "want a string, and a number or null"
+            )
+        counts = bool(config.get("counts", False))
+        return cls(tokenizer, weights, counts=counts, top_terms=top_terms, prompt=prompt)
 
 
 def _checked(weights: NDArray[np.float32], size: int) -> NDArray[np.float32]:

@@ -49,6 +49,8 @@ class IngestReport:
     added: int = 0
     updated: int = 0
     unchanged: int = 0
+    cut: int = 0
+    """Texts whose ends were not read on the learned side."""
 
     @property
     def changed(self) -> int:
@@ -201,6 +203,7 @@ class _Pipeline:
             tell(n_unchanged, n_unchanged)
         for batch in _chunks(changed, _BATCHES_TOGETHER * self._batch_size):
             self._encode(batch, tell)
+        report.cut = getattr(self._encoder, "n_cut", 0)
 
     def _encode(self, batch: list[Document], tell: Progress) -> None:
         if self._encoder is None:  # loading a model takes seconds, an unchanged corpus needs none

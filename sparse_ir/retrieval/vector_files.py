@@ -83,10 +83,15 @@ def format_of(path: Path) -> VectorFormat:
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """The file is on the disk with all that ``write`` puts into it, or as it was before."""
-    with whole_file(path) as beside:
-        write(beside)
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
+    try:
+        with whole_file(path) as beside:
+            write(beside)
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
+    except OSError as error:
+        if error.filename is None:  # a full disk says only that it is full
+            error.filename = str(path)
+        raise
 
 
 # npz: the arrays of a SciPy CSR matrix, and ids

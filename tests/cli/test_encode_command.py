@@ -11,6 +11,7 @@ import time
 from itertools import chain
 
 import numpy as np
+import pytest
 
 N_TEXTS = 4000
 
@@ -91,3 +92,18 @@ def test_bad_input(cli, tmp_path):
     assert "cannot load the model nobody/nothing" in refused("--model", "nobody/nothing")
     line = cli.refuses("encode", "q.tsv", "--queries", "-o", "/proc/none/v.npz")
     assert "/proc/none" in line
+
+
+@pytest.mark.model
+def test_texts_over_the_limit_are_told_of(cli, tmp_path):
+    long = " ".join(["The fox cannot reach the grapes."] * 60)
+    (tmp_path / "c.jsonl").write_text(
+        json.dumps({"id": "a", "text": long}) + "\n" + json.dumps({"id": "b", "text": "fox"})
+    )
+    done = cli("encode", "c.jsonl", "-o", "v.npz", "--max-length", "64")
+    assert "1 texts are longer than 64 tokens: their ends were not read" in done.stderr
+    done = cli("index", "c.jsonl", "--no-passages", "--index", "cut")
+    assert "1 texts are longer than the model reads" in done.stderr
+    done = cli("index", "c.jsonl", "--json", "--index", "whole")
+    assert json.loads(done.stdout)["cut"] == 0
+    assert "longer" not in done.stderr

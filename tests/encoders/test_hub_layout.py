@@ -107,6 +107,18 @@ def test_reads_prompts_and_most_terms(siamese, tmp_path):
     assert load(tmp_path / "saved", "document").encode(TEXTS).nnz <= 4 * len(TEXTS)
 
 
+def test_reads_prompts_and_most_terms_of_queries_that_are_looked_up(router, tmp_path):
+    router.prompts = {"query": "the quick ", "document": "water "}
+    router.max_active_dims = 3
+    router.save_pretrained(str(tmp_path / "saved"))
+    require_same(tmp_path / "saved", st.SparseEncoder(str(tmp_path / "saved"), device="cpu"))
+    encoder = load(tmp_path / "saved", "query")
+    assert encoder.encode(["fox"]).nnz == 3
+    encoder.save(tmp_path / "kept")  # as an index keeps it
+    kept = LookupEncoder.load(tmp_path / "kept")
+    assert (kept.encode(TEXTS) != encoder.encode(TEXTS)).nnz == 0
+
+
 def test_reads_the_length_limit(siamese, tmp_path):
     model = siamese()
     model.max_seq_length = 5

@@ -95,3 +95,11 @@ def test_counts_is_read_from_the_folder(tmp_path):
     LookupEncoder(tokenizer(), WEIGHTS, counts=True).save(tmp_path / "q")
     (tmp_path / "q" / "config.json").write_text(json.dumps({"frozen": False}))
     assert not LookupEncoder.load(tmp_path / "q").counts
+
+
+@pytest.mark.parametrize("config", [{"prompt": 3}, {"top_terms": "many"}])
+def test_a_malformed_configuration(tmp_path, config):
+    LookupEncoder(tokenizer(), WEIGHTS, counts=True).save(tmp_path / "q")
+    (tmp_path / "q" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InvalidInputError, match=r"config.json: prompt is .*; want a string"):
+        LookupEncoder.load(tmp_path / "q")
