@@ -11,7 +11,8 @@ from typing import Any
 
 from sparse_ir.evaluation.collection import Collection
 from sparse_ir.retrieval.cached import CachedIndexes
-from sparse_ir.retrieval.retriever import Mode, SparseRetriever
+from sparse_ir.retrieval.query_vectors import Mode
+from sparse_ir.retrieval.retriever import SparseRetriever
 from sparse_ir.retrieval.tantivy_bm25 import TantivyBM25
 
 TextSearch = Callable[[str, int], list[str]]  # query, k -> doc_ids, best first

@@ -23,7 +23,7 @@ from bench import synthetic
 from sparse_ir.corpus import Document
 from sparse_ir.evaluation.collection import Collection, read_collection
 from sparse_ir.retrieval.cached import CachedIndexes
-from sparse_ir.retrieval.retriever import Mode
+from sparse_ir.retrieval.query_vectors import Mode
 
 T = TypeVar("T")
 K = 10

@@ -18,7 +18,8 @@ from sparse_ir.errors import DataFormatError, InvalidInputError
 if TYPE_CHECKING:
     from sparse_ir.evaluation.comparison import LostQuery, Placed
     from sparse_ir.evaluation.significance import Difference
-    from sparse_ir.retrieval.retriever import SparseRetriever, TermMatch
+    from sparse_ir.retrieval.highlights import TermMatch
+    from sparse_ir.retrieval.retriever import SparseRetriever
 
 _MATCHES = 6
 

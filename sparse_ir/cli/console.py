@@ -24,8 +24,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from sparse_ir.hits import Hit
-    from sparse_ir.retrieval.highlights import Snippet
-    from sparse_ir.retrieval.retriever import TermMatch
+    from sparse_ir.retrieval.highlights import Snippet, TermMatch
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False)

@@ -15,7 +15,7 @@ from sparse_ir.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from sparse_ir.hits import Hit
-    from sparse_ir.retrieval.retriever import TermMatch
+    from sparse_ir.retrieval.highlights import TermMatch
 
 
 class SearchMode(str, Enum):

@@ -15,7 +15,9 @@ import sparse_ir
 from sparse_ir.errors import MissingDependencyError, SparseIRError
 from sparse_ir.hits import Hit
 from sparse_ir.integrations.asking import ask, text_of
-from sparse_ir.retrieval.retriever import Mode, SparseRetriever, TermMatch
+from sparse_ir.retrieval.highlights import TermMatch
+from sparse_ir.retrieval.query_vectors import Mode
+from sparse_ir.retrieval.retriever import SparseRetriever
 
 try:
     from mcp.server import MCPServer

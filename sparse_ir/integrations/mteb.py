@@ -14,7 +14,8 @@ import sparse_ir
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 from sparse_ir.retrieval.ingest import ingest
-from sparse_ir.retrieval.retriever import Mode, SparseRetriever
+from sparse_ir.retrieval.query_vectors import Mode
+from sparse_ir.retrieval.retriever import SparseRetriever
 
 _BATCH = 64  # queries searched at once
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
-from sparse_ir.retrieval.retriever import Mode, SparseRetriever
+from sparse_ir.retrieval.query_vectors import Mode
+from sparse_ir.retrieval.retriever import SparseRetriever
 
 try:
     import pandas as pd

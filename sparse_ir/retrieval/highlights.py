@@ -9,15 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol, TypeGuard
+from typing import Literal, Protocol, TypeGuard
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.lookup import TermSpan
 from sparse_ir.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from sparse_ir.retrieval.retriever import TermMatch
 
 Field = Literal["title", "text"]
 Span = tuple[int, int]
@@ -30,6 +27,19 @@ _Mark = tuple[int, int, _Term, bool]  # start, end, term, whether it is an expan
 _LEAD = 6  # before a snippet's first match stands a sixth of it at most
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n\s*")
 _SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class TermMatch:
+    """What one term adds to a document's score."""
+
+    term: str
+    block: Literal["lexical", "learned"]
+    query_weight: float
+    document_weight: float
+    product: float
+    is_expansion: bool
+    """A learned term that the document's own text does not contain."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,9 @@ from sparse_ir.index.reader import EXACT, Index, dense_part
 from sparse_ir.retrieval.dense_part import VectorEncoder, load_query_vectors
 from sparse_ir.retrieval.dense_queries import load_table
 from sparse_ir.retrieval.fusion import Fusion, ranks
-from sparse_ir.retrieval.highlights import Snippet
-from sparse_ir.retrieval.retriever import Mode, SparseRetriever, TermMatch
+from sparse_ir.retrieval.highlights import Snippet, TermMatch
+from sparse_ir.retrieval.query_vectors import Mode
+from sparse_ir.retrieval.retriever import SparseRetriever
 from sparse_ir.vectors import TermWeights
 
 HybridMode = Literal["hybrid", "dense", "anchored", "learned", "lexical"]

@@ -18,7 +18,8 @@ from sparse_ir.index import bm25
 from sparse_ir.index.reader import Index
 from sparse_ir.index.recall import RecallCurves, measure, pseudo_queries
 from sparse_ir.index.writer import IndexWriter
-from sparse_ir.retrieval.retriever import Mode, SparseRetriever
+from sparse_ir.retrieval.query_vectors import Mode
+from sparse_ir.retrieval.retriever import SparseRetriever
 from sparse_ir.vectors import TermWeights, as_term_weights
 
 _WORDS = (1, 2, 4, 8, 16, 32)  # of texts that stand for queries

@@ -8,13 +8,11 @@ Both sums run over one query vector and one inverted index. The modes differ onl
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, get_args, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,29 +24,19 @@ from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit, Hits, Passage
-from sparse_ir.index import bm25
 from sparse_ir.index.filters import Filter
 from sparse_ir.index.params import Approximate, Exact
-from sparse_ir.index.passages import StoredPassage
 from sparse_ir.index.reader import EXACT, Index
 from sparse_ir.retrieval.best_passage import Vectors, learned_part, search_by_best_passage
-from sparse_ir.retrieval.highlights import (
-    Field,
-    Highlight,
-    Snippet,
-    Span,
-    Tracer,
-    cut_snippet,
-    find_highlights,
-)
-from sparse_ir.vectors import TermWeights, append_terms
+from sparse_ir.retrieval.explanation import Explainer, WeightedTerm
+from sparse_ir.retrieval.highlights import Highlight, Snippet, TermMatch, Tracer
+from sparse_ir.retrieval.query_vectors import Mode, QueryVectors
+from sparse_ir.vectors import TermWeights
 from sparse_ir.vocabulary import Vocabulary, require_same_vocabulary
 
-Mode = Literal["anchored", "learned", "lexical"]
 QUERY_ENCODER = "query_encoder"  # folder inside an index: searching needs no other model
 _STREAMED = 128  # hits whose texts are read together, and those of a stream's first search
 _STREAM_GROWTH = 4  # all searches of a stream together take a third more than the last
-_PRIOR_DOCS = 300  # chosen on dev splits: flat from 0 to 1,000 at 5,000 documents
 
 
 class Retriever(Protocol):
@@ -57,30 +45,6 @@ class Retriever(Protocol):
     def search(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
         """The k best documents of each query, best first."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class TermMatch:
-    """What one term adds to a document's score."""
-
-    term: str
-    block: Literal["lexical", "learned"]
-    query_weight: float
-    document_weight: float
-    product: float
-    is_expansion: bool
-    """A learned term that the document's own text does not contain."""
-
-
-@dataclass(frozen=True, slots=True)
-class WeightedTerm:
-    """A term of a query or document."""
-
-    term: str
-    block: Literal["lexical", "learned"]
-    weight: float
-    is_expansion: bool
-    """A learned term that the text itself does not contain."""
 
 
 class SparseRetriever:
@@ -100,7 +64,8 @@ class SparseRetriever:
         self.index = index
         self._encoder = encoder
         self._analyzer = analyzer
-        self._idf: dict[str, tuple[int, float]] = {}
+        self._queries = QueryVectors(index, encoder, analyzer)
+        self._explainer = Explainer(index, encoder, analyzer, self._queries)
 
     @classmethod
     def open(cls, path: str | Path = ".sparse-ir") -> SparseRetriever:
@@ -265,7 +230,7 @@ class SparseRetriever:
         threads: int = 1,
     ) -> Hits:
         """As ``search``, giving arrays, without reading any document's text."""
-        vectors = self.query_arrays(queries, mode)
+        vectors = self._queries.arrays(queries, mode)
         return self.search_by_vectors(
             vectors, k, mode=mode, filter=filter, plan=plan, threads=threads
         )
@@ -329,9 +294,15 @@ class SparseRetriever:
             )
         ]
 
+    def query_arrays(
+        self, queries: Sequence[str], mode: Mode, learned: TermWeights | None = None
+    ) -> Vectors:
+        """As ``QueryVectors.arrays``: indptr, terms, weights by which ``search`` finds texts."""
+        return self._queries.arrays(queries, mode, learned)
+
     def query_vectors(self, queries: Sequence[str], mode: Mode = "anchored") -> TermWeights:
         """(Q, n_terms + n_words) the vectors by which ``search`` finds these texts."""
-        indptr, terms, weights = self.query_arrays(queries, mode)
+        indptr, terms, weights = self._queries.arrays(queries, mode)
         shape = (len(queries), self.index.n_terms + self.index.n_words)
         return sp.csr_array((weights, terms.astype(np.int64), indptr), shape=shape)
 
@@ -349,22 +320,11 @@ class SparseRetriever:
         Raises:
             InvalidInputError: unknown doc_id.
         """
-        vectors = self.query_arrays([query], mode)
-        _, terms, weights = vectors
-        weight_of = self._document_weights(doc_id, vectors, mode)
-        own = self._own_terms(self.index.document(doc_id).content)
-        words = self.index.words([t for t in terms.tolist() if t >= self.index.n_terms])
-        matches = [
-            self._match(term, weight, weight_of[term], words, own)
-            for term, weight in zip(terms.tolist(), weights.tolist(), strict=True)
-            if term in weight_of
-        ]
-        return sorted(matches, key=lambda match: -match.product)
+        return self._explainer.explain(query, doc_id, mode)
 
     def query_terms(self, query: str, mode: Mode = "anchored") -> list[WeightedTerm]:
         """What a query searches for: the terms of its vector, the greatest first."""
-        _, terms, weights = self.query_arrays([query], mode)
-        return self._weighted(terms, weights, self._own_terms(query))
+        return self._explainer.query_terms(query, mode)
 
     def document_terms(self, doc_id: str) -> list[WeightedTerm]:
         """What the index holds of a document: the terms of its vector, the greatest first.
@@ -372,8 +332,7 @@ class SparseRetriever:
         Raises:
             InvalidInputError: unknown doc_id.
         """
-        row, own = self.index.vector(doc_id), self._own_terms(self.document(doc_id).content)
-        return self._weighted(row.indices, row.data, own)
+        return self._explainer.document_terms(doc_id)
 
     def highlights(
         self, query: str, doc_id: str, mode: Mode = "anchored", *, tracer: Tracer | None = None
@@ -390,9 +349,7 @@ class SparseRetriever:
         Raises:
             InvalidInputError: unknown doc_id.
         """
-        document, matches = self.document(doc_id), self.explain(query, doc_id, mode)
-        sources = self._trace(query, document, matches, mode, tracer) if tracer else None
-        return find_highlights(document, matches, self._analyzer, self._encoder, sources=sources)
+        return self._explainer.highlights(query, doc_id, mode, tracer=tracer)
 
     def snippet(
         self, query: str, hit: Hit, mode: Mode = "anchored", *, length: int = 240
@@ -405,170 +362,18 @@ class SparseRetriever:
             mode: As searched.
             length: Characters at most, >= 1.
         """
-        if length < 1:
-            raise InvalidInputError(f"length is {length}; want an integer >= 1")
-        document, matches = self.document(hit.doc_id), self.explain(query, hit.doc_id, mode)
-        within = (hit.passage.start, hit.passage.end) if hit.passage else None
-        found = find_highlights(document, matches, self._analyzer, self._encoder, within=within)
-        return cut_snippet(document.text, found, length=length, within=within)
-
-    # query vectors
-
-    def query_arrays(
-        self, queries: Sequence[str], mode: Mode, learned: TermWeights | None = None
-    ) -> Vectors:
-        """indptr, terms, weights of the query vectors of a mode.
-
-        Args:
-            queries: Q texts.
-            mode: As ``search``.
-            learned: What the query encoder gives for the texts, where that is known already.
-        """
-        if mode not in get_args(Mode):
-            raise InvalidInputError(f"mode is {mode!r}; want {', '.join(get_args(Mode))}")
-        n = len(queries)
-        lexical = [self._lexical(text) for text in queries] if mode != "learned" else [{}] * n
-        if mode == "lexical":
-            return append_terms(sp.csr_array((n, self.index.n_terms), dtype=np.float32), lexical)
-        indptr, terms, weights = append_terms(
-            self._adapted_encoder.encode(queries) if learned is None else learned, lexical
-        )
-        if mode == "anchored":
-            g = np.float32(self.index.settings["anchor_weight"])
-            weights[terms < self.index.n_terms] *= g
-        return indptr, terms, weights
-
-    @cached_property
-    def _adapted_encoder(self) -> Encoder:
-        """The query encoder; its table is adapted to this index's documents.
-
-        Expansion makes other terms frequent than writing does, and every collection has its own.
-        So each weight becomes its geometric mean with the term's idf among the index's documents
-        and some more, in which it is as frequent as its weight, taken for an idf, says.
-        """
-        encoder, n_docs = self._encoder, len(self.index)
-        if not (isinstance(encoder, LookupEncoder) and self.index.settings["collection_idf"]):
-            return encoder
-        frequencies = self.index.document_frequencies(
-            np.arange(self.index.n_terms, dtype=np.uint32)
-        )
-        expected = _PRIOR_DOCS * np.exp(-encoder.weights)
-        idf = bm25.idf(frequencies + expected, n_docs + _PRIOR_DOCS)
-        return encoder.with_weights(np.sqrt(encoder.weights * idf).astype(np.float32))
-
-    def _lexical(self, text: str) -> Mapping[int, float]:
-        """{term number: count x idf} of the text's words that the index knows."""
-        counts = Counter(self._analyzer.words(text))
-        self._look_up([word for word in counts if word not in self._idf])
-        known = [(self._idf[word], n) for word, n in counts.items() if word in self._idf]
-        return {term: n * idf for (term, idf), n in known}
-
-    def _look_up(self, words: Sequence[str]) -> None:
-        if not words:
-            return
-        numbers = self.index.word_numbers(words)
-        terms = np.fromiter(numbers.values(), np.uint32, len(numbers))
-        frequencies = self.index.document_frequencies(terms)
-        idf = bm25.idf(frequencies, len(self.index)).tolist()
-        for word, df, weight in zip(numbers, frequencies.tolist(), idf, strict=True):
-            if df:  # a word whose documents are all deleted matches nothing
-                self._idf[word] = (numbers[word], weight)
+        return self._explainer.snippet(query, hit, mode, length=length)
 
     # hits
 
     def _bare_documents(self, docs: Sequence[int]) -> dict[int, Document]:
         return {doc: Document(doc_id, "") for doc, doc_id in self.index.doc_ids(docs).items()}
 
-    # explaining
-
-    def _document_weights(self, doc_id: str, query: Vectors, mode: Mode) -> dict[int, float]:
-        """{term: weight}; the learned ones are those of the passage that matches best."""
-        document = self.index.vector(doc_id)
-        weight_of = dict(zip(document.indices.tolist(), document.data.tolist(), strict=True))
-        best = self._best_passage(doc_id, query) if mode != "lexical" else None
-        if best is None:
-            return weight_of
-        words = {t: weight for t, weight in weight_of.items() if t >= self.index.n_terms}
-        return {**dict(zip(best.terms.tolist(), best.weights.tolist(), strict=True)), **words}
-
-    def _best_passage(self, doc_id: str, query: Vectors) -> StoredPassage | None:
-        """The passage that matches best; None if the document is one."""
-        if not self.index.has_passages:
-            return None
-        doc = self.index.doc_number(doc_id)
-        several = self.index.passages([doc])
-        if not several:
-            return None
-        _, _, numbers = self.index.rank_by_best_passage(
-            np.array([doc]), np.zeros(1, np.float32), *learned_part(query, 0, self.index.n_terms)
-        )
-        return several[doc][int(numbers[0])]
-
-    def _trace(
-        self,
-        query: str,
-        document: Document,
-        matches: Sequence[TermMatch],
-        mode: Mode,
-        tracer: Tracer,
-    ) -> dict[str, tuple[Field, Span]]:
-        """Where the network read the expansions among the matches."""
-        vectors = self.query_arrays([query], mode)
-        wanted = {match.term for match in matches if match.is_expansion}
-        learned = [term for term in vectors[1].tolist() if term < self.index.n_terms]
-        terms = [term for term in learned if self.vocabulary[term] in wanted]
-        part = self._best_passage(document.doc_id, vectors)
-        start, end = (part.start, part.end) if part else (0, len(document.text))
-        begin = len(document.title) + 1 if document.title else 0
-        text = document.text[start:end]
-        read = f"{document.title} {text}" if document.title else text
-        return {
-            self.vocabulary[term]: ("title", span)
-            if span[1] <= len(document.title)
-            else ("text", (span[0] - begin + start, span[1] - begin + start))
-            for term, span in tracer.sources(read, terms).items()
-        }
-
     def _spans(self, found: Hits) -> Mapping[int, Sequence[tuple[int, int]]]:
         """doc number -> where its passages are, of the hits that have several."""
         if found.passages is None:
             return {}
         return self.index.passage_spans(np.unique(found.docs[found.passages >= 0]).tolist())
-
-    def _own_terms(self, text: str) -> set[int]:
-        """Learned terms that the text itself contains."""
-        return set(self._encoder.encode([text]).indices.tolist())
-
-    def _weighted(
-        self, terms: NDArray[Any], weights: NDArray[np.float32], own: set[int]
-    ) -> list[WeightedTerm]:
-        n_terms, names = self.index.n_terms, self._encoder.vocabulary
-        words = self.index.words([term for term in terms.tolist() if term >= n_terms])
-        found = [
-            WeightedTerm(names[term], "learned", weight, term not in own)
-            if term < n_terms
-            else WeightedTerm(words[term], "lexical", weight, False)
-            for term, weight in zip(terms.tolist(), weights.tolist(), strict=True)
-        ]
-        return sorted(found, key=lambda one: -one.weight)
-
-    def _match(
-        self,
-        term: int,
-        query_weight: float,
-        document_weight: float,
-        words: Mapping[int, str],
-        own: set[int],
-    ) -> TermMatch:
-        is_learned = term < self.index.n_terms
-        return TermMatch(
-            term=self._encoder.vocabulary[term] if is_learned else words[term],
-            block="learned" if is_learned else "lexical",
-            query_weight=query_weight,
-            document_weight=document_weight,
-            product=query_weight * document_weight,
-            is_expansion=is_learned and term not in own,
-        )
 
 
 def query_encoder(path: Path, model: str) -> Encoder:

@@ -15,7 +15,8 @@ from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit, Hits
 from sparse_ir.retrieval.cached import CachedIndexes
 from sparse_ir.retrieval.hybrid import HybridRetriever
-from sparse_ir.retrieval.retriever import Mode, Retriever, SparseRetriever
+from sparse_ir.retrieval.query_vectors import Mode
+from sparse_ir.retrieval.retriever import Retriever, SparseRetriever
 from sparse_ir.retrieval.tantivy_bm25 import TantivyBM25
 
 Ranking = dict[str, float]  # doc_id -> score

@@ -28,9 +28,9 @@ from sparse_ir.errors import (
     SparseIRError,
 )
 from sparse_ir.hits import Hit
+from sparse_ir.retrieval.explanation import WeightedTerm
 from sparse_ir.retrieval.highlights import is_tracer
 from sparse_ir.retrieval.hybrid import HybridRetriever
-from sparse_ir.retrieval.retriever import WeightedTerm
 from sparse_ir.server import messages as m
 from sparse_ir.server.batching import Batches, Kind
 from sparse_ir.server.live_index import LiveIndex

@@ -28,7 +28,7 @@ from sparse_ir.integrations.haystack.conditions import condition_of
 from sparse_ir.integrations.haystack.extras import Extras
 from sparse_ir.integrations.haystack.snapshot import Snapshot
 from sparse_ir.retrieval.ingest import ingest
-from sparse_ir.retrieval.retriever import Mode
+from sparse_ir.retrieval.query_vectors import Mode
 from sparse_ir.vectors import as_term_weights
 
 _CHUNK = 1000  # documents read at once

@@ -12,7 +12,7 @@ from haystack.document_stores.types import FilterPolicy, apply_filter_policy
 
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.integrations.haystack.document_store import Filters, SparseIRDocumentStore
-from sparse_ir.retrieval.retriever import Mode
+from sparse_ir.retrieval.query_vectors import Mode
 
 
 class _Retriever:
