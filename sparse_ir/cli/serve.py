@@ -53,7 +53,8 @@ def serve(
             )
         )
         name = f"[{host}]" if ":" in host else host
-        err.print(f"serving {live.path} at http://{name}:{listening.getsockname()[1]}/")
+        address = f"http://{name}:{listening.getsockname()[1]}/"
+        err.print(f"serving {live.path} at {address}", soft_wrap=True)
         server.run(sockets=[listening])
     finally:
         live.close()
