@@ -43,7 +43,7 @@ def main() -> None:
             lines[name] = _line(axis, name, list(points), colors[name])
         axis.set(title=f"{result['workload']}, {kind}", yscale="log", xlim=(LEAST_RECALL, 1.002))
         axis.title.set_fontsize(9)
-        axis.tick_params(labelsize=8)
+        axis.tick_params(which="both", labelsize=8)
         for which in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
             which("{x:.2g}")
     for axis in axes.flat[len(panels) :]:

@@ -166,7 +166,7 @@ def test_the_test_command_is_the_one_in_ci():
     assert f"\n{test}\n" in script
 
 
-@pytest.mark.parametrize("name", ["effectiveness", "encode", "goals"])
+@pytest.mark.parametrize("name", ["effectiveness", "encode", "goals", "hybrid"])
 def test_numbers_come_from_the_results_files(name):
     """Every number of a table's rows is in the last result, rounded."""
     text = README.read_text(encoding="utf-8")
