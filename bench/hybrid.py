@@ -112,7 +112,7 @@ def _bi_granular(
         len(set(one) & set(other)) / max(len(one), 1)
         for one, other in zip(exact.hits.ids, found.hits.ids, strict=True)
     ]
-    dense = flat.index.dense
+    dense = light.index.dense
     return {
         "recall@10": float(np.mean(shared)),
         "candidates": float(found.n_candidates.mean()),

@@ -26,7 +26,10 @@ def import_lucene(folder, index, code=0):
     arguments = ["import", str(folder), "--index", str(index)]
     program = "from sparse_ir.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-c", program, *arguments],  # -I: not the source tree in this folder
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == code, done.stderr
     return done.stderr

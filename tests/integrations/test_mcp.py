@@ -17,7 +17,7 @@ from mcp.client.stdio import stdio_client
 
 from sparse_ir.integrations import mcp as adapter
 
-COMMAND = ["-c", "from sparse_ir.cli import main; main()", "mcp", "--index"]
+COMMAND = ["-I", "-c", "from sparse_ir.cli import main; main()", "mcp", "--index"]
 
 
 def connect(folder):
