@@ -38,7 +38,7 @@ class Fusion:
             do not count for the scale.
     """
 
-    # Chosen on dev splits, where the dense leg is good (scifact) and where it is poor (fairytaleqa):
+    # Chosen on dev splits, where the dense leg is good (scifact) and where poor (fairytaleqa):
     # the one that gains on the first without losing on the second.
     method: Method = "theoretical"
     dense_weight: float = 0.5
