@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.checkpoint import model_settings
@@ -148,12 +147,7 @@ class CachedIndexes:
     def __enter__(self) -> CachedIndexes:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _digest(self, maker: str) -> str:

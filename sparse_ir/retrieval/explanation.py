@@ -60,11 +60,7 @@ class Explainer:
         self._queries = queries
 
     def explain(self, query: str, doc_id: str, mode: Mode = "anchored") -> list[TermMatch]:
-        """What each matching term adds to the document's score, most first.
-
-        Raises:
-            InvalidInputError: unknown doc_id.
-        """
+        """As ``SparseRetriever.explain``."""
         vectors = self._queries.arrays([query], mode)
         _, terms, weights = vectors
         weight_of = self._document_weights(doc_id, vectors, mode)
@@ -78,34 +74,19 @@ class Explainer:
         return sorted(matches, key=lambda match: -match.product)
 
     def query_terms(self, query: str, mode: Mode = "anchored") -> list[WeightedTerm]:
-        """What a query searches for: the terms of its vector, the greatest first."""
+        """As ``SparseRetriever.query_terms``."""
         _, terms, weights = self._queries.arrays([query], mode)
         return self._weighted(terms, weights, self._own_terms(query))
 
     def document_terms(self, doc_id: str) -> list[WeightedTerm]:
-        """What the index holds of a document: the terms of its vector, the greatest first.
-
-        Raises:
-            InvalidInputError: unknown doc_id.
-        """
+        """As ``SparseRetriever.document_terms``."""
         row, own = self._index.vector(doc_id), self._own_terms(self._index.document(doc_id).content)
         return self._weighted(row.indices, row.data, own)
 
     def highlights(
         self, query: str, doc_id: str, mode: Mode = "anchored", *, tracer: Tracer | None = None
     ) -> list[Highlight]:
-        """Where the document says what the query found it by, in the order of its text.
-
-        Args:
-            query: As searched.
-            doc_id: Of a hit.
-            mode: As searched.
-            tracer: The index's document encoder (a network): with it also from where it read those
-                expansions that the query found.
-
-        Raises:
-            InvalidInputError: unknown doc_id.
-        """
+        """As ``SparseRetriever.highlights``."""
         document, matches = self._index.document(doc_id), self.explain(query, doc_id, mode)
         sources = self._trace(query, document, matches, mode, tracer) if tracer else None
         return find_highlights(document, matches, self._analyzer, self._encoder, sources=sources)
@@ -113,14 +94,7 @@ class Explainer:
     def snippet(
         self, query: str, hit: Hit, mode: Mode = "anchored", *, length: int = 240
     ) -> Snippet:
-        """The part of a hit's text, or of its passage, that says most of what the query found.
-
-        Args:
-            query: As searched.
-            hit: What was found.
-            mode: As searched.
-            length: Characters at most, >= 1.
-        """
+        """As ``SparseRetriever.snippet``."""
         if length < 1:
             raise InvalidInputError(f"length is {length}; want an integer >= 1")
         document, matches = self._index.document(hit.doc_id), self.explain(query, hit.doc_id, mode)
