@@ -42,6 +42,7 @@ def quickstart(
         ingest(
             folder, documents, commit_every=256, on_progress=lambda done, unchanged: advance(done)
         )
+    out.print("Terms marked + stand nowhere in the text: the model added them.")
     with SparseRetriever.open(folder) as retriever:
         for question in _QUESTIONS:
             _ask(retriever, question)
@@ -99,7 +100,7 @@ def _ask(retriever: SparseRetriever, question: str) -> None:
     for rank, hit in enumerate(hits):
         print_hit(rank + 1, hit, retriever.snippet(question, hit))
         matches = retriever.explain(question, hit.doc_id)
-        print_matches([match for match in matches if match.is_expansion] or matches, most=4)
+        print_matches(sorted(matches, key=lambda match: not match.is_expansion), most=4)
     words = {hit.doc_id for hit in retriever.search(question, k=10, mode="lexical")}
     if missed := [hit.doc_id for hit in hits if hit.doc_id not in words]:
         out.print(f"     [dim]not among BM25's first ten: {', '.join(missed)}[/dim]")
