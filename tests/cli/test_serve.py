@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -77,3 +78,12 @@ def test_beyond_loopback_only_with_a_key(cli):
     assert "SPARSE_IR_API_KEY is not set" in cli.refuses("serve", "--host", "0.0.0.0")
     assert "want at least 16" in cli.refuses("serve", SPARSE_IR_API_KEY="short")
     assert "make one with" in cli.refuses("serve", "--index", "nowhere", "--port", "0")
+
+
+def test_answers_are_sent_without_delay():
+    from sparse_ir.cli.serve import _listen
+
+    with _listen("127.0.0.1", 0) as listening:
+        port = listening.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)), listening.accept()[0] as accepted:
+            assert accepted.proto == socket.IPPROTO_TCP  # else asyncio leaves Nagle's delay on
