@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from sparse_ir.encoders.analyzer import Analyzer
+from sparse_ir.encoders.batches import batches
 from sparse_ir.encoders.hub_layout import ADAPTER_FILE, read_json
 from sparse_ir.encoders.latent_attention import (
     LatentAttention,
@@ -150,14 +151,13 @@ class CausalLMEncoder:
 
         The dense vector is as ``CausalSettings.dense`` says, not normalised.
         """
-        if batch_size < 1:
-            raise InvalidInputError(f"batch_size is {batch_size}; want an integer >= 1")
         tokens = self._tokenized(texts)
-        order = sorted(range(len(texts)), key=lambda i: -len(tokens[i]))
+        on_cpu = self._head.embeddings.device.type == "cpu"
+        order: list[int] = []
         sparse = [sp.csr_array((0, len(self.vocabulary)), dtype=np.float32)]
         dense = [np.zeros((0, self._head.embeddings.shape[1]), np.float32)]
-        for start in range(0, len(texts), batch_size):
-            batch = order[start : start + batch_size]
+        for batch in batches(tokens, batch_size, on_cpu=on_cpu):
+            order += batch
             encode = self._echo if self.settings.recipe == "echo" else self._prompt_reps
             weights, states = encode([tokens[i] for i in batch], [texts[i] for i in batch])
             sparse.append(self._pruned(weights))

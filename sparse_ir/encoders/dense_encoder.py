@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoModel
 
+from sparse_ir.encoders.batches import batches
 from sparse_ir.encoders.causal_lm import CausalVectors, load_causal_lm
 from sparse_ir.encoders.checkpoint import digest, is_own, model_folder, resolve_body
 from sparse_ir.encoders.dense_layout import read_dense_layout
@@ -91,15 +92,10 @@ class DenseEncoder:
             batch_size: Texts encoded at once, >= 1; those of like length go together.
             on_progress: Told after each batch how many more texts are done.
         """
-        if batch_size < 1:
-            raise InvalidInputError(f"batch_size is {batch_size}; want an integer >= 1")
         vectors = np.zeros((len(texts), self.dimension), np.float32)
-        if not texts:
-            return vectors
-        tokens = self._tokenized(texts)
-        longest_first = sorted(range(len(texts)), key=lambda i: -len(tokens[i]))
-        for start in range(0, len(texts), batch_size):
-            rows = longest_first[start : start + batch_size]
+        tokens = self._tokenized(texts) if texts else []
+        on_cpu = next(self.body.parameters()).device.type == "cpu"
+        for rows in batches(tokens, batch_size, on_cpu=on_cpu):
             vectors[rows] = self._vectors([tokens[i] for i in rows]).cpu().numpy()
             if on_progress:
                 on_progress(len(rows))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging
 
+from sparse_ir.encoders.batches import batches
 from sparse_ir.encoders.hub_layout import Network, read_json
 from sparse_ir.encoders.lookup import TermSpan, term_spans, vocabulary_of
 from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, Precision
@@ -94,22 +95,19 @@ class MaskedLMEncoder:
             batch_size: Texts encoded at once, >= 1; those of like length go together.
             on_progress: Told after each batch how many more texts are done.
         """
-        if batch_size < 1:
-            raise InvalidInputError(f"batch_size is {batch_size}; want an integer >= 1")
-        if not texts:
-            return sp.csr_array((0, len(self.vocabulary)), dtype=np.float32)
-        tokens = self._tokenized(texts)
-        longest_first = sorted(range(len(texts)), key=lambda i: -len(tokens[i]))
-        parts = []
-        for start in range(0, len(texts), batch_size):
-            batch = longest_first[start : start + batch_size]
+        tokens = self._tokenized(texts) if texts else []
+        on_cpu = self.head.embeddings.device.type == "cpu"
+        order: list[int] = []
+        parts = [sp.csr_array((0, len(self.vocabulary)), dtype=np.float32)]
+        for batch in batches(tokens, batch_size, on_cpu=on_cpu):
+            order += batch
             weights = self.weights([tokens[i] for i in batch])
             parts.append(
                 to_term_weights(weights, top_terms=self._top_terms, prune_ratio=self._prune_ratio)
             )
             if on_progress:
                 on_progress(len(batch))
-        return sp.vstack(parts, format="csr")[np.argsort(longest_first)]
+        return sp.vstack(parts, format="csr")[np.argsort(order)]
 
     @torch.inference_mode()
     def weights(self, tokens: Sequence[Sequence[int]]) -> Tensor:

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from sparse_ir.encoders.batches import batches
 from sparse_ir.encoders.lookup import (
     TOKENIZER_FILE,
     TermSpan,
@@ -73,6 +74,7 @@ class OnnxEncoder:
                 "onnxruntime", extra="onnx", purpose="encoding with an ONNX model"
             ) from None
         settings = onnxruntime.SessionOptions()
+        settings.enable_mem_pattern = False  # it would plan memory for every shape of a batch anew
         settings.intra_op_num_threads = int(os.environ.get("RAYON_NUM_THREADS", "0"))
         path = folder / GRAPH_FILE
         path.stat()  # a missing file is an OSError
@@ -95,19 +97,17 @@ class OnnxEncoder:
         on_progress: Callable[[int], None] | None = None,
     ) -> TermWeights:
         """(n, V) float32 csr_array, in the order of the texts; arguments as ``MaskedLMEncoder``."""
-        if batch_size < 1:
-            raise InvalidInputError(f"batch_size is {batch_size}; want an integer >= 1")
         encoded = self._tokenizer.encode_batch_fast(list(texts))
         self.n_cut += sum(bool(one.overflowing) for one in encoded)
         tokens = [one.ids for one in encoded]
-        longest_first = sorted(range(len(texts)), key=lambda i: -len(tokens[i]))
+        order: list[int] = []
         parts = [sp.csr_array((0, len(self.vocabulary)), dtype=np.float32)]
-        for start in range(0, len(texts), batch_size):
-            batch = longest_first[start : start + batch_size]
+        for batch in batches(tokens, batch_size, on_cpu=True):
+            order += batch
             parts.append(self._batch([tokens[i] for i in batch]))
             if on_progress:
                 on_progress(len(batch))
-        return sp.vstack(parts, format="csr")[np.argsort(longest_first)]
+        return sp.vstack(parts, format="csr")[np.argsort(order)]
 
     def own_terms(self, text: str) -> set[int]:
         """The terms that the text contains."""
