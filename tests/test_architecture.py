@@ -18,6 +18,7 @@ LAYERS = {
     "hits": 0,
     "files": 0,
     "lines": 0,
+    "parquet": 0,
     "_native": 1,
     "encoders": 2,
     "index": 2,

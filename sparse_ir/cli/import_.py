@@ -30,7 +30,7 @@ def import_(
             metavar="SOURCE...",
             help="JsonVectorCollection (.jsonl, .jsonl.gz, or a folder of them), the folder of "
             "Anserini's or Pyserini's impact index, .ciff, .npz (SciPy CSR, with ids or without), "
-            ".bin (Seismic's).",
+            ".parquet (as encode writes it), .bin (Seismic's).",
         ),
     ],
     folder: Annotated[Path, typer.Option("--index", help="Folder of the index.")] = DEFAULT_INDEX,
@@ -147,6 +147,12 @@ class _Put:
         if unknown := used - self.columns.keys():
             raise InvalidInputError(
                 f"{self._folder} has no term {min(unknown)!r}; import all sources into a new index"
+            )
+        own = self._writer.settings["vocabulary"]
+        if any(own and source.vocabulary not in ("", own) for source in sources):
+            raise InvalidInputError(
+                f"{self._folder} has another vocabulary than the model that made the vectors; name "
+                "that model, or another index"
             )
         numbered = max([n_terms, *(one.n_terms for one in sources if one.terms is None)])
         if numbered > self.n_terms:

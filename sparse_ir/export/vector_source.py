@@ -18,6 +18,7 @@ from sparse_ir.export.lucene import is_lucene, read_lucene
 from sparse_ir.export.npz import read_npz
 from sparse_ir.export.seismic import SeismicFile
 from sparse_ir.lines import error_at
+from sparse_ir.parquet import ParquetVectors
 from sparse_ir.vectors import TermWeights
 
 _BATCH = 8192  # documents
@@ -33,11 +34,13 @@ class VectorSource:
         n_terms: How many columns its rows need if terms go by number.
         batches: Reads all documents. Given {name: column} where terms have names, and how many
             columns there are.
+        vocabulary: Fingerprint of the vocabulary that numbers are of, empty where none is known.
     """
 
     terms: Sequence[str] | None
     n_terms: int
     batches: Callable[[dict[str, int], int], Iterator[Batch]]
+    vocabulary: str = ""
 
 
 def open_vectors(path: str | Path) -> VectorSource:
@@ -46,11 +49,12 @@ def open_vectors(path: str | Path) -> VectorSource:
     Args:
         path: ``.jsonl[.gz]`` or a folder of them (Anserini's JsonVectorCollection), the folder of
             a Lucene impact index, ``.ciff``, ``.npz`` (a SciPy CSR matrix, with ``ids`` or
-            without), ``.bin`` (Seismic's). Where a format has no ids, a document's number from 0
-            is its id.
+            without), ``.parquet`` (as ``sparse-ir encode`` writes it), ``.bin`` (Seismic's). Where
+            a format has no ids, a document's number from 0 is its id.
 
     Raises:
         InvalidInputError: a file of another kind.
+        MissingDependencyError: Parquet, and pyarrow is not installed.
         DataFormatError: the file is malformed.
         OSError: it cannot be read.
     """
@@ -59,12 +63,12 @@ def open_vectors(path: str | Path) -> VectorSource:
         return _named(path, *read_lucene(path))
     if path.is_dir() or path.name.endswith((".jsonl", ".jsonl.gz")):
         return _json(path)
-    readers = {".ciff": _ciff, ".npz": _npz, ".bin": _seismic}
+    readers = {".ciff": _ciff, ".npz": _npz, ".parquet": _parquet, ".bin": _seismic}
     if path.suffix not in readers:
         path.stat()  # a missing file is an OSError, not a wrong name
         raise InvalidInputError(
             f"{path} is of no known kind; want .jsonl, .jsonl.gz, a folder of them or of Lucene's "
-            "files, .ciff, .npz, or .bin (Seismic's)"
+            "files, .ciff, .npz, .parquet, or .bin (Seismic's)"
         )
     return readers[path.suffix](path)
 
@@ -123,6 +127,16 @@ def _npz(path: Path) -> VectorSource:
         yield from _slices(ids, sp.csr_array(parts, shape=(len(ids), n_columns)))
 
     return VectorSource(None, matrix.shape[1], batches)
+
+
+def _parquet(path: Path) -> VectorSource:
+    file = ParquetVectors(path)
+
+    def batches(_: dict[str, int], n_columns: int) -> Iterator[Batch]:
+        for ids, matrix in file.batches(n_columns, _BATCH):
+            yield [Document(doc_id, "") for doc_id in ids], matrix
+
+    return VectorSource(None, file.n_terms, batches, file.vocabulary)
 
 
 def _seismic(path: Path) -> VectorSource:

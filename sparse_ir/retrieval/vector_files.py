@@ -18,8 +18,9 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sparse_ir.errors import InvalidInputError, MissingDependencyError
+from sparse_ir.errors import InvalidInputError
 from sparse_ir.files import whole_file
+from sparse_ir.parquet import join_parquet, require_pyarrow, write_parquet
 from sparse_ir.vectors import TermWeights, to_mappings
 from sparse_ir.vocabulary import Vocabulary
 
@@ -77,7 +78,7 @@ def format_of(path: Path) -> VectorFormat:
             "index"
         )
     if path.suffix == ".parquet":
-        _pyarrow()
+        require_pyarrow()
     return FORMATS[path.suffix]
 
 
@@ -155,32 +156,7 @@ def _stream(
 
 
 def _write_parquet(path: Path, rows: Rows, vocabulary: Vocabulary) -> None:
-    pa, pq = _pyarrow()
-    offsets = pa.array(rows.weights.indptr.astype(np.int32))
-    indices = pa.array(rows.weights.indices.astype(np.int32))
-    columns = {
-        "id": pa.array(rows.ids, pa.string()),
-        "indices": pa.ListArray.from_arrays(offsets, indices),
-        "values": pa.ListArray.from_arrays(offsets, pa.array(rows.weights.data)),
-    }
-    about = {"n_terms": str(len(vocabulary)), "vocabulary": vocabulary.fingerprint}
-    pq.write_table(pa.table(columns).replace_schema_metadata(about), path, compression="zstd")
-
-
-def _join_parquet(path: Path, parts: Sequence[Path]) -> None:
-    _, pq = _pyarrow()
-    with pq.ParquetWriter(path, pq.read_schema(parts[0]), compression="zstd") as writer:
-        for part in parts:
-            writer.write_table(pq.read_table(part))
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingDependencyError("pyarrow", extra="parquet", purpose="Parquet") from None
-    return pyarrow, pyarrow.parquet
+    write_parquet(path, rows.ids, rows.weights, vocabulary)
 
 
 # JsonVectorCollection, as Anserini reads it
@@ -208,6 +184,6 @@ def _append(whole: BinaryIO, part: Path) -> None:
 
 FORMATS = {
     ".npz": VectorFormat(_write_npz, _join_npz),
-    ".parquet": VectorFormat(_write_parquet, _join_parquet),
+    ".parquet": VectorFormat(_write_parquet, join_parquet),
     ".jsonl": VectorFormat(_write_jsonl, _join_jsonl),
 }

@@ -100,10 +100,26 @@ def test_vectors_with_their_model_are_found_by_text(cli, tmp_path, fables_jsonl_
     hit = json.loads(cli("search", "zebras", "--json", "--mode", "lexical", "--index", "i").stdout)
     assert hit["doc_id"] == "x"
 
-    cli("encode", "fables.jsonl", "-o", "v.npz", "--precision", "float32")
-    cli("import", "v.npz", "--model", "mini", "--index", "numbers")
+
+@pytest.mark.parametrize("name", ["v.npz", "v.parquet"])
+def test_what_encode_wrote_is_imported_by_number(cli, tmp_path, fables_jsonl_text, name):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "fables.jsonl").write_text(fables_jsonl_text)
+    cli("encode", "fables.jsonl", "-o", name, "--precision", "float32")
+    cli("import", name, "--model", "mini", "--index", "numbers")
     found = cli("search", "a bird", "--json", "--mode", "learned", "--index", "numbers").stdout
     assert json.loads(found.splitlines()[0])["doc_id"] == "crow"
+
+
+def test_vectors_of_another_vocabulary_are_refused(cli, tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"id": ["a"], "indices": [[3]], "values": [[1.0]]}
+    other = pa.table(columns).replace_schema_metadata({"n_terms": "9", "vocabulary": "other"})
+    pq.write_table(other, tmp_path / "v.parquet")
+    shown = cli.refuses("import", "v.parquet", "--model", "mini", "--index", "i")
+    assert "another vocabulary" in shown
+    cli("import", "v.parquet", "--index", "i")  # an index of vectors takes any
+    assert set(stored(tmp_path / "i")) == {"a"}
 
 
 @pytest.mark.parametrize("kind", ["npz", "bin"])

@@ -74,6 +74,48 @@ class TestNpz:
             read_npz(path)
 
 
+class TestParquet:
+    def written(self, path, **columns):
+        pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        table = {
+            "id": ["x", "y", "z"],
+            "indices": [[1, 3], [], [0, 3]],
+            "values": [[1.5, 2], [], [3, 0.25]],
+        }
+        pq.write_table(pa.table(table | columns), path)
+        return open_vectors(path)
+
+    def test_reads_what_pyarrow_writes(self, tmp_path):
+        source = self.written(tmp_path / "v.parquet")
+        assert (source.n_terms, source.vocabulary) == (4, "")
+        documents, matrix = everything(source, n_columns=6)
+        assert [one.doc_id for one in documents] == ["x", "y", "z"]
+        assert (matrix.toarray()[:, :4] == MATRIX.toarray()).all()
+        assert matrix.shape == (3, 6)
+
+    @pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            ({"values": [[1.5], [], [3, 0.25]]}, "row 0 has indices and values of different"),
+            ({"id": ["x", None, "z"]}, "row 1 has no id"),
+            ({"indices": [[1, 3], [], [0, -1]]}, r"row 2 has a term that is not in 0\.\.3"),
+            ({"indices": [["a", "b"], [], ["c", "d"]]}, "want the columns id, indices"),
+            ({"values": ["a", "", "b"]}, "want the columns id, indices"),
+        ],
+    )
+    def test_refuses_rows(self, tmp_path, columns, message):
+        with pytest.raises(DataFormatError, match=message):
+            everything(self.written(tmp_path / "v.parquet", **columns))
+
+    def test_refuses_other_files(self, tmp_path):
+        pytest.importorskip("pyarrow")
+        (tmp_path / "v.parquet").write_bytes(b"no parquet")
+        with pytest.raises(DataFormatError, match="v.parquet: no Parquet"):
+            open_vectors(tmp_path / "v.parquet")
+        with pytest.raises(FileNotFoundError):
+            open_vectors(tmp_path / "missing.parquet")
+
+
 class TestSeismic:
     def test_bytes_by_hand(self, tmp_path):
         assert write_seismic(tmp_path / "v.bin", [MATRIX[:1], MATRIX[1:]]) == 3
@@ -179,9 +221,9 @@ class TestOpenVectors:
             open_vectors(tmp_path / "nothing.xyz")
         with pytest.raises(InvalidInputError, match="holds no .jsonl"):
             open_vectors(tmp_path)
-        (tmp_path / "v.parquet").touch()
+        (tmp_path / "v.feather").touch()
         with pytest.raises(InvalidInputError, match="is of no known kind"):
-            open_vectors(tmp_path / "v.parquet")
+            open_vectors(tmp_path / "v.feather")
 
     def test_a_term_that_the_index_does_not_have(self, tmp_path):
         (tmp_path / "v.jsonl").write_text(json.dumps(LINES[0]))
