@@ -108,12 +108,13 @@ def _run(
 def table(rows: list[dict[str, Any]]) -> str:
     """Mean and range over seeds, in Markdown."""
     lines = [
-        "| claim | variant | seeds | anchored | learned | terms | FLOPS |",
-        "|---|---|---|---|---|---|---|",
+        "| claim | variant | seeds | BM25 | anchored | learned | terms | FLOPS |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for claim, variant in dict.fromkeys((row["claim"], row["variant"]) for row in rows):
         same = [row for row in rows if (row["claim"], row["variant"]) == (claim, variant)]
-        cells = [_spread([row[name] for row in same], 4) for name in ("anchored", "learned")]
+        measures = ("lexical", "anchored", "learned")
+        cells = [_spread([row[name] for row in same], 4) for name in measures]
         cells += [_spread([row["terms"] for row in same], 0)]
         cells += [_spread([row["flops"] for row in same], 2)]
         lines.append(f"| {claim} | {variant} | {len(same)} | {' | '.join(cells)} |")

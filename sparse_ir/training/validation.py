@@ -68,12 +68,14 @@ class DevResult:
     """What a model does on a dev set, by search in a real index.
 
     Args:
+        lexical: nDCG@10 of BM25, which training does not change: what is to be beaten.
         learned: nDCG@10 of the learned mode.
         anchored: {g: nDCG@10 of the anchored mode with that weight}.
         terms: Learned terms a document.
         flops: Expected common learned terms of a query and a document.
     """
 
+    lexical: float
     learned: float
     anchored: dict[float, float]
     terms: float
@@ -119,7 +121,10 @@ def search_dev_set(
             writer.commit()
             writer.optimize()
         with SparseRetriever(Index.open(folder), queries, analyzer) as retriever:
-            learned = _ndcg(dev, retriever.search_arrays(asked, _DEPTH, mode="learned"))
+            lexical, learned = (
+                _ndcg(dev, retriever.search_arrays(asked, _DEPTH, mode=mode))
+                for mode in ("lexical", "learned")
+            )
             both = retriever.query_vectors(asked)
             is_learned = both.indices < vectors.shape[1]
             anchored = {}
@@ -128,6 +133,7 @@ def search_dev_set(
                 weighed.data[is_learned] *= g
                 anchored[g] = _ndcg(dev, retriever.index.search(weighed, _DEPTH))
     return DevResult(
+        lexical,
         learned,
         anchored,
         terms=vectors.nnz / max(1, len(texts)),
@@ -147,13 +153,14 @@ def summary(results: dict[str, DevResult]) -> dict[str, float]:
         name: {
             "anchored": one.anchored[best],
             "learned": one.learned,
+            "lexical": one.lexical,
             "terms": one.terms,
             "flops": one.flops,
         }
         for name, one in results.items()
     }
     values = {f"{name}_{key}": value for name, row in by_set.items() for key, value in row.items()}
-    for key in ("anchored", "learned", "terms", "flops"):
+    for key in ("anchored", "learned", "lexical", "terms", "flops"):
         values[key] = float(np.mean([row[key] for row in by_set.values()]))
     return {**values, "anchor_weight": best}
 

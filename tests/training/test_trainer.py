@@ -143,20 +143,23 @@ def test_validation_searches_for_real_and_the_budget_decides(config, tmp_path):
     trainer = make_trainer(config(validation=dev, selection={"every": 4, "max_terms": 1000}))
     values = trainer.validate()
     assert 0 < values["anchored"] <= 1
+    assert values["lexical"] > 0
     assert values["selection"] == pytest.approx((values["anchored"] + values["learned"]) / 2)
     strict = make_trainer(config(validation=dev, selection={"every": 4, "max_terms": 0.5}))
     assert strict.validate()["selection"] < 0
     train_model(trainer)
+    assert trainer.validate()["lexical"] == values["lexical"]  # BM25 learns nothing
     assert "Measured" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_the_anchor_weight_is_the_one_that_dev_sets_choose(config, tmp_path):
-    dev = DevResult(0.5, {0.2: 0.30, 0.6: 0.40}, 100, 1.0)
-    other = DevResult(0.7, {0.2: 0.61, 0.6: 0.50}, 50, 0.2)
+    dev = DevResult(0.4, 0.5, {0.2: 0.30, 0.6: 0.40}, 100, 1.0)
+    other = DevResult(0.6, 0.7, {0.2: 0.61, 0.6: 0.50}, 50, 0.2)
     got = summary({"a": dev, "b": other})
     assert got["anchor_weight"] == 0.2  # .91 against .90
     assert got["anchored"] == pytest.approx(0.455)
     assert (got["b_anchored"], got["learned"], got["terms"]) == (0.61, 0.6, 75)
+    assert (got["lexical"], got["b_lexical"]) == (0.5, 0.6)
 
     sets = [{"path": beir(tmp_path / "dev")}]
     selection = {"every": 8, "max_terms": 1000, "anchor_weights": [0.7]}
