@@ -108,17 +108,23 @@ def _run(
 def table(rows: list[dict[str, Any]]) -> str:
     """Mean and range over seeds, in Markdown."""
     lines = [
-        "| claim | variant | seeds | BM25 | anchored | learned | terms | FLOPS |",
-        "|---|---|---|---|---|---|---|---|",
+        "| claim | variant | seeds | anchored | learned | terms | FLOPS |",
+        "|---|---|---|---|---|---|---|",
     ]
+    if bm25 := _bm25(rows):
+        lines.append(f"| | BM25 | | {bm25:.4f} | | | |")
     for claim, variant in dict.fromkeys((row["claim"], row["variant"]) for row in rows):
         same = [row for row in rows if (row["claim"], row["variant"]) == (claim, variant)]
-        measures = ("lexical", "anchored", "learned")
-        cells = [_spread([row[name] for row in same], 4) for name in measures]
+        cells = [_spread([row[name] for row in same], 4) for name in ("anchored", "learned")]
         cells += [_spread([row["terms"] for row in same], 0)]
         cells += [_spread([row["flops"] for row in same], 2)]
         lines.append(f"| {claim} | {variant} | {len(same)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _bm25(rows: list[dict[str, Any]]) -> float | None:
+    """On the same dev sets; the first rows were written before runs measured it."""
+    return next((row["lexical"] for row in rows if "lexical" in row), None)
 
 
 def _spread(values: list[float], digits: int) -> str:
@@ -140,6 +146,8 @@ def _plot(rows: list[dict[str, Any]], path: Path) -> None:
                 points = [row for row in same if row["variant"].split()[0] == kind]
                 x, y = [row["flops"] for row in points], [row[mode] for row in points]
                 axis.plot(x, y, "o", label=f"{claim}: {kind}", alpha=0.7)
+        if bm25 := _bm25(rows):
+            axis.axhline(bm25, color="grey", label="BM25")
         axis.set(xlabel="FLOPS", ylabel="nDCG@10, mean of dev sets", title=mode)
     axes[1].legend(fontsize=7)
     figure.savefig(path)

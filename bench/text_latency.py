@@ -1,6 +1,6 @@
 """Text query to hits, in one process and thread, beside BM25 of tantivy, Lucene and bm25s.
 
-    python -m bench.text_latency BEIR_FOLDER [--documents N]
+    python -m bench.text_latency BEIR_FOLDER [--documents N] [--vectors FILE.parquet]
 
 Every engine reads the query's text and gives doc_ids; ours once more with the documents' texts.
 The queries are the collection's dev split. Indexes are kept in the cache.
@@ -15,6 +15,7 @@ from typing import Any
 
 from bench import machine, records
 from bench.race import race, summary
+from bench.stored_vectors import StoredVectors
 from bench.text_engines import TextSearch, text_engines
 from bench.workloads import N_QUERIES, K, text_collection
 from sparse_ir.evaluation.evaluate import evaluate
@@ -31,7 +32,8 @@ def main() -> None:
     queries = collection.queries[:N_QUERIES]
     texts = [query.text for query in queries]
     qrels = {query.query_id: collection.qrels[query.query_id] for query in queries}
-    with CachedIndexes(collection.documents, arguments.cache) as indexes:
+    stored = StoredVectors(arguments.vectors, collection) if arguments.vectors else None
+    with CachedIndexes(collection.documents, arguments.cache, encoder=stored) as indexes:
         n_docs = len(indexes.sparse.index)
         engines = text_engines(collection, indexes, arguments.cache / f"text-{n_docs}")
         if arguments.build_only:
@@ -89,6 +91,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", help="in the BEIR layout")
     parser.add_argument("--documents", type=int, help="only so many, the first ones")
+    parser.add_argument("--vectors", type=Path, help="of whole documents, by sparse-ir encode")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=default_cache() / "bench")
     parser.add_argument("--build-only", action="store_true", help="indexes only, nothing is timed")

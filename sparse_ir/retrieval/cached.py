@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.checkpoint import model_settings
-from sparse_ir.encoders.encoder import load_encoder
+from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import IndexFormatError, MissingDependencyError
@@ -41,6 +41,7 @@ class CachedIndexes:
         model: Of the learned terms.
         language: Of the words.
         dense: Model of the dense part, which indexes have once ``hybrid`` is asked for.
+        encoder: As ``ingest``.
         batch_size: Documents encoded at once.
         on_progress: Told about every batch that is indexed.
     """
@@ -53,6 +54,7 @@ class CachedIndexes:
         model: str = "mini",
         language: str = "english",
         dense: str = DEFAULT_DENSE,
+        encoder: Encoder | None = None,
         batch_size: int = 32,
         on_progress: Progress | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class CachedIndexes:
         self._model = model
         self._language = language
         self._dense = dense
+        self._encoder = encoder
         self._batch_size = batch_size
         self._tell = on_progress or (lambda what, n: None)
 
@@ -92,6 +95,7 @@ class CachedIndexes:
                 self._documents(),
                 model=self._model,
                 language=self._language,
+                encoder=self._encoder,
                 batch_size=self._batch_size,
                 on_progress=lambda done, unchanged: self._tell("indexing", done),
             )
