@@ -1,10 +1,12 @@
 """The claims of the recipe, each a comparison of short runs: what helps, by how much, at what cost.
 
-    python -m bench.claims bench/claims.toml --claims idf teachers sides residual --seeds 0 1 2
+    python -m bench.claims claims.toml --claims idf teachers sides residual --seeds 0 1 2
 
-Every run starts from the same model and data and differs in one setting; it is judged by real
-search on the configuration's validation sets. Rows go to results/claims.jsonl; ``--plot`` draws
-nDCG@10 against FLOPS from all rows there are.
+The configuration is bench/claims.toml, copied beside a folder ``data`` of BEIR folders and a model
+``closed-form`` (the model card of ``mini`` has the line that makes it). Every run starts from the
+same model and data and differs in one setting; it is judged by real search on the configuration's
+validation sets. Rows go to results/claims.jsonl; ``--plot`` draws nDCG@10 against FLOPS from all
+rows there are.
 """
 
 from __future__ import annotations
@@ -138,19 +140,29 @@ def _plot(rows: list[dict[str, Any]], path: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
     for axis, mode in zip(axes, ("learned", "anchored"), strict=True):
-        for claim in dict.fromkeys(row["claim"] for row in rows):
-            same = [row for row in rows if row["claim"] == claim]
-            for kind in dict.fromkeys(row["variant"].split()[0] for row in same):
-                points = [row for row in same if row["variant"].split()[0] == kind]
-                x, y = [row["flops"] for row in points], [row[mode] for row in points]
-                axis.plot(x, y, "o", label=f"{claim}: {kind}", alpha=0.7)
+        for kind, points in _curves(rows, mode).items():
+            x, y, half = zip(*sorted(points), strict=True)
+            style = "o-" if len(points) > 1 else "s"
+            axis.errorbar(x, y, half, fmt=style, ms=4, capsize=2, label=kind, alpha=0.8)
         if bm25 := _bm25(rows):
-            axis.axhline(bm25, color="grey", label="BM25")
+            axis.axhline(bm25, color="grey", ls="--", lw=1, label="BM25")
         axis.set(xlabel="FLOPS", ylabel="nDCG@10, mean of dev sets", title=mode)
-    axes[1].legend(fontsize=7)
+    axes[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path)
+
+
+def _curves(rows: list[dict[str, Any]], mode: str) -> dict[str, list[tuple[float, float, float]]]:
+    """(FLOPS, mean nDCG@10, half the range over seeds) of each variant; a sweep is one curve."""
+    curves: dict[str, list[tuple[float, float, float]]] = {}
+    for claim, variant in dict.fromkeys((row["claim"], row["variant"]) for row in rows):
+        same = [row for row in rows if (row["claim"], row["variant"]) == (claim, variant)]
+        values = [row[mode] for row in same]
+        flops = sum(row["flops"] for row in same) / len(same)
+        point = (flops, sum(values) / len(values), (max(values) - min(values)) / 2)
+        curves.setdefault(f"{claim}: {variant.split()[0]}", []).append(point)
+    return curves
 
 
 def _rows() -> list[dict[str, Any]]:
