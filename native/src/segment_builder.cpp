@@ -1,6 +1,7 @@
 #include "segment_builder.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -17,30 +18,47 @@ using namespace format;
 
 namespace {
 
+/// As `number_terms`, fast, but in memory of the terms up to the greatest.
+std::vector<TermNumber> number_dense_terms(std::vector<TermNumber>& entries,
+                                           TermNumber greatest) {
+  std::vector<TermNumber> terms;
+  std::vector<Ordinal> ordinal_of(std::size_t{greatest} + 1, 0);
+  for (const TermNumber term : entries) ordinal_of[term] = 1;
+  for (std::size_t term = 0; term < ordinal_of.size(); ++term) {
+    if (ordinal_of[term] == 0) continue;
+    ordinal_of[term] = static_cast<Ordinal>(terms.size());
+    terms.push_back(static_cast<TermNumber>(term));
+  }
+  for (TermNumber& entry : entries) entry = ordinal_of[entry];
+  return terms;
+}
+
+/// As `number_terms`: an entry is looked for among the terms that begin with the same bits.
+std::vector<TermNumber> number_sparse_terms(std::vector<TermNumber>& entries,
+                                            TermNumber greatest) {
+  std::vector<TermNumber> terms = entries;
+  std::sort(terms.begin(), terms.end());
+  terms.erase(std::unique(terms.begin(), terms.end()), terms.end());
+  terms.shrink_to_fit();
+  const int shift = std::max(0, std::bit_width(greatest) - std::bit_width(terms.size()));
+  std::vector<Ordinal> begins((greatest >> shift) + std::size_t{2}, 0);
+  for (const TermNumber term : terms) ++begins[(term >> shift) + std::size_t{1}];
+  std::partial_sum(begins.begin(), begins.end(), begins.begin());
+  for (TermNumber& entry : entries) {
+    const std::size_t bits = entry >> shift;
+    const auto begin = terms.begin() + begins[bits], end = terms.begin() + begins[bits + 1];
+    entry = static_cast<Ordinal>(std::lower_bound(begin, end, entry) - terms.begin());
+  }
+  return terms;
+}
+
 /// Replaces each entry by its ordinal among the different terms; returns these, ascending. In time
 /// and memory of the entries, never of the terms that could be.
 std::vector<TermNumber> number_terms(std::vector<TermNumber>& entries) {
-  std::vector<TermNumber> terms;
-  const TermNumber greatest =
-      entries.empty() ? 0 : *std::max_element(entries.begin(), entries.end());
-  if (greatest / 8 < entries.size()) {
-    std::vector<Ordinal> ordinal_of(std::size_t{greatest} + 1, 0);
-    for (const TermNumber term : entries) ordinal_of[term] = 1;
-    for (std::size_t term = 0; term < ordinal_of.size(); ++term) {
-      if (ordinal_of[term] == 0) continue;
-      ordinal_of[term] = static_cast<Ordinal>(terms.size());
-      terms.push_back(static_cast<TermNumber>(term));
-    }
-    for (TermNumber& entry : entries) entry = ordinal_of[entry];
-    return terms;
-  }
-  terms = entries;
-  std::sort(terms.begin(), terms.end());
-  terms.erase(std::unique(terms.begin(), terms.end()), terms.end());
-  for (TermNumber& entry : entries)
-    entry = static_cast<Ordinal>(std::lower_bound(terms.begin(), terms.end(), entry) -
-                                 terms.begin());
-  return terms;
+  if (entries.empty()) return {};
+  const TermNumber greatest = *std::max_element(entries.begin(), entries.end());
+  return greatest < entries.size() ? number_dense_terms(entries, greatest)
+                                   : number_sparse_terms(entries, greatest);
 }
 
 /// Impacts of a term's weights, rounded up so that they bound them, or to the nearest where the

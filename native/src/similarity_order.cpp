@@ -120,7 +120,9 @@ using Docs = std::span<LocalDoc>;
 class Splitter {
  public:
   explicit Splitter(const Features& features)
-      : features_(features), centroids_(features.n_features() * kMost, 0.0F) {}
+      : features_(features),
+        centroids_(features.n_features() * kMost, 0.0F),
+        is_touched_(features.n_features(), false) {}
 
   /// The documents stand in the order of ever smaller parts.
   void order(Docs docs) {
@@ -150,6 +152,7 @@ class Splitter {
 
  private:
   void place_centroids(Docs docs, std::size_t n_parts) {
+    n_columns_ = (n_parts + kCentroidGroup - 1) / kCentroidGroup * kCentroidGroup;
     for (std::size_t part = 0; part < n_parts; ++part)
       add_to(part, docs[part * docs.size() / n_parts]);
     normalise(n_parts);
@@ -168,18 +171,18 @@ class Splitter {
     const auto numbers = features_.numbers(doc);
     const auto weights = features_.weights(doc);
     for (std::size_t i = 0; i < numbers.size(); ++i) {
-      centroids_[numbers[i] * kMost + part] += weights[i];
+      centroids_[numbers[i] * n_columns_ + part] += weights[i];
+      if (is_touched_[numbers[i]]) continue;
+      is_touched_[numbers[i]] = true;
       touched_.push_back(numbers[i]);
     }
   }
 
   void normalise(std::size_t n_parts) {
-    std::sort(touched_.begin(), touched_.end());
-    touched_.erase(std::unique(touched_.begin(), touched_.end()), touched_.end());
     std::array<double, kMost> squares{};
     for (const std::uint32_t feature : touched_)
       for (std::size_t part = 0; part < n_parts; ++part) {
-        const double value = centroids_[feature * kMost + part];
+        const double value = centroids_[feature * n_columns_ + part];
         squares[part] += value * value;
       }
     std::array<float, kMost> factor{};
@@ -187,12 +190,15 @@ class Splitter {
       factor[part] = static_cast<float>(1 / std::max(std::sqrt(squares[part]), 1e-30));
     for (const std::uint32_t feature : touched_)
       for (std::size_t part = 0; part < n_parts; ++part)
-        centroids_[feature * kMost + part] *= factor[part];
+        centroids_[feature * n_columns_ + part] *= factor[part];
   }
 
   void clear_centroids() {
-    for (const std::uint32_t feature : touched_)
-      std::fill_n(centroids_.begin() + static_cast<std::ptrdiff_t>(feature * kMost), kMost, 0.0F);
+    for (const std::uint32_t feature : touched_) {
+      std::fill_n(centroids_.begin() + static_cast<std::ptrdiff_t>(feature * n_columns_),
+                  n_columns_, 0.0F);
+      is_touched_[feature] = false;
+    }
     touched_.clear();
   }
 
@@ -200,7 +206,7 @@ class Splitter {
     const auto numbers = features_.numbers(doc);
     float products[kMost];
     kernels().centroid_products(numbers.data(), features_.weights(doc).data(), numbers.size(),
-                                centroids_.data(), products);
+                                centroids_.data(), n_columns_, products);
     return static_cast<std::uint8_t>(std::max_element(products, products + n_parts) - products);
   }
 
@@ -220,8 +226,10 @@ class Splitter {
   }
 
   const Features& features_;
-  std::vector<float> centroids_;         // [feature][part], all zero between splits
-  std::vector<std::uint32_t> touched_;   // features whose centroids are not all zero
+  std::vector<float> centroids_;         // [feature][column], all zero between splits
+  std::size_t n_columns_ = kMost;        // of this split: a part each, and some that stay zero
+  std::vector<std::uint32_t> touched_;   // features whose centroids are not all zero, each once
+  std::vector<std::uint8_t> is_touched_;
   std::vector<std::uint8_t> labels_;
 };
 

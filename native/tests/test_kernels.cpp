@@ -96,12 +96,13 @@ void check_centroids(const Kernels& kernel, std::mt19937& random) {
   for (float& value : centroids) value = static_cast<float>(random() % 1000) / 37;
   const std::uint32_t features[] = {3, 9, 0};
   const float weights[] = {0.3F, 1.7F, 0.11F};
-  for (std::size_t n = 0; n <= 3; ++n) {
-    float products[kCentroids], expected[kCentroids];
-    kernel.centroid_products(features, weights, n, centroids.data(), products);
-    scalar().centroid_products(features, weights, n, centroids.data(), expected);
-    CHECK(std::equal(products, products + kCentroids, expected));
-  }
+  for (std::size_t m = kCentroidGroup; m <= kCentroids; m += kCentroidGroup)
+    for (std::size_t n = 0; n <= 3; ++n) {
+      float products[kCentroids], expected[kCentroids];
+      kernel.centroid_products(features, weights, n, centroids.data(), m, products);
+      scalar().centroid_products(features, weights, n, centroids.data(), m, expected);
+      CHECK(std::equal(products, products + m, expected));
+    }
 }
 
 }  // namespace

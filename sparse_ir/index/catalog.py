@@ -209,11 +209,23 @@ class Catalog:
         n_words: Iterable[int],
         fingerprints: Iterable[bytes | None],
         metadata: Iterable[str],
-    ) -> None:
-        """The documents are known, numbered from ``first``; metadata are JSON objects."""
+    ) -> bool:
+        """The documents are known, numbered from ``first``, if none of the doc_ids was before.
+
+        Args:
+            first: A number above all others.
+            metadata: JSON objects.
+
+        Returns:
+            Whether they are; else nothing has changed.
+        """
         docs = range(first, first + len(doc_ids))
         rows = zip(docs, doc_ids, n_words, fingerprints, metadata, strict=False)
-        self._run_many("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", rows)
+        insert = "INSERT INTO documents VALUES (?, ?, ?, ?, ?) ON CONFLICT (doc_id) DO NOTHING"
+        if self._run_many(insert, rows) == len(doc_ids):
+            return True
+        self._run("DELETE FROM documents WHERE doc >= ?", (first,))
+        return False
 
     def add_texts(self, first: int, texts: Iterable[tuple[str, str]]) -> None:
         """The documents numbered from ``first`` have these (title, text)."""
@@ -287,6 +299,13 @@ class Catalog:
             "SELECT doc, n_words FROM documents WHERE doc BETWEEN ? AND ? ORDER BY doc",
             (first, last),
         )
+
+    def lengths(self, docs: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """(n,) lengths in words of (n,) known documents, ascending."""
+        rows = self.word_counts(int(docs[0]), int(docs[-1]))
+        known = np.array(rows, np.int64).reshape(-1, 2)
+        found: NDArray[np.int64] = known[np.searchsorted(known[:, 0], docs.astype(np.int64)), 1]
+        return found
 
     def matching(self, condition: str, values: Sequence[Any]) -> NDArray[np.uint64]:
         """Numbers of the documents for which the SQL condition holds, ascending."""
@@ -368,10 +387,11 @@ class Catalog:
             except sqlite3.DatabaseError as error:
                 raise self._translated(error) from error
 
-    def _run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    def _run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Returns how many rows changed."""
         with self._lock:
             try:
-                self._connection.executemany(sql, rows)
+                return self._connection.executemany(sql, rows).rowcount
             except sqlite3.DatabaseError as error:
                 raise self._translated(error) from error
 

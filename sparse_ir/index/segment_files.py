@@ -4,15 +4,17 @@ In an index with a dense part each segment is two files, or three: the postings,
 codes of the vectors if there are any. They are written and joined together under one name, which
 the catalog's transaction makes known: so one commit covers them all.
 
-Large segments are written and joined on a thread of their own, so that neither adding nor
-committing waits for them; the catalog learns of the result on the writer's thread.
+Large segments are written, joined and reweighted on a thread of their own, so that neither adding
+nor committing waits for them; the catalog learns of the result on the writer's thread. All segments
+have BM25's weights under one average length, at any time: those that were reweighted take the place
+of the others together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +43,8 @@ class _Joined:
 
 
 @dataclass(frozen=True, slots=True)
-class _Merging:
-    """A merge on the other thread: these segments become the file of that name."""
+class _Coming:
+    """A segment that is made on the other thread of these ones."""
 
     rows: list[SegmentRow]
     name: str
@@ -54,6 +56,7 @@ class SegmentFiles:
 
     Args:
         first_number: Of the next new file.
+        average_length: Under which BM25's weights of the segments are stored, 0 before the first.
         dense: The dense part, if the index has one.
     """
 
@@ -63,6 +66,7 @@ class SegmentFiles:
         catalog: Catalog,
         params: BuildParams,
         first_number: int,
+        average_length: float,
         dense: DensePart | None = None,
     ) -> None:
         self._folder = folder
@@ -71,10 +75,12 @@ class SegmentFiles:
         self._most_postings = most_postings(params.memory_mb)
         self.dense = dense
         self.next_number = first_number
+        self.average_length = average_length
         # One thread: whatever waits for it, only one segment at a time is built in memory.
         self._thread = ThreadPoolExecutor(1, "sparse-ir-files")
         self._writing: Future[None] | None = None
-        self._merging: _Merging | None = None
+        self._coming: list[_Coming] = []  # they take the places of their sources together
+        self._reweighting: Reweighting | None = None  # of those that come
         self.remove_orphans()
 
     def write(
@@ -157,30 +163,64 @@ class SegmentFiles:
         self.wait()
         self.adopt()
         while (tail := self._tail()) and sum(map(_size, tail)) <= _QUICK:
-            self._exchange(tail, self._join(self._new_name(), tail, self._deleted_of(tail)))
+            self._exchange(tail, self._join_now(tail))
 
-    def reserve_merge(self) -> Callable[[], None]:
-        """Chooses what to join on the other thread; call the result after the commit to start."""
-        tail = self._tail() if self._merging is None else []
-        if not tail:
-            return lambda: None
-        name, deleted = self._new_name(), self._deleted_of(tail)
+    def reserve(self, reweighting: Reweighting | None) -> Callable[[], None]:
+        """Chooses what the other thread is to join; call the result after the commit to start.
 
-        def start() -> None:
-            self._merging = _Merging(
-                tail, name, self._thread.submit(self._join, name, tail, deleted)
-            )
+        Args:
+            reweighting: All segments want this, unless they are few and small; None joins some.
+        """
+        wanted, parts = None, []
+        if not self._coming and reweighting is not None:
+            wanted, parts = reweighting, self._parts(self._catalog.segments())
+        elif not self._coming:
+            parts = [tail] if (tail := self._tail()) else []
+        elif self._reweighting is not None and all(one.result.done() for one in self._coming):
+            wanted, parts = self._reweighting, self._parts(self._after_coming())
+        chosen = [(part, self._new_name(), self._deleted_of(part)) for part in parts]
+        return lambda: self._start(chosen, wanted)
 
-        return start
+    def _start(
+        self,
+        chosen: list[tuple[list[SegmentRow], str, NDArray[np.uint64]]],
+        reweighting: Reweighting | None,
+    ) -> None:
+        if not chosen:
+            return
+        # Documents whose deletion is not committed yet may come back: they need lengths too.
+        snapshot = Catalog.open_snapshot(self._folder)
+        committed = reweighting and replace(reweighting, n_words_of=snapshot.lengths)
+        for rows, name, deleted in chosen:
+            result = self._thread.submit(self._join, name, rows, deleted, committed)
+            self._coming.append(_Coming(rows, name, result))
+        self._thread.submit(snapshot.close)
+        self._reweighting = reweighting
 
     def adopt(self, *, wait: bool = False) -> bool:
-        """Whether the merge on the other thread, if done, took the place of its sources."""
-        merging = self._merging
-        if merging is None or not (wait or merging.result.done()):
+        """Whether what the other thread joined, if done, took the place of its sources.
+
+        What it reweights does so when the segments that came meanwhile can be reweighted in a few
+        milliseconds.
+        """
+        coming, reweighting = self._coming, self._reweighting
+        if not coming or not (wait or all(one.result.done() for one in coming)):
             return False
-        self._merging = None
-        self._exchange(merging.rows, merging.result.result())
+        newer = [] if reweighting is None else self._after_coming()
+        if not wait and sum(map(_size, newer)) > _QUICK:
+            return False
+        self._coming, self._reweighting = [], None
+        joined = [(one.rows, one.result.result()) for one in coming]
+        joined += [(part, self._join_now(part, reweighting)) for part in self._parts(newer)]
+        for rows, one in joined:
+            self._exchange(rows, one)
+        if reweighting is not None:
+            self.average_length = reweighting.new_average
         return True
+
+    def is_small(self) -> bool:
+        """Whether rewriting all segments takes a few milliseconds."""
+        return sum(map(_size, self._catalog.segments())) <= _QUICK
 
     def rewrite(self, reweighting: Reweighting | None) -> None:
         """As few segments as memory allows hold the living documents, reweighted.
@@ -188,15 +228,19 @@ class SegmentFiles:
         A segment that would come out as it went in stays.
         """
         self.wait()
-        self.adopt(wait=True)
+        if self._reweighting is None:
+            self.adopt(wait=True)
+        else:
+            self._abandon()
         rows = self._catalog.segments()
         most = most_rewritten(self._params.memory_mb)
         for group in groups([row.n_postings for row in rows], most):
             sources = rows[group]
             deleted = self._deleted_of(sources)
             if len(sources) > 1 or len(deleted) or reweighting is not None:
-                joined = self._join(self._new_name(), sources, deleted, reweighting)
-                self._exchange(sources, joined)
+                self._exchange(sources, self._join_now(sources, reweighting))
+        if reweighting is not None:
+            self.average_length = reweighting.new_average
 
     # the folder
 
@@ -217,23 +261,38 @@ class SegmentFiles:
 
     def _orphans(self) -> list[Path]:
         kept = {_stem(row.name) for row in self._catalog.segments()}
-        if self._merging is not None:
-            kept.add(_stem(self._merging.name))
+        kept |= {_stem(one.name) for one in self._coming}
         return [file for file in self._folder.glob(_GLOB) if _stem(file.name) not in kept]
 
     def _tail(self) -> list[SegmentRow]:
         """Segments at the end that should be joined, those apart that are being joined."""
-        rows = self._catalog.segments()
-        if self._merging is not None:
-            rows = rows[rows.index(self._merging.rows[-1]) + 1 :]
+        rows = self._after_coming()
         start = tail_to_merge([_size(row) for row in rows], self._most_postings)
         return [] if start is None else rows[start:]
+
+    def _after_coming(self) -> list[SegmentRow]:
+        """Segments behind those of which others come; all if none comes."""
+        rows = self._catalog.segments()
+        return rows[rows.index(self._coming[-1].rows[-1]) + 1 :] if self._coming else rows
+
+    def _parts(self, rows: list[SegmentRow]) -> list[list[SegmentRow]]:
+        """Neighbours that may become one while others are gathered."""
+        return [rows[one] for one in groups([r.n_postings for r in rows], self._most_postings)]
+
+    def _abandon(self) -> None:
+        """What comes is not wanted any more."""
+        for one in self._coming:
+            one.result.exception()  # waits
+        self._coming, self._reweighting = [], None
 
     def _deleted_of(self, rows: list[SegmentRow]) -> NDArray[np.uint64]:
         """Deleted documents that these segments may hold, ascending."""
         spans = [DocRows.of(self._open(row)).span() for row in rows]
         first, last = min(first for first, _ in spans), max(last for _, last in spans)
         return np.array(self._catalog.deletions(first, last), np.uint64)
+
+    def _join_now(self, rows: list[SegmentRow], reweighting: Reweighting | None = None) -> _Joined:
+        return self._join(self._new_name(), rows, self._deleted_of(rows), reweighting)
 
     def _join(
         self,

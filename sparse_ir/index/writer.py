@@ -8,6 +8,7 @@ files removed. So a crash at any moment leaves the last committed index whole.
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -39,6 +40,7 @@ from sparse_ir.vectors import TermWeights, append_terms, as_term_weights
 
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _DRIFT = 0.10  # relative change of the average length at which a commit rewrites BM25's weights
+_KNOWN_WORDS = 2**18  # whose numbers are kept in memory, about 30 MB; the catalog knows all
 
 
 class IndexWriter:
@@ -50,7 +52,13 @@ class IndexWriter:
     """
 
     def __init__(
-        self, folder: Path, catalog: Catalog, lock: WriterLock, *, is_new: bool = False
+        self,
+        folder: Path,
+        catalog: Catalog,
+        lock: WriterLock,
+        *,
+        is_new: bool = False,
+        beside: Sequence[str] = (),
     ) -> None:
         self._folder = folder
         self._catalog = catalog
@@ -62,10 +70,16 @@ class IndexWriter:
         self._indexes: WeakSet[Index] = WeakSet()
         self._dense = dense_part(self._settings)
         self._files = SegmentFiles(
-            folder, catalog, self._params, self._settings["next_segment"], self._dense
+            folder,
+            catalog,
+            self._params,
+            self._settings["next_segment"],
+            self._settings["average_length"],
+            self._dense,
         )
         self._is_dirty = self._is_closed = False
         self._is_new = is_new  # made by this writer, and still as it was made
+        self._beside = beside
 
     @classmethod
     def create(
@@ -78,6 +92,7 @@ class IndexWriter:
         params: BuildParams | None = None,
         dense: DensePart | None = None,
         settings: Mapping[str, Any] | None = None,
+        beside: Sequence[str] = (),
     ) -> IndexWriter:
         """A writer of a new, empty index in the folder ``path``, committed at once.
 
@@ -89,6 +104,7 @@ class IndexWriter:
             params: How to build.
             dense: What the dense part holds; None for an index without one.
             settings: More to keep with the index (the model, the language), JSON values.
+            beside: Folders in ``path`` that were made for the index: they go where it is not kept.
 
         Raises:
             InvalidInputError: ``n_terms`` < 1, or an index is there already.
@@ -128,7 +144,7 @@ class IndexWriter:
         except BaseException:
             lock.release()
             raise
-        return cls(folder, catalog, lock, is_new=True)
+        return cls(folder, catalog, lock, is_new=True, beside=beside)
 
     @classmethod
     def open(cls, path: str | Path) -> IndexWriter:
@@ -312,8 +328,7 @@ class IndexWriter:
         """Pending vectors are in a segment file, or on their way into it, still uncommitted."""
         if not self._pending:
             return
-        average = self._average_of_new()
-        self._settings["average_length"] = average
+        average = self._files.average_length = self._average_of_new()
         batches, params = self._pending.take(), self._params
         n_docs = sum(len(batch.docs) for batch in batches)
         n_postings = sum(len(batch.terms) for batch in batches)
@@ -367,16 +382,17 @@ class IndexWriter:
 
         Small segments are merged on the way; large ones on another thread, for a later commit or
         ``close``. When the average document length has moved by more than a tenth since BM25's
-        weights were stored, all of them are rewritten.
+        weights were stored, all of them are rewritten, in the same ways.
         """
         self.flush()
-        average, stored = self._true_average(), self._settings["average_length"]
-        if stored and abs(average - stored) > _DRIFT * stored:
-            self._rewrite()
         self._files.merge_quickly()
-        start_merge = self._files.reserve_merge()
+        drift = self._drift()
+        if drift is not None and self._files.is_small():
+            self._files.rewrite(drift)
+            drift = None
+        start = self._files.reserve(drift)
         self._commit()
-        start_merge()
+        start()
 
     def optimize(self) -> None:
         """As ``commit``, and as few segments as ``memory_mb`` allows hold all documents.
@@ -384,7 +400,7 @@ class IndexWriter:
         Deleted documents are dropped from them, and BM25 is at the exact average length.
         """
         self.flush()
-        self._rewrite()
+        self._files.rewrite(self._reweighting())
         self._commit()
 
     def close(self) -> None:
@@ -403,13 +419,15 @@ class IndexWriter:
             self._files.close()
             self._catalog.begin()
             if self._files.adopt(wait=True):
-                self._catalog.update_settings({"next_segment": self._files.next_number})
+                self._catalog.update_settings(self._file_settings())
                 self._catalog.commit()
             self._files.remove_orphans()
         finally:
             self._catalog.close()
             if remove:
                 remove_catalog(self._folder)
+                for name in self._beside:
+                    shutil.rmtree(self._folder / name, ignore_errors=True)
                 self._lock.remove()
             else:
                 self._lock.release()
@@ -465,11 +483,11 @@ class IndexWriter:
         if metadata is not None:
             as_json = [_as_json(*pair) for pair in zip(ids, metadata, strict=True)]
             self._catalog.add_fields({name for one in metadata for name in one})
-        self.delete(ids)
         first = int(self._settings["next_doc"])
-        self._catalog.add_documents(
-            first, ids, n_words or repeat(0), fingerprints or repeat(None), as_json
-        )
+        rows = (first, ids, n_words or repeat(0), fingerprints or repeat(None), as_json)
+        if not self._catalog.add_documents(*rows):  # asking first would take as long again
+            self.delete(ids)
+            self._catalog.add_documents(*rows)
         self._settings["next_doc"] += len(ids)
         self._settings["n_docs"] += len(ids)
         self._settings["n_words"] += sum(n_words or ())
@@ -494,6 +512,8 @@ class IndexWriter:
 
     def _word_counts(self, words: Sequence[Sequence[str]]) -> list[dict[int, int]]:
         """Per document {term number: count}; new words get the next numbers."""
+        if len(self._lexicon) > _KNOWN_WORDS:
+            self._lexicon.clear()
         self._learn({word for one in words for word in one if word not in self._lexicon})
         first, number = self._settings["n_terms"], self._lexicon
         return [{first + number[word]: n for word, n in Counter(one).items()} for one in words]
@@ -532,24 +552,23 @@ class IndexWriter:
 
     def _average_of_new(self) -> float:
         """Under which new weights are stored: the old segments', if there are any."""
-        stored = float(self._settings["average_length"])
+        stored = self._files.average_length
         return stored if stored and self._catalog.segments() else self._true_average()
 
-    def _rewrite(self) -> None:
-        old, new = self._settings["average_length"], self._true_average()
-        reweighting = None
-        if old and new and old != new:
-            n_terms, params = self._settings["n_terms"], self._params
-            reweighting = Reweighting(n_terms, self._n_words_of, old, new, params.k1, params.b)
-        self._files.rewrite(reweighting)
-        self._settings["average_length"] = new
+    def _reweighting(self) -> Reweighting | None:
+        """What brings the weights that are stored to the present average; None if they are."""
+        old, new = self._files.average_length, self._true_average()
+        if not old or not new or old == new:
+            return None
+        n_terms, params = self._settings["n_terms"], self._params
+        return Reweighting(n_terms, self._catalog.lengths, old, new, params.k1, params.b)
 
-    def _n_words_of(self, docs: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Lengths in words of living documents, ascending."""
-        rows = self._catalog.word_counts(int(docs[0]), int(docs[-1]))
-        known = np.array(rows, np.int64).reshape(-1, 2)
-        lengths: NDArray[np.int64] = known[np.searchsorted(known[:, 0], docs.astype(np.int64)), 1]
-        return lengths
+    def _drift(self) -> Reweighting | None:
+        """As ``_reweighting``, if the average has moved by more than a tenth."""
+        found = self._reweighting()
+        if found is None or abs(found.new_average / found.old_average - 1) <= _DRIFT:
+            return None
+        return found
 
     def _true_average(self) -> float:
         n_docs = self._settings["n_docs"]
@@ -559,12 +578,16 @@ class IndexWriter:
 
     def _commit(self) -> None:
         self._files.wait()
-        self._settings["next_segment"] = self._files.next_number
+        self._settings |= self._file_settings()
         self._catalog.update_settings(self._settings)
         self._catalog.commit()
         self._catalog.begin()
         self._is_dirty = self._is_new = False
         self._files.remove_orphans_later()
+
+    def _file_settings(self) -> dict[str, Any]:
+        files = self._files
+        return {"next_segment": files.next_number, "average_length": files.average_length}
 
 
 def _as_json(doc_id: str, metadata: Mapping[str, Any]) -> str:

@@ -153,6 +153,7 @@ def open_writer(
             params=params or BuildParams(precision="float32"),  # BM25 is to be exact
             dense=dense,
             settings=wanted,
+            beside=[QUERY_ENCODER],
         )
     writer = IndexWriter.open(path)
     try:

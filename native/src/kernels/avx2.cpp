@@ -127,17 +127,19 @@ SIR_AVX2 void add_cell_bounds(const std::uint8_t* row, std::uint16_t factor,
 }
 
 SIR_AVX2 void centroid_products(const std::uint32_t* features, const float* weights, std::size_t n,
-                                const float* centroids, float* products) {
-  __m256 sums[kCentroids / 8];
-  for (auto& sum : sums) sum = _mm256_setzero_ps();
-  for (std::size_t i = 0; i < n; ++i) {
-    const __m256 weight = _mm256_set1_ps(weights[i]);
-    const float* centroid = centroids + features[i] * kCentroids;
-    for (std::size_t c = 0; c < kCentroids / 8; ++c)
-      sums[c] =
-          _mm256_add_ps(sums[c], _mm256_mul_ps(weight, _mm256_loadu_ps(centroid + 8 * c)));
+                                const float* centroids, std::size_t n_centroids,
+                                float* products) {
+  for (std::size_t c = 0; c < n_centroids; c += kCentroidGroup) {
+    __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
+    for (std::size_t i = 0; i < n; ++i) {
+      const __m256 weight = _mm256_set1_ps(weights[i]);
+      const float* centroid = centroids + features[i] * n_centroids + c;
+      low = _mm256_add_ps(low, _mm256_mul_ps(weight, _mm256_loadu_ps(centroid)));
+      high = _mm256_add_ps(high, _mm256_mul_ps(weight, _mm256_loadu_ps(centroid + 8)));
+    }
+    _mm256_storeu_ps(products + c, low);
+    _mm256_storeu_ps(products + c + 8, high);
   }
-  for (std::size_t c = 0; c < kCentroids / 8; ++c) _mm256_storeu_ps(products + 8 * c, sums[c]);
 }
 
 }  // namespace

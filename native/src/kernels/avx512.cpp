@@ -101,18 +101,26 @@ SIR_AVX512 void add_cell_bounds(const std::uint8_t* row, std::uint16_t factor,
   }
 }
 
-SIR_AVX512 void centroid_products(const std::uint32_t* features, const float* weights,
-                                  std::size_t n, const float* centroids, float* products) {
-  __m512 sums[kCentroids / 16];
+template <std::size_t kGroups>
+SIR_AVX512 void products_of(const std::uint32_t* features, const float* weights, std::size_t n,
+                            const float* centroids, float* products) {
+  __m512 sums[kGroups];
   for (auto& sum : sums) sum = _mm512_setzero_ps();
   for (std::size_t i = 0; i < n; ++i) {
     const __m512 weight = _mm512_set1_ps(weights[i]);
-    const float* centroid = centroids + features[i] * kCentroids;
-    for (std::size_t c = 0; c < kCentroids / 16; ++c)
+    const float* centroid = centroids + features[i] * kGroups * kCentroidGroup;
+    for (std::size_t c = 0; c < kGroups; ++c)
       sums[c] =
           _mm512_add_ps(sums[c], _mm512_mul_ps(weight, _mm512_loadu_ps(centroid + 16 * c)));
   }
-  for (std::size_t c = 0; c < kCentroids / 16; ++c) _mm512_storeu_ps(products + 16 * c, sums[c]);
+  for (std::size_t c = 0; c < kGroups; ++c) _mm512_storeu_ps(products + 16 * c, sums[c]);
+}
+
+void centroid_products(const std::uint32_t* features, const float* weights, std::size_t n,
+                       const float* centroids, std::size_t n_centroids, float* products) {
+  constexpr decltype(&products_of<1>) kOfGroups[] = {products_of<1>, products_of<2>,
+                                                     products_of<3>, products_of<4>};
+  kOfGroups[n_centroids / kCentroidGroup - 1](features, weights, n, centroids, products);
 }
 
 }  // namespace

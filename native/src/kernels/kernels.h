@@ -23,8 +23,9 @@ template <class Ordinal, class Weight>
 using Dot = float (*)(const Ordinal* ordinals, const Weight* weights, std::size_t n,
                       const QueryTable& query);
 
-/// Parts of one split of a clustering; the width of `centroid_products`.
+/// The most parts of one split of a clustering, and those that `centroid_products` takes at a time.
 inline constexpr std::size_t kCentroids = 64;
+inline constexpr std::size_t kCentroidGroup = 16;
 
 struct Kernels {
   const char* name;
@@ -50,9 +51,9 @@ struct Kernels {
                           const std::uint32_t* blocks, std::size_t n, std::uint16_t* sums);
 
   /// products[c] = sum over i of weights[i] x centroids[features[i]][c], in ascending i, multiply
-  /// then add, for all kCentroids c.
+  /// then add, for all c < n_centroids, a multiple of kCentroidGroup up to kCentroids.
   void (*centroid_products)(const std::uint32_t* features, const float* weights, std::size_t n,
-                            const float* centroids, float* products);
+                            const float* centroids, std::size_t n_centroids, float* products);
 };
 
 /// The versions this machine can run, best first; null at the end.

@@ -67,11 +67,11 @@ void add_cell_bounds(const std::uint8_t* row, std::uint16_t factor, const std::u
 }
 
 void centroid_products(const std::uint32_t* features, const float* weights, std::size_t n,
-                       const float* centroids, float* products) {
-  for (std::size_t c = 0; c < kCentroids; c += 4) {
+                       const float* centroids, std::size_t n_centroids, float* products) {
+  for (std::size_t c = 0; c < n_centroids; c += 4) {
     float32x4_t sum = vdupq_n_f32(0);
     for (std::size_t i = 0; i < n; ++i) {
-      const float32x4_t centroid = vld1q_f32(centroids + features[i] * kCentroids + c);
+      const float32x4_t centroid = vld1q_f32(centroids + features[i] * n_centroids + c);
       sum = vaddq_f32(sum, vmulq_n_f32(centroid, weights[i]));
     }
     vst1q_f32(products + c, sum);

@@ -47,11 +47,11 @@ void add_cell_bounds(const std::uint8_t* row, std::uint16_t factor, const std::u
 }
 
 void centroid_products(const std::uint32_t* features, const float* weights, std::size_t n,
-                       const float* centroids, float* products) {
-  for (std::size_t c = 0; c < kCentroids; ++c) products[c] = 0;
+                       const float* centroids, std::size_t n_centroids, float* products) {
+  for (std::size_t c = 0; c < n_centroids; ++c) products[c] = 0;
   for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t c = 0; c < kCentroids; ++c)
-      products[c] += weights[i] * centroids[features[i] * kCentroids + c];
+    for (std::size_t c = 0; c < n_centroids; ++c)
+      products[c] += weights[i] * centroids[features[i] * n_centroids + c];
 }
 
 }  // namespace
