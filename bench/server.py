@@ -4,7 +4,8 @@
 
 An index of synthetic documents with text. ``throughput``: queries a second through HTTP on loopback
 and in this process, in turns. ``mixed``: readers and writers for some minutes; every answer is
-checked, and the server's memory is read from its own metrics.
+checked, and the server's memory is read from /proc: all that is resident, and of that what is not
+mapped from files, which only the server itself can give back.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ CLIENTS, K = 8, 10
 TURNS, TURN_SECONDS = 5, 4.0
 READERS, WRITERS = 6, 2
 _WORDS = 60  # of a document
+_MEMORY = ("VmRSS", "RssAnon")
 _SETTLED = 0.25  # of the time, after which memory is said to have grown or not
 
 
@@ -51,11 +53,11 @@ def main() -> None:
     try:
         folder = arguments.index or work / "index"
         queries = build(folder, arguments.docs)
-        with serving(folder) as port:
+        with serving(folder) as (port, pid):
             if arguments.what == "throughput":
                 measured = throughput(folder, queries, port)
             else:
-                measured = mixed(queries, port, 60 * arguments.minutes)
+                measured = mixed(queries, port, pid, 60 * arguments.minutes)
     finally:
         shutil.rmtree(work)
     row = {"bench": "server", "what": arguments.what, "docs": arguments.docs, "k": K, **measured}
@@ -104,8 +106,8 @@ def throughput(folder: Path, queries: list[str], port: int) -> dict[str, Any]:
     }
 
 
-def mixed(queries: list[str], port: int, seconds: float) -> dict[str, Any]:
-    """Counts of what was asked, errors, and the server's memory by time."""
+def mixed(queries: list[str], port: int, pid: int, seconds: float) -> dict[str, Any]:
+    """Counts of what was asked, errors, and the memory of the server's process by time."""
     until, counts, errors = time.monotonic() + seconds, {"searches": 0, "writes": 0}, []
     lock = threading.Lock()
 
@@ -142,18 +144,20 @@ def mixed(queries: list[str], port: int, seconds: float) -> dict[str, Any]:
     threads += [threading.Thread(target=write, args=(seed,)) for seed in range(WRITERS)]
     for thread in threads:
         thread.start()
-    memory = list(_memory(port, until))
+    memory = np.array(list(_memory(pid, until)))
     for thread in threads:
         thread.join()
-    settled = np.array(memory[int(len(memory) * _SETTLED) :])
-    per_minute = float(np.polyfit(settled[:, 0] / 60, settled[:, 1], 1)[0])
+    settled = memory[int(len(memory) * _SETTLED) :]
+    shown = memory[:: max(1, len(memory) // 20)]
+    growth = np.polyfit(settled[:, 0] / 60, settled[:, 1:], 1)[0].round(3).tolist()
     return {
         **counts,
         "seconds": seconds,
         "errors": len(errors),
         "first_errors": errors[:3],
-        "memory_mb": [round(mb, 1) for _, mb in memory[:: max(1, len(memory) // 20)]],
-        "memory_mb_per_minute_once_settled": round(per_minute, 3),
+        "resident_mb": shown[:, 1].round(1).tolist(),
+        "anonymous_mb": shown[:, 2].round(1).tolist(),
+        "mb_per_minute_once_settled": dict(zip(("resident", "anonymous"), growth, strict=True)),
     }
 
 
@@ -187,8 +191,8 @@ class Client:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[int]:
-    """The port of a server in a process of its own."""
+def serving(folder: Path) -> Iterator[tuple[int, int]]:
+    """Port and process id of a server in a process of its own."""
     command = [sys.executable, "-c", "from sparse_ir.cli import main; main()", "serve"]
     process = subprocess.Popen(
         [*command, "--index", str(folder), "--port", "0"],
@@ -197,7 +201,7 @@ def serving(folder: Path) -> Iterator[int]:
         env={**os.environ, "COLUMNS": "500"},
     )
     try:
-        yield int(re.search(r":(\d+)/", process.stderr.readline())[1])
+        yield int(re.search(r":(\d+)/", process.stderr.readline())[1]), process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=120)
@@ -222,13 +226,13 @@ def _rate(make: Callable[[], Callable[[str], object]], queries: list[str]) -> fl
     return sum(done) / (time.monotonic() - started)
 
 
-def _memory(port: int, until: float) -> Iterator[tuple[float, float]]:
-    """(seconds, MB resident) of the server, every few seconds."""
+def _memory(pid: int, until: float) -> Iterator[tuple[float, float, float]]:
+    """(seconds, MB resident, MB of these in no file) of a process, every two seconds."""
     started = time.monotonic()
     while time.monotonic() < until:
-        _, text = Client(port).request("GET", "/metrics")
-        n_bytes = float(re.search(r"^process_resident_memory_bytes (\S+)", text, re.M)[1])
-        yield time.monotonic() - started, n_bytes / 2**20
+        status = Path(f"/proc/{pid}/status").read_text()
+        kib = [int(re.search(rf"^{name}:\s+(\d+)", status, re.M)[1]) for name in _MEMORY]
+        yield time.monotonic() - started, kib[0] / 1024, kib[1] / 1024
         time.sleep(2)
 
 

@@ -158,6 +158,31 @@ def test_serving_example(tmp_path):
     assert answers[2]["hits"][0]["doc_id"] == "hen"
 
 
+@pytest.mark.model
+@pytest.mark.usefixtures("needs_model")
+def test_adapting_example(tmp_path):
+    """As it stands, but for two steps where it takes 200."""
+    pytest.importorskip("accelerate", reason="the extra train is not installed")
+    fables = [
+        {**document, "id": f"{document['id']}{i}", "text": f"{document['text']} Fable {i}."}
+        for document in DOCUMENTS
+        for i in range(14)
+    ]
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in fables))
+    (example,) = [code for code in blocks("sh") if code.startswith("sparse-ir adapt")]
+    adapt, index, search = (shlex.split(line) for line in example.strip().splitlines())
+    assert {adapt[0], index[0], search[0]} == {"sparse-ir"}
+    main = [sys.executable, "-c", "from sparse_ir.cli import main; main()"]
+    run([*main, *adapt[1:], "--steps", "2"], tmp_path)
+    run([*main, *index[1:]], tmp_path)
+    assert "crow" in run([*main, *search[1:]], tmp_path)
+
+
+def test_each_use_is_shown_in_under_ten_lines():
+    for _, code in BLOCKS:
+        assert len([line for line in code.splitlines() if line.strip()]) < 10, code
+
+
 def test_the_test_command_is_the_one_in_ci():
     (command,) = [code.strip() for code in blocks("sh") if code.strip().endswith("pytest")]
     install, test = command.split(" && ")

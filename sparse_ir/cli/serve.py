@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sparse_ir.cli.console import err
-from sparse_ir.cli.options import ExistingIndexOption, ThreadsOption, find_index, use_threads
+from sparse_ir.cli.options import ExistingIndexOption, find_index, use_threads
 
 _BACKLOG = 1024  # connections that may wait
 _IDLE_SECONDS = 75  # that a connection is kept: a little more than proxies keep theirs
@@ -21,7 +21,9 @@ def serve(
     folder: ExistingIndexOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any free one.", min=0, max=65535)] = 8378,
-    threads: ThreadsOption = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Of networks.", show_default="half of the cores")
+    ] = None,
 ) -> None:
     """Serve an index over HTTP: a page at /, the interface below /v1 (see /openapi.json).
 
@@ -37,6 +39,8 @@ def serve(
 
     key = os.environ.get(API_KEY) or None
     require_safe(host, key)
+    if threads is None:
+        _leave_room_for_searches()
     use_threads(threads)
     listening = _listen(host, port)
     live = LiveIndex(find_index(folder))
@@ -48,6 +52,7 @@ def serve(
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,  # nothing here asks who a client is
                 timeout_keep_alive=_IDLE_SECONDS,
                 timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
             )
@@ -58,6 +63,12 @@ def serve(
         server.run(sockets=[listening])
     finally:
         live.close()
+
+
+def _leave_room_for_searches() -> None:
+    """Networks take half of the processors: all, and each would wait for one that searches."""
+    threads = max(1, (os.cpu_count() or 1) // 2)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported
 
 
 def _listen(host: str, port: int) -> socket.socket:

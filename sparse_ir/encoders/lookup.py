@@ -79,7 +79,10 @@ class LookupEncoder:
     ) -> TermWeights:
         """(n, V) float32 csr_array: the weight of each token of each text."""
         texts = [self._prompt + text for text in texts] if self._prompt else list(texts)
-        encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        # One by one: a batch is spread over threads, whose waking takes longer than short texts do.
+        encoded = [
+            self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0] for text in texts
+        ]
         rows = [sorted(Counter(one.ids).items()) for one in encoded]
         indptr = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=indptr[1:])

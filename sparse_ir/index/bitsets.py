@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -76,10 +76,11 @@ class Bitsets:
         self._rows = rows
         self._deleted = np.array(catalog.deletions(), np.uint64)
         self._living = self._find_living()
-        self._matching = lru_cache(maxsize=_KEPT_FILTERS)(self._find_matching)
+        # Not of a method: the cycle would keep a closed index until the garbage collector comes.
+        self._matching = lru_cache(maxsize=_KEPT_FILTERS)(partial(_find_matching, catalog, rows))
 
     def release(self) -> None:
-        """Nothing of the segments is held any more: the cache makes a cycle, which may live on."""
+        """Nothing of the segments is held any more."""
         self._matching.cache_clear()
         self._rows, self._living = [], []
 
@@ -104,11 +105,12 @@ class Bitsets:
     def _find_living(self) -> list[Bitset | None]:
         return [_all_but(rows.find(self._deleted), len(rows)) for rows in self._rows]
 
-    def _find_matching(
-        self, _: int, condition: str, values: tuple[Any, ...]
-    ) -> list[Bitset | None]:
-        matching = self._catalog.matching(condition, values)
-        return [_only(rows.find(matching), len(rows)) for rows in self._rows]
+
+def _find_matching(
+    catalog: Catalog, segments: Sequence[DocRows], _: int, condition: str, values: tuple[Any, ...]
+) -> list[Bitset | None]:
+    matching = catalog.matching(condition, values)
+    return [_only(rows.find(matching), len(rows)) for rows in segments]
 
 
 def cleared(bits: Bitset, n: int) -> NDArray[np.uint32]:

@@ -46,6 +46,7 @@ CREATE TABLE lexicon (word TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE) WIT
 _CHUNK = 500  # values in one IN (...): SQLite allows 999 on its oldest builds
 _SCANNED = 2**20  # doc numbers between two results of a scan: bounds its memory, lets Ctrl-C in
 _CACHE_KIB = 32 * 1024  # of a writer: doc_ids come in any order, and a small cache would thrash
+_KEPT_LOG_BYTES = 2**20  # of the write-ahead log when it is begun anew; SQLite would keep all
 
 _MAPPED_BYTES = 2**40  # of a snapshot, as much as SQLite allows: passages are read without copies
 
@@ -405,6 +406,7 @@ class Catalog:
     def _prepare_for_writing(self) -> None:
         self._run("PRAGMA synchronous = FULL")
         self._run(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        self._run(f"PRAGMA journal_size_limit = {_KEPT_LOG_BYTES}")
 
     def _translated(self, error: sqlite3.DatabaseError) -> Exception:
         text = str(error)

@@ -39,6 +39,7 @@ from sparse_ir.server.page import page, page_policy
 from sparse_ir.server.protection import LOCAL_NAMES, Guard, key_check
 
 MOST_BYTES = 16 * 2**20  # of a body
+_PARALLEL_FROM = 100_000  # documents: fewer are searched sooner than a thread is started
 
 _Answers = dict[int | str, dict[str, Any]]
 _ERRORS: _Answers = {
@@ -89,9 +90,9 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.api = _Api(live, metrics, searchers)
-    app.include_router(_pages)
     needed = [Security(HTTPBearer(auto_error=False)), Depends(key_check(key))] if key else []
-    app.include_router(_api, dependencies=needed, responses=_ERRORS)
+    app.include_router(_api, dependencies=needed, responses=_ERRORS)  # first: tried in this order
+    app.include_router(_pages)
     app.add_exception_handler(SparseIRError, _refusal)
     app.add_exception_handler(queue.Full, _refusal)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -130,7 +131,7 @@ class _Api:
             mode=kind.mode,
             filter=kind.filter,
             with_text=kind.with_text,
-            threads=os.cpu_count() or 1,
+            threads=_threads(retriever),
         )
         seconds = time.perf_counter() - started
         mode = kind.mode or retriever.default_mode
@@ -170,15 +171,15 @@ _api = APIRouter()
 # search
 
 
-@_api.get("/v1/search", response_model=m.SearchAnswer)
-async def search_by_address(api: Api, asked: Annotated[m.FilteredParameters, Query()]) -> Response:
-    """The best documents of a query."""
-    return await _search(api, asked)
-
-
 @_api.post("/v1/search", response_model=m.SearchAnswer)
 async def search(api: Api, asked: m.SearchRequest) -> Response:
     """The best documents of a query; the filter may be an object."""
+    return await _search(api, asked)
+
+
+@_api.get("/v1/search", response_model=m.SearchAnswer)
+async def search_by_address(api: Api, asked: Annotated[m.FilteredParameters, Query()]) -> Response:
+    """The best documents of a query."""
     return await _search(api, asked)
 
 
@@ -364,6 +365,10 @@ async def readyz(api: Api) -> Response:
 
 def _json(content: bytes) -> Response:
     return Response(content, media_type="application/json")
+
+
+def _threads(retriever: HybridRetriever) -> int:
+    return (os.cpu_count() or 1) if len(retriever.index) >= _PARALLEL_FROM else 1
 
 
 def _require_known(retriever: HybridRetriever, doc_id: str) -> None:

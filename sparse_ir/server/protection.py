@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import HTTPException, Request
 from fastapi.responses import JSONResponse
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sparse_ir.errors import InvalidInputError
@@ -83,7 +83,7 @@ class Guard:
         self._app = app
         self._hosts = hosts
         self._most_bytes = most_bytes
-        self._headers = headers
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -93,7 +93,7 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self._headers)
+                message["headers"] = [*message["headers"], *self._headers]
             await send(message)
 
         headers = Headers(scope=scope)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -52,6 +55,19 @@ def three(path):
             metadata=[{"year": 1}, {"year": 2}, {}],
         )
     return path
+
+
+def test_a_closed_index_needs_no_garbage_collector(three):
+    index = Index.open(three)
+    scores(index, {1: 1.0}, filter="year = 1")
+    index.close()
+    gone = weakref.ref(index._bitsets)
+    gc.disable()
+    try:
+        del index
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_the_contract_of_raw_vectors(three):

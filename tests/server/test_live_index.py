@@ -108,6 +108,15 @@ def test_the_write_ahead_log_stays_small(live, index_folder, monkeypatch):
     assert len(live._open) == 1
 
 
+def test_the_log_is_emptied_now_and_then_not_at_every_commit(live, monkeypatch):
+    monkeypatch.setattr(live_index, "_LOG_BYTES", 2**21)
+    empty, emptied = Catalog.checkpoint, []
+    monkeypatch.setattr(Catalog, "checkpoint", lambda folder: emptied.append(empty(folder)))
+    for i in range(60):
+        live.add([Document(f"d{i % 7}", f"fox {i} " * 20_000)]).result(60)
+    assert 1 <= len(emptied) <= 20
+
+
 def test_readers_and_writers_at_once(live):
     """Whoever was told that a document is there finds it; nobody meets a closed index."""
     stop = threading.Event()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from asyncio import to_thread
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import wraps
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
-import scipy.sparse as sp
 from haystack import Document, default_from_dict, default_to_dict
 from haystack.dataclasses import SparseEmbedding
 from haystack.document_stores.errors import DuplicateDocumentError
@@ -24,15 +23,31 @@ from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
+from sparse_ir.integrations.haystack.arrays import cosine, term_weights
 from sparse_ir.integrations.haystack.conditions import condition_of
 from sparse_ir.integrations.haystack.extras import Extras
+from sparse_ir.integrations.haystack.metadata_fields import (
+    bare_name,
+    different_values,
+    extremes,
+    types_of_fields,
+)
 from sparse_ir.integrations.haystack.snapshot import Snapshot
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.query_vectors import Mode
-from sparse_ir.vectors import as_term_weights
 
 _CHUNK = 1000  # documents read at once
 Filters = dict[str, Any] | None
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _on_thread(method: Callable[_P, _T]) -> Callable[_P, Coroutine[Any, Any, _T]]:
+    @wraps(method)
+    async def twin(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await to_thread(method, *args, **kwargs)
+
+    return twin
 
 
 class SparseIRDocumentStore:
@@ -151,32 +166,19 @@ class SparseIRDocumentStore:
         self, filters: Filters, metadata_fields: list[str]
     ) -> dict[str, int]:
         """Field -> how many different values the matching documents have in it."""
-        names = [name.removeprefix("meta.") for name in metadata_fields]
+        names = map(bare_name, metadata_fields)
         return {name: len(self._values(name, filters)) for name in names}
 
     def get_metadata_fields_info(self) -> dict[str, dict[str, str]]:
         """Field -> its type: boolean, int, float or keyword."""
-        kinds: dict[str, dict[str, str]] = {}
-        for chunk in self._matching(None):
-            for document in chunk:
-                for name, value in document.metadata.items():
-                    if value is not None:
-                        kinds[name] = {"type": _TYPE_NAMES.get(type(value), "keyword")}
-        return kinds
+        return types_of_fields(chain.from_iterable(self._matching(None)))
 
     def get_metadata_field_min_max(self, metadata_field: str) -> dict[str, Any]:
         """The least and the greatest of the field's numbers, or of its strings if it has no others.
 
         Both are None if there are none, or if the field holds numbers and strings.
         """
-        values = [
-            value
-            for value in self._values(metadata_field.removeprefix("meta."), None)
-            if isinstance(value, int | float | str)
-        ]
-        if not values or len({isinstance(value, str) for value in values}) > 1:
-            return {"min": None, "max": None}
-        return {"min": min(values), "max": max(values)}
+        return extremes(self._values(bare_name(metadata_field), None))
 
     def get_metadata_field_unique_values(
         self,
@@ -195,7 +197,7 @@ class SparseIRDocumentStore:
             size: Values wanted at most.
             filters: Only of the documents that match.
         """
-        values = self._values(metadata_field.removeprefix("meta."), filters)
+        values = self._values(bare_name(metadata_field), filters)
         if search_term:
             values = [one for one in values if search_term.lower() in str(one).lower()]
         values.sort(key=lambda one: (str(one), type(one).__name__))
@@ -222,7 +224,7 @@ class SparseIRDocumentStore:
         self._require_index()
         with self._snapshot.use() as retriever:
             index = retriever.index
-            weights = _term_weights([query], index.n_terms)
+            weights = term_weights([query], index.n_terms)
             hits = index.search(weights, top_k, filter=condition)
             documents = index.documents(hits.docs[0, : hits.counts[0]].tolist())
         found = [documents[doc] for doc in hits.docs[0, : hits.counts[0]].tolist()]
@@ -242,79 +244,26 @@ class SparseIRDocumentStore:
             extras = self._extras.of({document.doc_id: document.text for document in chunk})
             for doc_id, extra in extras.items():
                 if "embedding" in extra:
-                    scores[doc_id] = _cosine(doc_id, np.asarray(extra["embedding"]), wanted)
+                    scores[doc_id] = cosine(doc_id, np.asarray(extra["embedding"]), wanted)
         best = dict(sorted(scores.items(), key=lambda one: -one[1])[:top_k])
         with self._snapshot.use() as retriever:
             found = [retriever.document(doc_id) for doc_id in best]
         return self._as_haystack(found, best)
 
-    # async twins: each runs on a thread
+    # each on a thread, so that the event loop goes on
 
-    async def count_documents_async(self) -> int:
-        """As ``count_documents``."""
-        return await to_thread(self.count_documents)
-
-    async def filter_documents_async(self, filters: Filters = None) -> list[Document]:
-        """As ``filter_documents``."""
-        return await to_thread(self.filter_documents, filters)
-
-    async def write_documents_async(
-        self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE
-    ) -> int:
-        """As ``write_documents``."""
-        return await to_thread(self.write_documents, documents, policy)
-
-    async def delete_documents_async(self, document_ids: list[str]) -> None:
-        """As ``delete_documents``."""
-        await to_thread(self.delete_documents, document_ids)
-
-    async def delete_all_documents_async(self) -> None:
-        """As ``delete_all_documents``."""
-        await to_thread(self.delete_all_documents)
-
-    async def delete_by_filter_async(self, filters: Filters) -> int:
-        """As ``delete_by_filter``."""
-        return await to_thread(self.delete_by_filter, filters)
-
-    async def update_by_filter_async(self, filters: Filters, meta: Mapping[str, Any]) -> int:
-        """As ``update_by_filter``."""
-        return await to_thread(self.update_by_filter, filters, meta)
-
-    async def count_documents_by_filter_async(self, filters: Filters) -> int:
-        """As ``count_documents_by_filter``."""
-        return await to_thread(self.count_documents_by_filter, filters)
-
-    async def count_unique_metadata_by_filter_async(
-        self, filters: Filters, metadata_fields: list[str]
-    ) -> dict[str, int]:
-        """As ``count_unique_metadata_by_filter``."""
-        return await to_thread(self.count_unique_metadata_by_filter, filters, metadata_fields)
-
-    async def get_metadata_fields_info_async(self) -> dict[str, dict[str, str]]:
-        """As ``get_metadata_fields_info``."""
-        return await to_thread(self.get_metadata_fields_info)
-
-    async def get_metadata_field_min_max_async(self, metadata_field: str) -> dict[str, Any]:
-        """As ``get_metadata_field_min_max``."""
-        return await to_thread(self.get_metadata_field_min_max, metadata_field)
-
-    async def get_metadata_field_unique_values_async(
-        self,
-        metadata_field: str,
-        search_term: str | None = None,
-        from_: int = 0,
-        size: int = 10,
-        filters: Filters = None,
-    ) -> tuple[list[Any], int]:
-        """As ``get_metadata_field_unique_values``."""
-        return await to_thread(
-            self.get_metadata_field_unique_values,
-            metadata_field,
-            search_term,
-            from_,
-            size,
-            filters,
-        )
+    count_documents_async = _on_thread(count_documents)
+    filter_documents_async = _on_thread(filter_documents)
+    write_documents_async = _on_thread(write_documents)
+    delete_documents_async = _on_thread(delete_documents)
+    delete_all_documents_async = _on_thread(delete_all_documents)
+    delete_by_filter_async = _on_thread(delete_by_filter)
+    update_by_filter_async = _on_thread(update_by_filter)
+    count_documents_by_filter_async = _on_thread(count_documents_by_filter)
+    count_unique_metadata_by_filter_async = _on_thread(count_unique_metadata_by_filter)
+    get_metadata_fields_info_async = _on_thread(get_metadata_fields_info)
+    get_metadata_field_min_max_async = _on_thread(get_metadata_field_min_max)
+    get_metadata_field_unique_values_async = _on_thread(get_metadata_field_unique_values)
 
     # writing
 
@@ -359,8 +308,8 @@ class SparseIRDocumentStore:
         analyzer = Analyzer(self.language)
         with IndexWriter.open(self._folder) as writer:
             ours = [_as_ours(one) for one in documents]
-            embeddings = [one.sparse_embedding for one in documents]
-            vectors = _term_weights(embeddings, writer.settings["n_terms"])
+            embeddings = [one.sparse_embedding for one in documents if one.sparse_embedding]
+            vectors = term_weights(embeddings, writer.settings["n_terms"])
             writer.add(ours, vectors, [analyzer.words(one.content) for one in ours])
 
     def _delete(self, doc_ids: Sequence[str]) -> None:
@@ -400,43 +349,8 @@ class SparseIRDocumentStore:
         ]
 
     def _values(self, field: str, filters: Filters) -> list[Any]:
-        """The field's different values, but null; 1, 1.0, true and '1' are four."""
-        found = {}
-        for chunk in self._matching(filters):
-            for document in chunk:
-                value = document.metadata.get(field)
-                if value is not None:
-                    found[json.dumps(value, sort_keys=True)] = value
-        return list(found.values())
-
-
-_TYPE_NAMES = {bool: "boolean", int: "int", float: "float"}
+        return different_values(chain.from_iterable(self._matching(filters)), field)
 
 
 def _as_ours(document: Document) -> corpus.Document:
     return corpus.Document(document.id, document.content or "", metadata=document.meta)
-
-
-def _term_weights(embeddings: Sequence[Any], n_terms: int) -> Any:
-    """(n, n_terms) the sparse embeddings as a checked batch."""
-    lengths = [len(one.indices) for one in embeddings]
-    indices = [index for one in embeddings for index in one.indices]
-    values = np.array([value for one in embeddings for value in one.values], np.float32)
-    if indices and not 0 <= min(indices) <= max(indices) < n_terms:
-        raise InvalidInputError(
-            f"a sparse embedding has the index {max(indices, key=abs)}; want 0..{n_terms - 1}, "
-            "of the model that the store was made with"
-        )
-    rows = np.repeat(np.arange(len(embeddings)), lengths)
-    matrix = sp.coo_array((values, (rows, indices)), shape=(len(embeddings), n_terms))
-    return as_term_weights(matrix.tocsr())
-
-
-def _cosine(doc_id: str, embedding: Any, query: Any) -> float:
-    if embedding.shape != query.shape:
-        raise InvalidInputError(
-            f"the query's embedding has {len(query)} numbers, that of {doc_id!r} "
-            f"{len(embedding)}; want both of one model"
-        )
-    norm = float(np.linalg.norm(embedding) * np.linalg.norm(query))
-    return float(embedding @ query) / norm if norm else 0.0
