@@ -22,11 +22,12 @@ from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.catalog import Catalog
-from sparse_ir.index.reader import Index
+from sparse_ir.index.reader import Index, dense_part
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.integrations.haystack.conditions import condition_of
 from sparse_ir.integrations.haystack.extras import Extras
 from sparse_ir.integrations.haystack.snapshot import Snapshot
+from sparse_ir.retrieval.dense_part import DocumentVectors
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.query_vectors import Mode
 from sparse_ir.vectors import as_term_weights
@@ -57,6 +58,7 @@ class SparseIRDocumentStore:
         self._snapshot = Snapshot(self._folder)
         self._writing = threading.Lock()
         self._encoder: Encoder | None = None
+        self._vectors: DocumentVectors | None = None
         self._is_made = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -347,12 +349,17 @@ class SparseIRDocumentStore:
     def _encode(self, documents: list[Document]) -> None:
         if self._encoder is None:
             self._encoder = load_encoder(self.model, "document")
+        if self._vectors is None:
+            with Index.open(self._folder) as index:
+                part = dense_part(index.settings)
+            self._vectors = DocumentVectors(part.model) if part else None
         ingest(
             self._folder,
             [_as_ours(one) for one in documents],
             model=self.model,
             language=self.language,
             encoder=self._encoder,
+            dense_encoder=self._vectors,
         )
 
     def _write_embedded(self, documents: list[Document]) -> None:
