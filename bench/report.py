@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import effectiveness, encode, goals, hybrid, latency, records, text_latency
+from bench import effectiveness, encode, goals, granularity, hybrid, latency, records, text_latency
 
 README = Path(__file__).parent.parent / "README.md"
 TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "effectiveness": (effectiveness.RESULTS, effectiveness.table),
     "encode": (encode.RESULTS, encode.table),
     "hybrid": (hybrid.RESULTS, hybrid.table),
+    "granularity": (granularity.RESULTS, granularity.table),
     "goals": (records.FOLDER / "goals.jsonl", goals.table),
 }
 
