@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from sparse_ir.encoders.dense_encoder import DenseEncoder, dense_folder, load_dense_encoder
 from sparse_ir.encoders.dense_layout import read_dense_layout
@@ -190,6 +190,7 @@ class DenseTrainer(Trainer):  # type: ignore[misc]
             train_dataset=DenseBatches(examples, self.student, run),
             data_collator=lambda items: items[0],  # an item is a batch
         )
+        self.remove_callback(PrinterCallback)
 
     def _get_train_sampler(self, *_: Any) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)

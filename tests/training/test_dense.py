@@ -79,11 +79,12 @@ def test_its_scores_are_the_cosines_of_search(examples, run):
         assert np.abs(row[:, None] - among).min(1).max() < 0.02  # each is some document's
 
 
-def test_it_learns_and_others_can_load_it(examples, run, dev, tmp_path):
+def test_it_learns_and_others_can_load_it(examples, run, dev, tmp_path, capsys):
     trainer = DenseTrainer(run, examples, dev)
     before, steps = losses(trainer), []
     assert train_model(trainer, on_step=steps.append)
     assert len(steps) == run.steps
+    assert capsys.readouterr().out == ""
     assert losses(trainer) < before / 2
     assert trainer.measured[trainer.kept] > trainer.measured[AS_IT_WAS]
     card = (tmp_path / "out" / "README.md").read_text()
