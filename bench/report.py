@@ -13,20 +13,33 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import effectiveness, encode, goals, hybrid, latency, records, text_latency
+from bench import (
+    effectiveness,
+    encode,
+    goals,
+    granularity,
+    hybrid,
+    latency,
+    query_table,
+    records,
+    text_latency,
+)
 
 README = Path(__file__).parent.parent / "README.md"
 TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "effectiveness": (effectiveness.RESULTS, effectiveness.table),
     "encode": (encode.RESULTS, encode.table),
     "hybrid": (hybrid.RESULTS, hybrid.table),
+    "granularity": (granularity.RESULTS, granularity.table),
+    "query_table": (query_table.RESULTS, query_table.table),
     "goals": (records.FOLDER / "goals.jsonl", goals.table),
 }
 
 
 def main() -> None:
     text = README.read_text()
-    for name, (path, table) in TABLES.items():
+    measured = {name: one for name, one in TABLES.items() if one[0].is_file()}
+    for name, (path, table) in measured.items():
         result = json.loads(path.read_text().splitlines()[-1])
         body = f"<!-- {name} -->\n{table(result)}\n\n{_source(result, path)}\n<!-- end -->"
         text = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _, b=body: b, text, flags=re.S)

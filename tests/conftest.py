@@ -66,6 +66,11 @@ class CountingEncoder:
 
     def __init__(self) -> None:
         self.encoded: list[str] = []
+        self.n_loads = 0
+
+    def load(self, model, options=None):
+        self.n_loads += 1
+        return self
 
     def encode(self, texts, *, batch_size=32, on_progress=None):
         self.encoded += texts
@@ -84,7 +89,7 @@ def dense_encoder(monkeypatch) -> CountingEncoder:
     """What is loaded for every dense model."""
     encoder = CountingEncoder()
     fakes = {
-        "load_document_vectors": lambda model, options=None: encoder,
+        "load_document_vectors": encoder.load,
         "load_query_vectors": lambda model: encoder,
         "fingerprint_of": lambda model: model,
     }

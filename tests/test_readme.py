@@ -191,16 +191,20 @@ def test_the_test_command_is_the_one_in_ci():
     assert f"\n{test}\n" in script
 
 
-@pytest.mark.parametrize("name", ["effectiveness", "encode", "goals", "hybrid"])
+@pytest.mark.parametrize(
+    "name", ["effectiveness", "encode", "goals", "hybrid", "granularity", "query_table"]
+)
 def test_numbers_come_from_the_results_files(name):
     """Every number of a table's rows is in the last result, rounded."""
     text = README.read_text(encoding="utf-8")
     table = re.search(rf"<!-- {name} -->(.*?)<!-- end -->", text, re.DOTALL)[1]
     path = README.parent / "bench" / "results" / f"{name}.jsonl"
+    if not path.is_file():
+        pytest.skip("not measured yet")
     result = json.loads(path.read_text().splitlines()[-1])
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
     assert len(rows) == len(result["collections" if name == "effectiveness" else "rows"])
-    known = {f"{number:.{digits}f}" for number in numbers(result) for digits in (0, 2, 3)}
+    known = {f"{abs(number):.{digits}f}" for number in numbers(result) for digits in (0, 2, 3)}
     for cell in re.findall(r"\d+\.\d+|\b\d+\b(?= \|)", "\n".join(rows)):
         assert cell in known, cell
     assert result["machine"]["date"][:10] in table

@@ -33,6 +33,7 @@ from sparse_ir.cli import (
     search,
     serve,
     train,
+    train_dense,
     tune,
     tune_recall,
     verify,
@@ -67,6 +68,7 @@ app.command()(init_head.init_head)
 app.command()(convert.convert)
 app.command()(train.train)
 app.command()(mine.mine)
+app.command()(train_dense.train_dense)
 app.command()(adapt.adapt)
 app.command()(tune.tune)
 app.command()(distil_queries.distil_queries)

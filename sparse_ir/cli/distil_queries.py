@@ -23,7 +23,8 @@ def distil_queries(
     """Make a table of token vectors, so that hybrid searches need no network.
 
     It stands for the dense model's query encoder from now on, and is less exact: the cosine with
-    the model's own vectors is printed. --dense-queries network searches with the model again.
+    the model's own vectors is printed, and how many of the documents that these find it finds too.
+    --dense-queries network searches with the model again.
     """
     from sparse_ir.retrieval.dense_queries import distil_queries as distil
 
@@ -33,7 +34,9 @@ def distil_queries(
     if as_json:
         print(json.dumps(asdict(report)))
         return
+    size = f"{report.n_bytes / 2**20:.1f} MiB"
+    alone = f"tokens alone {report.cosine_of_tokens:.3f}"
     err.print(
-        f"table of {report.n_bytes / 2**20:.1f} MiB from {report.n_texts:,} texts; cosine with the "
-        f"network on unseen texts {report.cosine:.3f} (tokens alone {report.cosine_of_tokens:.3f})"
+        f"table of {size} from {report.n_texts:,} texts; on unseen texts cosine with the network "
+        f"{report.cosine:.3f} ({alone}), {report.overlap:.0%} of its ten nearest documents found"
     )

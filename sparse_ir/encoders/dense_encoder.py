@@ -93,7 +93,7 @@ class DenseEncoder:
             on_progress: Told after each batch how many more texts are done.
         """
         vectors = np.zeros((len(texts), self.dimension), np.float32)
-        tokens = self._tokenized(texts) if texts else []
+        tokens = self.tokenized(texts) if texts else []
         on_cpu = next(self.body.parameters()).device.type == "cpu"
         for rows in batches(tokens, batch_size, on_cpu=on_cpu):
             vectors[rows] = self._vectors([tokens[i] for i in rows]).cpu().numpy()
@@ -107,7 +107,8 @@ class DenseEncoder:
         spans: list[tuple[int, int]] = encoded["offset_mapping"]
         return spans
 
-    def _tokenized(self, texts: Sequence[str]) -> list[list[int]]:
+    def tokenized(self, texts: Sequence[str]) -> list[list[int]]:
+        """The token ids of each text, with the prompt and special ones, cut and never empty."""
         if self._prompt:
             texts = [self._prompt + text for text in texts]
         if self._lower_case:
@@ -116,13 +117,16 @@ class DenseEncoder:
         pad = [self.tokenizer.pad_token_id or 0]  # a tokenizer without special tokens, no text
         return [one or pad for one in encoded["input_ids"]]
 
-    @torch.inference_mode()
-    def _vectors(self, tokens: Sequence[Sequence[int]]) -> Tensor:
-        states, mask = body_states(self.body, tokens, self.tokenizer.pad_token_id or 0)
+    def pooled(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(B, dimension) unit vectors of the body's (B, T, H) states, with their gradients."""
         pooled = self._pool(states.float(), mask)
         for layer in self._layers:
             pooled = layer(pooled)
         return nn.functional.normalize(pooled, dim=1)
+
+    @torch.inference_mode()
+    def _vectors(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        return self.pooled(*body_states(self.body, tokens, self.tokenizer.pad_token_id or 0))
 
 
 def load_dense_encoder(

@@ -1,7 +1,8 @@
 """DenseTable: dense queries without a network. A vector for each token; a text is their sum.
 
-The table is distilled from a dense encoder in closed form: of all tables that keep near to the
-vectors of the tokens alone, the one whose means of rows are nearest to the vectors of texts.
+The table is distilled from a dense encoder in closed form. First one linear map for all tokens, of
+their own vectors and how rare they are, then each token's difference from it, the smaller the less
+is known of it: of all such tables the one whose means of rows are nearest to the vectors of texts.
 
 Source: the idea of a dense query as a mean of looked-up token vectors: Ma et al. 2025,
 "LightRetriever", arXiv:2505.12260, who train it together with the document encoder; here the
@@ -37,6 +38,7 @@ from sparse_ir.files import whole_folder
 _STEPS = 40  # of conjugate gradients: more changes no third digit
 _STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)  # of the ridge, tried on held-out texts
 _HELD_OUT = 10  # one text in so many
+_MAP_STRENGTH = 1e-4  # of the linear map's ridge
 
 Vectors = NDArray[np.float32]
 
@@ -109,12 +111,16 @@ class Distilled:
         strength: Of the ridge: what was best on held-out texts.
         cosine: Mean cosine with the encoder's vectors on texts that were held out, -1..1.
         cosine_of_tokens: The same of the tokens' own vectors, unfitted.
+        held_out: (h,) numbers of these texts.
+        predicted: (h, dimension) their unit vectors, by a table fitted on the others.
     """
 
     table: DenseTable
     strength: float
     cosine: float
     cosine_of_tokens: float
+    held_out: NDArray[np.int64]
+    predicted: Vectors
 
 
 def distil(
@@ -126,8 +132,8 @@ def distil(
 ) -> Distilled:
     """The table whose means of rows are nearest to the texts' vectors, by ridge regression.
 
-    Minimises ``|X T - Y|^2 + strength n |T - T0|^2``: X has the tokens' shares of each of n texts,
-    Y the texts' vectors, T0 the vectors of the tokens alone, scaled to fit.
+    Minimises ``|X T - Y|^2 + strength n / V |T - T0|^2``: X has the tokens' shares of each of n
+    texts, Y the texts' vectors, T0 is the linear map of what is known of each token alone.
 
     Args:
         tokenizer: Of the dense model.
@@ -141,18 +147,21 @@ def distil(
     shares = _shares(tokenizer, texts)
     is_held = np.arange(len(texts)) % _HELD_OUT == 0
     seen, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)
-    start = _scaled(shares[seen], token_vectors, vectors[seen])
-    cosines = [
-        _cosine(shares[held], _fit(shares[seen], vectors[seen], start, strength), vectors[held])
+    start = _mapped(shares[seen], token_vectors, vectors[seen])
+    tried = [
+        _unit(shares[held] @ _fit(shares[seen], vectors[seen], start, strength))
         for strength in _STRENGTHS
     ]
+    cosines = [_cosine(one, vectors[held]) for one in tried]
     best = int(np.argmax(cosines))
-    rows = _fit(shares, vectors, start, _STRENGTHS[best])
+    rows = _fit(shares, vectors, _mapped(shares, token_vectors, vectors), _STRENGTHS[best])
     return Distilled(
         DenseTable(tokenizer, rows.astype(np.float16), fingerprint),
         _STRENGTHS[best],
         cosines[best],
-        _cosine(shares[held], start, vectors[held]),
+        _cosine(shares[held] @ token_vectors, vectors[held]),
+        held,
+        tried[best],
     )
 
 
@@ -167,18 +176,35 @@ def _shares(tokenizer: Tokenizer, texts: Sequence[str]) -> sp.csr_array:
     return sp.csr_array((np.array(shares, np.float32), tokens, indptr), shape=shape)
 
 
-def _scaled(shares: sp.csr_array, rows: Vectors, wanted: Vectors) -> Vectors:
-    means = shares @ rows
-    factor = float((means * wanted).sum() / max(float((means**2).sum()), 1e-12))
-    return np.asarray(rows * factor, np.float32)
+def _mapped(shares: sp.csr_array, token_vectors: Vectors, wanted: Vectors) -> Vectors:
+    """(V, dimension) the best rows that one linear map gives for all tokens.
+
+    It maps a token's own vector, its idf among the texts, and their product: rare tokens may weigh
+    more, and tokens that no text has get rows of the same kind.
+    """
+    n_texts, n_tokens = shares.shape
+    frequencies = np.bincount(shares.indices, minlength=n_tokens)[:, None]
+    idf = np.log((n_texts + 1) / (frequencies + 0.5)) / np.log(n_texts + 1)
+    known = np.hstack([token_vectors, idf * token_vectors, idf, np.ones_like(idf)])
+    known = known.astype(np.float32)
+    means = shares @ known
+    gram = (means.T @ means).astype(np.float64)
+    gram[np.diag_indices(len(gram))] += _MAP_STRENGTH * n_texts
+    weights = np.linalg.solve(gram, (means.T @ wanted).astype(np.float64))
+    return np.asarray(known @ weights.astype(np.float32), np.float32)
 
 
 def _fit(shares: sp.csr_array, wanted: Vectors, start: Vectors, strength: float) -> Vectors:
-    """The minimum, by conjugate gradients on the normal equations, a column independent."""
+    """The minimum, by conjugate gradients on the normal equations, a column independent.
+
+    Rows of tokens that no text has stay as they are.
+    """
     ridge = np.float32(strength * shares.shape[0] / shares.shape[1])
+    used = np.unique(shares.indices)
+    shares = sp.csr_array(shares[:, used])
     transposed = shares.T.tocsr()
-    change = np.zeros_like(start)
-    residual = transposed @ (wanted - shares @ start)
+    residual = transposed @ (wanted - shares @ start[used])
+    change = np.zeros_like(residual)
     direction, square = residual.copy(), (residual**2).sum(0)
     for _ in range(_STEPS):
         image = transposed @ (shares @ direction) + ridge * direction
@@ -187,11 +213,13 @@ def _fit(shares: sp.csr_array, wanted: Vectors, start: Vectors, strength: float)
         residual -= step * image
         square, before = (residual**2).sum(0), square
         direction = residual + square / np.maximum(before, 1e-20) * direction
-    return np.asarray(start + change, np.float32)
+    rows = start.astype(np.float32)  # a copy
+    rows[used] += change
+    return rows
 
 
-def _cosine(shares: sp.csr_array, rows: Vectors, wanted: Vectors) -> float:
-    return float((_unit(shares @ rows) * _unit(wanted)).sum(1).mean())
+def _cosine(vectors: Vectors, wanted: Vectors) -> float:
+    return float((_unit(vectors) * _unit(wanted)).sum(1).mean())
 
 
 def _unit(vectors: Vectors) -> Vectors:

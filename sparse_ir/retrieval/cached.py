@@ -16,12 +16,16 @@ from sparse_ir.corpus import Document
 from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
-from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import IndexFormatError, MissingDependencyError
 from sparse_ir.files import whole_folder
 from sparse_ir.index.catalog import FORMAT_VERSION, Catalog
 from sparse_ir.index.reader import Index
-from sparse_ir.retrieval.dense_part import DEFAULT_DENSE, add_dense, wanted_part
+from sparse_ir.retrieval.dense_part import (
+    DEFAULT_DENSE,
+    DocumentVectors,
+    add_dense,
+    wanted_part,
+)
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.retriever import SparseRetriever
@@ -105,7 +109,8 @@ class CachedIndexes:
     def hybrid(self) -> HybridRetriever:
         """Our own index with a dense part, made from a copy of the sparse one."""
         source = self.sparse.index.path
-        part = wanted_part(source, self._dense, None, EncoderOptions())
+        encoder = DocumentVectors(self._dense)
+        part = wanted_part(source, self._dense, None, encoder)
         folder = source.with_name(f"hybrid-{source.name[-32:-16]}{part.fingerprint[:16]}")
         if not folder.is_dir():
             with whole_folder(folder) as beside:
@@ -113,6 +118,7 @@ class CachedIndexes:
         add_dense(
             folder,
             part,
+            encoder,
             batch_size=self._batch_size,
             on_progress=lambda n: self._tell("encoding vectors", n),
         )

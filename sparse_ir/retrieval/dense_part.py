@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +38,32 @@ class VectorEncoder(Protocol):
         ...
 
 
+class DocumentVectors:
+    """The document encoder of a dense model, loaded when it is first needed, and then kept.
+
+    Args:
+        model: The dense model.
+        options: How to encode.
+    """
+
+    def __init__(self, model: str, options: EncoderOptions | None = None) -> None:
+        self._model = model
+        self._options = options
+
+    @property
+    def dimension(self) -> int:
+        """Numbers of a vector."""
+        return self._encoder.dimension
+
+    def encode(self, texts: Sequence[str], *, batch_size: int = 32) -> NDArray[np.float32]:
+        """(n, dimension) of n texts."""
+        return self._encoder.encode(texts, batch_size=batch_size)
+
+    @cached_property
+    def _encoder(self) -> VectorEncoder:
+        return load_document_vectors(self._model, self._options)
+
+
 def load_document_vectors(model: str, options: EncoderOptions | None = None) -> VectorEncoder:
     """The document encoder of a dense model.
 
@@ -67,7 +94,7 @@ def fingerprint_of(model: str) -> str:
 
 
 def wanted_part(
-    path: Path, model: str, codes: CodeKind | None, options: EncoderOptions
+    path: Path, model: str, codes: CodeKind | None, encoder: VectorEncoder
 ) -> DensePart:
     """The dense part of the index at ``path``, or of the one that will be made there.
 
@@ -75,7 +102,7 @@ def wanted_part(
         path: Folder of an index, or of none yet.
         model: The dense model.
         codes: As ``DensePart``; None takes what the index has, or none.
-        options: How to encode.
+        encoder: Of documents by this model.
 
     Raises:
         InvalidInputError: the index's dense part is of another model.
@@ -88,8 +115,7 @@ def wanted_part(
     if has is None:
         if codes not in (None, "none"):
             import_faiss()
-        dimension = load_document_vectors(model, options).dimension
-        return DensePart(model, dimension, codes or "none", fingerprint_of(model))
+        return DensePart(model, encoder.dimension, codes or "none", fingerprint_of(model))
     if has.fingerprint != fingerprint_of(model):
         raise InvalidInputError(
             f"{path} has a dense part of model {has.model!r}, not {model!r}; use that one, or "
@@ -101,8 +127,8 @@ def wanted_part(
 def add_dense(
     path: str | Path,
     part: DensePart,
+    encoder: VectorEncoder,
     *,
-    options: EncoderOptions | None = None,
     batch_size: int = 32,
     on_progress: Callable[[int], None] | None = None,
 ) -> None:
@@ -114,7 +140,7 @@ def add_dense(
     Args:
         path: Folder of an index of text.
         part: As ``wanted_part`` gives it.
-        options: How to encode.
+        encoder: Of documents by its model.
         batch_size: Passages encoded at once, >= 1.
         on_progress: Told how many more documents are done.
 
@@ -133,7 +159,6 @@ def add_dense(
             raise InvalidInputError(
                 f"{path} holds vectors without text; give it dense ones by IndexWriter.add_vectors"
             )
-        encoder = load_document_vectors(part.model, options)
 
         def encode(docs: list[int]) -> DenseRows:
             parts = []

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sparse_ir.encoders.checkpoint import require_models_extra
-from sparse_ir.encoders.dense_table import DenseTable, distil
+from sparse_ir.encoders.dense_table import DenseTable, Vectors, distil
 from sparse_ir.errors import IndexFormatError, InvalidInputError
 from sparse_ir.index.params import DensePart
 from sparse_ir.index.reader import Index, dense_part
@@ -20,6 +20,7 @@ FOLDER = "dense_query"  # inside an index
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
 _MOST_WORDS = 32  # of a stretch that stands for a query
 _TOGETHER = 512  # texts encoded between reports of progress
+_NEAREST, _MOST_ASKED = 10, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,15 @@ class Report:
         n_texts: That it was fitted on.
         cosine: With the network's vectors, on texts held out.
         cosine_of_tokens: The same, had the table held the tokens' own vectors.
+        overlap: Share of the ten documents nearest to a held-out text by the network that are
+            among the ten by the table.
         n_bytes: Of the table.
     """
 
     n_texts: int
     cosine: float
     cosine_of_tokens: float
+    overlap: float
     n_bytes: int
 
 
@@ -87,8 +91,10 @@ def distil_queries(
     )
     shutil.rmtree(Path(path) / FOLDER, ignore_errors=True)
     found.table.save(Path(path) / FOLDER)
+    held = found.held_out[:_MOST_ASKED]
+    overlap = _overlap(path, found.predicted[:_MOST_ASKED], vectors[len(tokens) + held])
     n_bytes = 2 * len(tokens) * encoder.dimension
-    return Report(len(texts), found.cosine, found.cosine_of_tokens, n_bytes)
+    return Report(len(texts), found.cosine, found.cosine_of_tokens, overlap, n_bytes)
 
 
 def load_table(path: Path, part: DensePart) -> DenseTable | None:
@@ -106,6 +112,13 @@ def load_table(path: Path, part: DensePart) -> DenseTable | None:
             "make it anew with: sparse-ir distil-queries"
         )
     return table
+
+
+def _overlap(path: str | Path, by_table: Vectors, by_network: Vectors) -> float:
+    with Index.open(path) as index:
+        found, wanted = (index.dense.search(one, _NEAREST).docs for one in (by_table, by_network))
+    shares = [np.isin(one, other).mean() for one, other in zip(wanted, found, strict=True)]
+    return float(np.mean(shares))
 
 
 def _stretches(index: Index, n: int, seed: int) -> list[str]:

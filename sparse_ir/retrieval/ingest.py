@@ -23,10 +23,10 @@ from sparse_ir.index.dense_segment import DenseRows
 from sparse_ir.index.params import BuildParams, CodeKind, DensePart
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.dense_part import (
+    DocumentVectors,
     VectorEncoder,
     add_dense,
     dense_rows,
-    load_document_vectors,
     vectors_of,
     wanted_part,
 )
@@ -70,6 +70,7 @@ def ingest(
     passages: bool = True,
     dense: str | None = None,
     codes: CodeKind | None = None,
+    dense_encoder: VectorEncoder | None = None,
     batch_size: int = 32,
     commit_every: int = 2048,
     on_progress: Progress | None = None,
@@ -94,6 +95,7 @@ def ingest(
         dense: Name or folder of the dense model, of which the index has or gets a dense part; None
             keeps what it has.
         codes: As ``DensePart``; None takes what the index has, or none.
+        dense_encoder: As ``encoder``, of the dense model.
         batch_size: Documents encoded at once, >= 1.
         commit_every: Documents between commits, >= 1.
         on_progress: Told about every batch.
@@ -114,12 +116,17 @@ def ingest(
     options = options or EncoderOptions()
     path, part = Path(path), None
     if dense is not None:
-        part = wanted_part(path, dense, codes, options)
+        dense_encoder = dense_encoder or DocumentVectors(dense, options)
+        part = wanted_part(path, dense, codes, dense_encoder)
         add_dense(
-            path, part, options=options, batch_size=batch_size, on_progress=lambda n: tell(n, 0)
+            path, part, dense_encoder, batch_size=batch_size, on_progress=lambda n: tell(n, 0)
         )
     with open_writer(path, model, language, passages=passages, params=params, dense=part) as writer:
-        pipeline = _Pipeline(writer, model, options, encoder, analyzer, passages, batch_size)
+        if writer.dense is not None and dense_encoder is None:
+            dense_encoder = DocumentVectors(writer.dense.model, options)
+        pipeline = _Pipeline(
+            writer, model, options, encoder, dense_encoder, analyzer, passages, batch_size
+        )
         for chunk in chain([first], chunks):
             pipeline.add(chunk, report, tell)
             writer.commit()
@@ -173,6 +180,7 @@ class _Pipeline:
         model: str,
         options: EncoderOptions,
         encoder: Encoder | None,
+        dense_encoder: VectorEncoder | None,
         analyzer: Analyzer,
         cuts_passages: bool,
         batch_size: int,
@@ -184,7 +192,7 @@ class _Pipeline:
         self._cuts_passages = cuts_passages
         self._batch_size = batch_size
         self._encoder = encoder
-        self._dense_encoder: VectorEncoder | None = None
+        self._dense_encoder = dense_encoder
 
     def add(self, chunk: list[Document], report: IngestReport, tell: Progress) -> None:
         latest = list({document.doc_id: document for document in chunk}.values())
@@ -234,10 +242,8 @@ class _Pipeline:
             weights, vectors = encoder.encode_both(flat, batch_size=batch_size, on_progress=done)
             return weights, dense_rows(vectors, texts)
         weights = encoder.encode(flat, batch_size=batch_size, on_progress=done)
-        if part is None:
+        if part is None or self._dense_encoder is None:
             return weights, None
-        if self._dense_encoder is None:
-            self._dense_encoder = load_document_vectors(part.model, self._options)
         return weights, vectors_of(self._dense_encoder, texts, batch_size)
 
     def _passages(self, document: Document) -> list[tuple[Span, str]]:

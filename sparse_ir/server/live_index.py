@@ -24,7 +24,9 @@ from sparse_ir.corpus import Document
 from sparse_ir.encoders.encoder import TextEncoder, load_encoder
 from sparse_ir.errors import InvalidInputError, SparseIRError
 from sparse_ir.index.catalog import Catalog
+from sparse_ir.index.reader import dense_part
 from sparse_ir.index.writer import IndexWriter
+from sparse_ir.retrieval.dense_part import DocumentVectors
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
 
@@ -75,6 +77,7 @@ class LiveIndex:
         self._lock = threading.Lock()  # of the two above
         self._encoder: TextEncoder | None = None
         self._encoder_lock = threading.RLock()  # fast tokenizers are not safe to share
+        self._vectors: DocumentVectors | None = None  # the writer's alone
         self._changes: queue.Queue[_Change | None] = queue.Queue(WAITING_CHANGES)
         self._is_closed = False
         self._writer = threading.Thread(target=self._write, name="sparse-ir-writer")
@@ -197,7 +200,9 @@ class LiveIndex:
         return counts
 
     def _ingest(self, documents: Sequence[Document]) -> None:
-        settings = self.settings
+        settings, part = self.settings, dense_part(self.settings)
+        if part is not None and self._vectors is None:
+            self._vectors = DocumentVectors(part.model)
         with self.document_encoder() as encoder:
             ingest(
                 self.path,
@@ -206,6 +211,7 @@ class LiveIndex:
                 language=settings["language"],
                 passages=settings["passages"],
                 encoder=encoder,
+                dense_encoder=self._vectors,
             )
 
     # snapshots

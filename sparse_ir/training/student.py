@@ -72,7 +72,9 @@ class Student(nn.Module):
         self.body: Any
         self.body, self.tokenizer = _load_own_body(folder, self.settings)
         self.body.train()
-        _prepare_for_training(self.body)
+        prepare_for_training(self.body)
+        if getattr(self.body, "pooler", None) is not None:
+            self.body.pooler = None
         head = {
             n: torch.from_numpy(a.astype(np.float32))
             for n, a in load_tensors(folder / HEAD_FILE).items()
@@ -265,15 +267,13 @@ def _load_own_body(folder: Path, settings: ModelSettings) -> tuple[Any, Any]:
     return load_body(str(source), tokenizer_file)
 
 
-def _prepare_for_training(body: Any) -> None:
+def prepare_for_training(body: Any) -> None:
     """No dropout (the run is shorter than the data), and the attention that is fast in bfloat16."""
     for module in body.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     if not torch.cuda.is_available():
         body.set_attn_implementation("eager")  # sdpa in bfloat16 on a CPU takes 5 x as long
-    if getattr(body, "pooler", None) is not None:
-        body.pooler = None
 
 
 def _inverse_softplus(values: Tensor) -> Tensor:

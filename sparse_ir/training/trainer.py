@@ -12,7 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -139,22 +139,36 @@ def taught_set(
     )
 
 
-def train_model(
-    trainer: StudentTrainer, *, resume: bool = False, on_step: Progress | None = None
-) -> bool:
+class Run(Protocol):
+    """A trainer of transformers that knows what comes before the first step and after the last."""
+
+    args: Any
+    add_callback: Callable[..., Any]
+    train: Callable[..., Any]
+
+    def prepare(self) -> None:
+        """Everything is ready for the first step of a run that is not resumed."""
+        ...
+
+    def finish(self) -> None:
+        """The model is in its output folder."""
+        ...
+
+
+def train_model(trainer: Run, *, resume: bool = False, on_step: Progress | None = None) -> bool:
     """Whether training came to its end; then the model with its card is in the output folder.
 
     Ctrl-C ends the step that is under way, saves a checkpoint, and gives False.
 
     Args:
-        trainer: From ``make_trainer``.
+        trainer: From ``make_trainer``, or another one that has not run.
         resume: Whether to go on from the last checkpoint.
         on_step: Told after each step that one more is done.
 
     Raises:
         InvalidInputError: there is no checkpoint to resume from.
     """
-    work = trainer.config.work
+    work = Path(trainer.args.output_dir)
     if resume and not checkpoints(work):
         raise InvalidInputError(f"{work} holds no checkpoint; start without --resume")
     stop = _StopOnInterrupt(on_step)

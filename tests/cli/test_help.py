@@ -36,6 +36,8 @@ def test_help_and_version(cli):
         "explain",
         "convert",
         "tune",
+        "mine",
+        "train-dense",
         "distil-queries",
         "tune-recall",
     ):

@@ -4,7 +4,59 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+
+DRAW = np.random.default_rng(7)
+
+
+@pytest.fixture
+def tiny_index(cli):
+    """60 documents of random words, with a dense part, and two queries for each of ten."""
+    from tiny_model import WORDS, make_tiny_model
+
+    tiny = make_tiny_model(cli.folder)
+    texts = [" ".join(DRAW.choice(WORDS, 9)) for _ in range(60)]
+    files = {
+        "docs.jsonl": [{"_id": f"d{i}", "text": text} for i, text in enumerate(texts)],
+        "topics.jsonl": [
+            {"_id": f"q{i}", "text": " ".join(texts[i].split()[2:6])} for i in range(20)
+        ],
+    }
+    for name, records in files.items():
+        (cli.folder / name).write_text("".join(json.dumps(one) + "\n" for one in records))
+    judged = "".join(f"q{i}\td{i}\t1\n" for i in range(20))
+    (cli.folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + judged)
+    cli("index", "docs.jsonl", "--model", tiny, "--dense", "--dense-model", cli.folder / "body")
+    return cli.folder
+
+
+def test_tuning_keeps_what_gains(cli, tiny_index):
+    asked = ("tune", "topics.jsonl", "--qrels", "qrels.tsv", "--json")
+    found = json.loads(cli(*asked, "--no-keep").stdout)
+    assert found["n_queries"] == 20
+    assert found["is_judged"]
+    assert not found["is_kept"]
+    assert found["gains"]["default"]["low"] <= found["gains"]["default"]["mean"]
+    kept = json.loads(cli(*asked).stdout)
+    assert kept["is_kept"] == (kept["values"]["chosen"] > kept["values"]["default"])
+    shown = cli("tune", "topics.jsonl", "--no-keep")
+    assert "best: " in shown.stdout
+    assert "by agreement of the legs, which is not relevance; not kept" in " ".join(
+        shown.stderr.split()
+    )
+
+
+def test_queries_by_table(cli, tiny_index):
+    told = json.loads(cli("distil-queries", "--texts", 40, "--json").stdout)
+    assert told["n_texts"] == 40
+    assert 0 < told["overlap"] <= 1
+    by = {
+        how: cli("search", "fox dog", "--dense", "--dense-queries", how, "--json").stdout
+        for how in ("table", "network")
+    }
+    assert by["table"] == cli("search", "fox dog", "--dense", "--json").stdout != by["network"]
+    assert "5 texts came; want 20 or more" in cli.refuses("distil-queries", "--texts", 5)
 
 
 @pytest.mark.model

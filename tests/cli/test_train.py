@@ -95,6 +95,27 @@ def test_mined_negatives_are_training_data(cli, experiment):
     )
 
 
+def test_the_dense_leg_learns_from_what_the_sparse_one_finds(cli, experiment):
+    tiny, body = cli.folder / "tiny", cli.folder / "body"
+    cli(
+        "mine", "train.jsonl", "-o", "mined.jsonl", "--index", "idx", "--model", tiny,
+        "--judge", "none", "--first", 1, "--last", 4, "--count", 2,
+    )  # fmt: skip
+    begin = ("train-dense", "mined.jsonl", "-o", "dense", "--model", body, "--steps", 2)
+    assert "model in dense" in cli(*begin).stderr
+    with (cli.folder / "docs.jsonl").open("w") as file:
+        file.writelines(
+            json.dumps({"_id": f"d{i}", "text": d}) + "\n" for i, (_, d) in enumerate(TEXTS)
+        )
+    cli("index", "docs.jsonl", "--model", tiny, "--dense", "--dense-model", "dense")
+    found = cli("search", "quick puppy", "--dense", "--json").stdout.splitlines()
+    assert len(found) == len(TEXTS)
+    assert "of model 'dense', not" in cli.refuses(
+        "index", "docs.jsonl", "--model", tiny, "--dense", "--dense-model", body
+    )
+    assert "dense exists; want a folder that is to be made" in cli.refuses(*begin)
+
+
 def test_too_small_a_corpus_cannot_be_adapted_to(cli, experiment):
     (cli.folder / "docs.jsonl").write_text('{"_id": "a", "text": "a fox"}\n')
     assert "1 documents came; want at least 32" in cli.refuses(

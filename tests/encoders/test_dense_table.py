@@ -56,6 +56,26 @@ def test_the_minimum_is_that_of_a_direct_solution(strength):
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
+def test_one_linear_map_gives_every_token_a_row():
+    texts = [text.replace("w7", "w8") for text in TEXTS]  # nothing is said of w7
+    shares = dense_table._shares(tokenizer(), texts)
+    wanted = unit(mean_of_rows(texts)).astype(np.float32)
+    alone = DRAW.normal(size=TRUE_ROWS.shape).astype(np.float32)
+    n = [sum(w in text.split() for text in texts) for w in WORDS]
+    idf = np.array([np.log(401 / (df + 0.5)) / np.log(401) for df in n])[:, None]
+    known = np.hstack([alone, idf * alone, idf, np.ones((40, 1))])
+    means = np.stack([known[[WORDS.index(w) for w in t.split()]].mean(0) for t in texts])
+    ridge = np.sqrt(1e-4 * 400) * np.eye(known.shape[1])
+    weights, *_ = np.linalg.lstsq(
+        np.vstack([means, ridge]), np.vstack([wanted, np.zeros((known.shape[1], 6))])
+    )
+    found = dense_table._mapped(shares, alone, wanted)
+    np.testing.assert_allclose(found, known @ weights, atol=2e-3)
+    fitted = dense_table._fit(shares, wanted, found, 0.01)
+    np.testing.assert_array_equal(fitted[7], found[7])
+    assert np.abs(fitted - found).max(1).argsort()[0] == 7
+
+
 def test_sums_of_rows_saved_and_read(tmp_path):
     table = DenseTable(tokenizer(), TRUE_ROWS.astype(np.float16), "abc")
     vectors = table.encode(["w1 w1 w3", "", "w2"])

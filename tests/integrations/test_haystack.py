@@ -7,7 +7,9 @@ import threading
 
 import pytest
 
+from sparse_ir import corpus
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
+from sparse_ir.index.reader import Index
 
 haystack = pytest.importorskip("haystack", reason="haystack-ai is not installed")
 pytest.importorskip("pytest_asyncio", reason="pytest-asyncio is not installed")
@@ -24,6 +26,7 @@ from haystack.testing import document_store_async as published_async  # noqa: E4
 from sparse_ir.integrations import haystack as ours  # noqa: E402
 from sparse_ir.integrations.haystack import document_store as store_module  # noqa: E402
 from sparse_ir.integrations.haystack import embedders  # noqa: E402
+from sparse_ir.retrieval.ingest import ingest  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -252,6 +255,18 @@ def test_searches_while_documents_are_written(document_store):
         thread.join()
     assert problems == []
     assert [one.id for one in document_store.search("quick", top_k=1)] == ["new4"]
+
+
+def test_the_dense_model_of_an_index_stays_loaded(tmp_path, models, dense_encoder):
+    path = tmp_path / "index"
+    ingest(path, [corpus.Document("a", "red fox")], model="words", dense="counts")
+    store = ours.SparseIRDocumentStore(str(path), model="words")
+    before = dense_encoder.n_loads
+    for text in ("dog", "puppy"):
+        store.write_documents([Document(id=text, content=text)])
+    assert dense_encoder.n_loads == before + 1
+    with Index.open(path) as index:
+        assert index.dense.n_vectors == 3
 
 
 def test_embedders_refuse_one_anothers_input(models):

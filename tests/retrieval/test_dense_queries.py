@@ -40,6 +40,7 @@ def test_the_table_stands_for_the_network(folder):
     assert 20 <= report.n_texts <= 100
     assert sum(told) == report.n_texts + len(WORDS) + 5
     assert report.cosine >= report.cosine_of_tokens
+    assert 0.3 < report.overlap <= 1  # of 60 documents chance finds a sixth
     with HybridRetriever.open(folder) as retriever:
         by_table = retriever.query_vectors([query])
         assert isinstance(retriever._encoder, DenseTable)

@@ -16,6 +16,7 @@ from sparse_ir.index.dense_segment import DenseRows
 from sparse_ir.index.params import DensePart
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
+from sparse_ir.retrieval.dense_part import DocumentVectors
 from sparse_ir.retrieval.fusion import Fusion
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
@@ -142,6 +143,22 @@ def test_added_later_or_made_with_it(folder, tmp_path, dense_encoder):
         assert other.search("red puppy", k=1, mode="dense")[0].doc_id == "new"
 
 
+def test_the_dense_model_is_loaded_once_or_not_at_all(tmp_path, document_encoder, dense_encoder):
+    path, more = tmp_path / "index", [Document("new", "red puppy")]
+    ingest(path, DOCUMENTS, model="words")
+    ingest(path, [*DOCUMENTS, *more], model="words", dense="counts")  # the old ones and a new one
+    assert dense_encoder.n_loads == 1
+    ingest(path, more, model="words", dense="counts")
+    assert dense_encoder.n_loads == 1
+    kept = DocumentVectors("counts")
+    for text in ("fox", "dog", "animal"):
+        ingest(path, [Document("new", text)], model="words", dense_encoder=kept)
+    assert dense_encoder.n_loads == 2
+    ingest(tmp_path / "sparse", more, model="words", dense_encoder=kept)  # has no use for it
+    with Index.open(tmp_path / "sparse") as index:
+        assert not index.has_dense
+
+
 def test_another_dense_model_or_codes(folder):
     with pytest.raises(InvalidInputError, match="of model 'counts', not 'other'"):
         ingest(folder, DOCUMENTS, model="words", dense="other")
@@ -171,7 +188,7 @@ def test_vectors_without_text_get_no_dense_part_of_a_model(tmp_path, dense_encod
     with IndexWriter.create(tmp_path, n_terms=3) as writer:
         writer.add_vectors(sp.csr_array(np.eye(3, dtype=np.float32)), ["a", "b", "c"])
     with pytest.raises(InvalidInputError, match="vectors without text"):
-        add_dense(tmp_path, DensePart("counts", dense_encoder.dimension))
+        add_dense(tmp_path, DensePart("counts", dense_encoder.dimension), dense_encoder)
 
 
 def test_vectors_of_unknown_origin_need_an_encoder(folder, dense_encoder):

@@ -51,6 +51,13 @@ def test_changes_keep_their_order_and_share_commits(live):
     assert live.n_commits <= 5
 
 
+def test_the_dense_model_stays_loaded_between_writes(hybrid_live, dense_encoder):
+    before = dense_encoder.n_loads
+    for text in ("puppy", "animal", "fox"):
+        assert hybrid_live.add([Document("d", text)]).result(60) == 1
+    assert dense_encoder.n_loads == before + 1
+
+
 def test_a_refused_change_spoils_no_other(live):
     with live.document_encoder():
         good = [live.add([Document("d", "fox")]), live.add([Document("e", "fox")])]

@@ -21,7 +21,7 @@ from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.catalog import Catalog
-from sparse_ir.index.reader import Index
+from sparse_ir.index.reader import Index, dense_part
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.integrations.haystack.arrays import cosine, term_weights
 from sparse_ir.integrations.haystack.conditions import condition_of
@@ -33,6 +33,7 @@ from sparse_ir.integrations.haystack.metadata_fields import (
     types_of_fields,
 )
 from sparse_ir.integrations.haystack.snapshot import Snapshot
+from sparse_ir.retrieval.dense_part import DocumentVectors
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.query_vectors import Mode
 
@@ -72,6 +73,7 @@ class SparseIRDocumentStore:
         self._snapshot = Snapshot(self._folder)
         self._writing = threading.Lock()
         self._encoder: Encoder | None = None
+        self._vectors: DocumentVectors | None = None
         self._is_made = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -296,12 +298,17 @@ class SparseIRDocumentStore:
     def _encode(self, documents: list[Document]) -> None:
         if self._encoder is None:
             self._encoder = load_encoder(self.model, "document")
+        if self._vectors is None:
+            with Index.open(self._folder) as index:
+                part = dense_part(index.settings)
+            self._vectors = DocumentVectors(part.model) if part else None
         ingest(
             self._folder,
             [_as_ours(one) for one in documents],
             model=self.model,
             language=self.language,
             encoder=self._encoder,
+            dense_encoder=self._vectors,
         )
 
     def _write_embedded(self, documents: list[Document]) -> None:
