@@ -40,7 +40,9 @@ std::vector<TermNumber> number_sparse_terms(std::vector<TermNumber>& entries,
   std::sort(terms.begin(), terms.end());
   terms.erase(std::unique(terms.begin(), terms.end()), terms.end());
   terms.shrink_to_fit();
-  const int shift = std::max(0, std::bit_width(greatest) - std::bit_width(terms.size()));
+  const int spare = static_cast<int>(std::bit_width(greatest)) -
+                    static_cast<int>(std::bit_width(terms.size()));  // an int since C++20's DR 3656
+  const int shift = std::max(0, spare);
   std::vector<Ordinal> begins((greatest >> shift) + std::size_t{2}, 0);
   for (const TermNumber term : terms) ++begins[(term >> shift) + std::size_t{1}];
   std::partial_sum(begins.begin(), begins.end(), begins.begin());

@@ -26,6 +26,7 @@ from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
 
+_WIDTHS = 16
 _DEFAULT_LENGTH = 512
 _MOST_PADDING_ROWS = 1024
 
@@ -186,11 +187,14 @@ def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list
 def body_states(
     body: nn.Module, tokens: Sequence[Sequence[int]], pad: int
 ) -> tuple[Tensor, Tensor]:
-    """((B, T, H) last hidden states, (B, T) mask) of token id lists, padded to the longest."""
+    """((B, T, H) last hidden states, (B, T) mask) of token id lists.
+
+    T is a multiple of 16: products of every shape that comes have a plan of their own in memory.
+    """
     device = next(body.parameters()).device
-    ids = nn.utils.rnn.pad_sequence(
-        [torch.tensor(one) for one in tokens], batch_first=True, padding_value=pad
-    ).to(device)
+    width = -(-max(map(len, tokens)) // _WIDTHS) * _WIDTHS
+    rows = [[*one, *[pad] * (width - len(one))] for one in tokens]
+    ids = torch.tensor(rows, device=device)
     lengths = torch.tensor([len(one) for one in tokens], device=device)
     mask = (torch.arange(ids.shape[1], device=device) < lengths[:, None]).long()
     states: Tensor = body(input_ids=ids, attention_mask=mask).last_hidden_state
