@@ -48,7 +48,7 @@ def train_dense(
 
     require_models_extra()
     require_train_extra()
-    from sparse_ir.training.dense import DenseRun, DenseTrainer
+    from sparse_ir.training.dense_leg import DenseRun, DenseTrainer
     from sparse_ir.training.examples import read_training_set
     from sparse_ir.training.trainer import train_model
     from sparse_ir.training.validation import read_dev_set

@@ -155,8 +155,9 @@ class MaskedLMEncoder:
             max_length=self.max_length,
             return_offsets_mapping=True,
         )
-        states, _ = body_states(self.body, [encoded["input_ids"]], self.tokenizer.pad_token_id)
-        states = self.transform(states.float())[0].to(self.head.embeddings.dtype)
+        ids = encoded["input_ids"]
+        states, _ = body_states(self.body, [ids], self.tokenizer.pad_token_id)
+        states = self.transform(states[0, : len(ids)].float()).to(self.head.embeddings.dtype)
         best = (self.head.embeddings[list(terms)] @ states.T).argmax(1).tolist()
         shift = len(self._prompt)
         spans = [(start - shift, end - shift) for start, end in encoded["offset_mapping"]]

@@ -15,7 +15,13 @@ from tiny_model import make_tiny_model
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.dense_encoder import load_dense_encoder
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.training.dense import AS_IT_WAS, DenseBatches, DenseRun, DenseStudent, DenseTrainer
+from sparse_ir.training.dense_leg import (
+    AS_IT_WAS,
+    DenseBatches,
+    DenseRun,
+    DenseStudent,
+    DenseTrainer,
+)
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.trainer import checkpoints, train_model
 from sparse_ir.training.validation import DevSet
