@@ -95,8 +95,9 @@ class BuildParams:
 
     memory_mb: int = 1024
     """Memory that building takes at most, beside 50 MB for the catalog: vectors are flushed to a
-    new segment, and segments are joined, so far as this allows (22 million postings by default;
-    53 million by ``IndexWriter.optimize``, during which nothing is added)."""
+    new segment, and segments are joined, so far as this allows. 1024 are enough for segments of 38
+    million postings, of 53 million by ``IndexWriter.optimize``, during which nothing is added. A
+    document counts as four more; many rare terms take up to 50 bytes each on top."""
 
     threads: int | None = None
     """That build a large segment, None for as many as the machine has cores; its bytes are the same

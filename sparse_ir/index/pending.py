@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir import _native
-from sparse_ir.index.compaction import PEAK_BYTES, tail_to_merge
+from sparse_ir.index.compaction import PEAK_BYTES, size_of, tail_to_merge
 from sparse_ir.index.dense_segment import DenseRows, DenseSegment
 from sparse_ir.index.params import BuildParams
 
@@ -33,6 +33,12 @@ class Batch:
     terms: NDArray[np.uint32]
     values: NDArray[np.float32]
     dense: DenseRows | None = None
+
+    @property
+    def size(self) -> int:
+        """As that of a segment; a vector counts as many postings as would take its memory."""
+        vectors = self.dense.vectors.nbytes if self.dense else 0
+        return size_of(len(self.docs), len(self.terms)) + vectors // PEAK_BYTES
 
 
 Weigh = Callable[[Batch], NDArray[np.float32]]
@@ -59,10 +65,9 @@ class Pending:
         return bool(self._batches)
 
     @property
-    def n_postings(self) -> int:
-        """Postings in the batches; a vector counts as many as would take its memory."""
-        vectors = [batch.dense.vectors.nbytes for batch in self._batches if batch.dense]
-        return sum(len(batch.terms) for batch in self._batches) + sum(vectors) // PEAK_BYTES
+    def size(self) -> int:
+        """Sum of the batches' sizes."""
+        return sum(batch.size for batch in self._batches)
 
     def add(self, batch: Batch) -> None:
         """The batch is pending; its doc numbers are greater than all before."""
@@ -88,7 +93,7 @@ class Pending:
         new = self._batches[sum(len(part.batches) for part in self._parts) :]
         if new:
             self._parts.append(self._part(new, weigh))
-        sizes = [part.segment.n_docs + part.segment.n_postings for part in self._parts]
+        sizes = [size_of(part.segment.n_docs, part.segment.n_postings) for part in self._parts]
         if (start := tail_to_merge(sizes)) is not None:
             tail = self._parts[start:]
             together = [batch for part in tail for batch in part.batches]

@@ -24,14 +24,20 @@ from sparse_ir._native import Segment, SegmentBuilder
 from sparse_ir.index import dense_files, dense_segment
 from sparse_ir.index.bitsets import DocRows
 from sparse_ir.index.catalog import Catalog, SegmentRow
-from sparse_ir.index.compaction import groups, most_postings, most_rewritten, tail_to_merge
+from sparse_ir.index.compaction import (
+    groups,
+    most_gathered,
+    most_rewritten,
+    size_of,
+    tail_to_merge,
+)
 from sparse_ir.index.dense_segment import DenseRows, DenseSegment, checked, holds
 from sparse_ir.index.faiss_codes import Codes
 from sparse_ir.index.merge import Reweighting, merge
 from sparse_ir.index.params import BuildParams, DensePart
 
 _GLOB = "segment-*"
-_QUICK = 2**18  # documents and postings that are joined within a commit: a few ms
+_QUICK = 2**18  # size of what is joined within a commit: a few ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class SegmentFiles:
         self._folder = folder
         self._catalog = catalog
         self._params = params
-        self._most_postings = most_postings(params.memory_mb)
+        self._most_gathered = most_gathered(params.memory_mb)
         self.dense = dense
         self.next_number = first_number
         self.average_length = average_length
@@ -234,7 +240,7 @@ class SegmentFiles:
             self._abandon()
         rows = self._catalog.segments()
         most = most_rewritten(self._params.memory_mb)
-        for group in groups([row.n_postings for row in rows], most):
+        for group in groups([_size(row) for row in rows], most):
             sources = rows[group]
             deleted = self._deleted_of(sources)
             if len(sources) > 1 or len(deleted) or reweighting is not None:
@@ -267,7 +273,7 @@ class SegmentFiles:
     def _tail(self) -> list[SegmentRow]:
         """Segments at the end that should be joined, those apart that are being joined."""
         rows = self._after_coming()
-        start = tail_to_merge([_size(row) for row in rows], self._most_postings)
+        start = tail_to_merge([_size(row) for row in rows], self._most_gathered)
         return [] if start is None else rows[start:]
 
     def _after_coming(self) -> list[SegmentRow]:
@@ -277,7 +283,7 @@ class SegmentFiles:
 
     def _parts(self, rows: list[SegmentRow]) -> list[list[SegmentRow]]:
         """Neighbours that may become one while others are gathered."""
-        return [rows[one] for one in groups([r.n_postings for r in rows], self._most_postings)]
+        return [rows[one] for one in groups([_size(row) for row in rows], self._most_gathered)]
 
     def _abandon(self) -> None:
         """What comes is not wanted any more."""
@@ -331,7 +337,7 @@ def _stem(name: str) -> str:
 
 
 def _size(row: SegmentRow) -> int:
-    return row.n_docs + row.n_postings
+    return size_of(row.n_docs, row.n_postings)
 
 
 def _remove(files: list[Path]) -> None:

@@ -25,7 +25,7 @@ from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index import bm25, dense_files, recall
 from sparse_ir.index.catalog import Catalog, DocumentRow, remove_catalog, require_index
-from sparse_ir.index.compaction import most_postings
+from sparse_ir.index.compaction import most_gathered
 from sparse_ir.index.dense import DenseIndex
 from sparse_ir.index.dense_segment import DenseRows, checked
 from sparse_ir.index.lock import WriterLock
@@ -67,6 +67,7 @@ class IndexWriter:
         self._params = BuildParams(**self._settings["params"])
         self._lexicon: dict[str, int] = {}
         self._pending = Pending(self._params)
+        self._most_gathered = most_gathered(self._params.memory_mb)
         self._indexes: WeakSet[Index] = WeakSet()
         self._dense = dense_part(self._settings)
         self._files = SegmentFiles(
@@ -506,8 +507,11 @@ class IndexWriter:
         if not len(lengths):
             return
         docs = np.arange(first, first + len(lengths), dtype=np.uint64)
-        self._pending.add(Batch(docs, lengths, indptr, terms, values, dense))
-        if self._pending.n_postings >= most_postings(self._params.memory_mb):
+        batch, most = Batch(docs, lengths, indptr, terms, values, dense), self._most_gathered
+        if self._pending.size + batch.size > most:
+            self.flush()
+        self._pending.add(batch)
+        if self._pending.size >= most:
             self.flush()
 
     def _word_counts(self, words: Sequence[Sequence[str]]) -> list[dict[int, int]]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparse_ir.index.compaction import groups, most_postings, most_rewritten, tail_to_merge
+from sparse_ir.index.compaction import groups, most_gathered, most_rewritten, tail_to_merge
 
 
 def grow(sizes, unit, n, most=None):
@@ -66,6 +66,6 @@ def test_groups_cover_all_neighbours_within_the_limit(sizes, most):
         assert sum(sizes[a]) + sizes[b][0] > most
 
 
-def test_memory_in_postings():
-    assert most_postings(1024) == 1024 * 2**20 // 48
-    assert most_rewritten(1024) > 2 * most_postings(1024)
+def test_memory():
+    assert most_gathered(1024) == 1024 * 2**20 // 28
+    assert most_rewritten(1024) > most_gathered(1024)

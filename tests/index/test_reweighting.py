@@ -74,7 +74,7 @@ def create(path) -> IndexWriter:
     return IndexWriter.create(path, n_terms=1, params=BuildParams("float32"))
 
 
-@pytest.mark.parametrize("quick", [0, 5, 40])
+@pytest.mark.parametrize("quick", [0, 12, 100])
 def test_every_commit_is_under_one_average(path, monkeypatch, threads_used, quick):
     monkeypatch.setattr(QUICK, quick)
     averages, n = [], 0
@@ -96,7 +96,7 @@ def test_every_commit_is_under_one_average(path, monkeypatch, threads_used, quic
 
 def test_a_commit_does_not_wait(path, monkeypatch):
     """The thread that reweights is held until the commits are done."""
-    monkeypatch.setattr(QUICK, 10)
+    monkeypatch.setattr(QUICK, 25)
     go, join = threading.Event(), SegmentFiles._join
 
     def held(self, name, rows, deleted, reweighting=None):
@@ -163,7 +163,7 @@ from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.writer import IndexWriter
 from pathlib import Path
 
-segment_files._QUICK = 20
+segment_files._QUICK = 50
 path = Path(sys.argv[1])
 writer = IndexWriter.open(path) if Catalog.exists(path) else create(path)
 while True:
