@@ -28,15 +28,15 @@ Change = dict[str, dict[str, Any]]
 def main() -> None:
     arguments = _arguments()
     if arguments.config:
-        done = {(row["claim"], row["variant"], row["seed"]) for row in _rows()}
+        done = {(row["claim"], row["variant"], row["seed"]) for row in runs()}
         for claim in arguments.claims:
             for variant, change in VARIANTS[claim]():
                 for seed in arguments.seeds:
                     if (claim, variant, seed) not in done:
                         _run(arguments, claim, variant, change, seed)
-    print(table(_rows()))
+    print(table(runs()))
     if arguments.plot:
-        _plot(_rows(), arguments.plot)
+        _plot(runs(), arguments.plot)
 
 
 def _idf() -> Iterator[tuple[str, Change]]:
@@ -165,7 +165,8 @@ def _curves(rows: list[dict[str, Any]], mode: str) -> dict[str, list[tuple[float
     return curves
 
 
-def _rows() -> list[dict[str, Any]]:
+def runs() -> list[dict[str, Any]]:
+    """Those measured so far, in their order."""
     return [json.loads(line) for line in RESULTS.open()] if RESULTS.exists() else []
 
 

@@ -194,18 +194,17 @@ def _ndcg(folder: Path, model: str, doc_ids: list[str], vectors: Any) -> float:
     import numpy as np
     from ir_measures import nDCG
 
-    from bench.effectiveness import _qrels
-    from sparse_ir import load_encoder, read_queries
+    from sparse_ir import load_encoder
+    from sparse_ir.evaluation.collection import read_collection
 
-    qrels = _qrels(folder / "qrels" / "test.tsv")
-    queries = [query for query in read_queries(folder) if query.query_id in qrels]
-    asked = load_encoder(model, "query").encode([query.text for query in queries])
+    collection = read_collection(str(folder), "test")
+    asked = load_encoder(model, "query").encode([query.text for query in collection.queries])
     scores = (asked @ vectors.T).toarray()
     run = {
         query.query_id: {doc_ids[i]: float(row[i]) for i in np.argsort(-row)[:100]}
-        for query, row in zip(queries, scores, strict=True)
+        for query, row in zip(collection.queries, scores, strict=True)
     }
-    return float(ir_measures.calc_aggregate([nDCG @ 10], qrels, run)[nDCG @ 10])
+    return float(ir_measures.calc_aggregate([nDCG @ 10], collection.qrels, run)[nDCG @ 10])
 
 
 def _arguments() -> argparse.Namespace:

@@ -2,7 +2,8 @@
 
     python -m bench.report
 
-The latency of every engine in every setting goes to results/latency.md, goals into the README.
+The latency of every engine in every setting goes to results/latency.md, all comparisons of training
+to results/claims.md, goals into the README.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import (
+    claims,
     effectiveness,
     encode,
     goals,
@@ -45,6 +47,7 @@ def main() -> None:
         text = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _, b=body: b, text, flags=re.S)
     README.write_text(text)
     (records.FOLDER / "latency.md").write_text("\n".join(_latency()))
+    (records.FOLDER / "claims.md").write_text("\n".join(_claims()))
 
 
 def _latency() -> Iterator[str]:
@@ -54,6 +57,15 @@ def _latency() -> Iterator[str]:
         for result in records.latest(name):
             yield f"## {result['workload']}, {result['docs']:,} documents\n"
             yield f"{module.table(result)}\n\n{_source(result, records.FOLDER / f'{name}.jsonl')}\n"
+
+
+def _claims() -> Iterator[str]:
+    rows = claims.runs()
+    yield "# What helps in training, by how much\n"
+    yield "Short runs that differ in one setting; nDCG@10 is the mean of three dev sets, +- half the range"
+    yield "of the seeds. `terms` is learned terms a document. How: `bench/claims.py`.\n"
+    yield f"![nDCG@10 against FLOPS](claims.svg)\n\n{claims.table(rows)}\n"
+    yield f"{_source(rows[-1], claims.RESULTS)}\n"
 
 
 def _source(result: dict[str, Any], path: Path) -> str:
