@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Security
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +21,7 @@ from pydantic_core import to_json
 from sparse_ir import __version__
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.encoder import TextEncoder, weighted_terms
+from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.errors import (
     IndexLockedError,
     InvalidInputError,
@@ -31,6 +32,7 @@ from sparse_ir.hits import Hit
 from sparse_ir.retrieval.explanation import WeightedTerm
 from sparse_ir.retrieval.highlights import is_tracer
 from sparse_ir.retrieval.hybrid import HybridRetriever
+from sparse_ir.retrieval.query_vectors import Mode
 from sparse_ir.server import messages as m
 from sparse_ir.server.batching import Batches, Kind
 from sparse_ir.server.live_index import LiveIndex
@@ -40,6 +42,7 @@ from sparse_ir.server.protection import LOCAL_NAMES, Guard, key_check
 
 MOST_BYTES = 16 * 2**20  # of a body
 _PARALLEL_FROM = 100_000  # documents: fewer are searched sooner than a thread is started
+_FEW_HITS = 100
 
 _Answers = dict[int | str, dict[str, Any]]
 _ERRORS: _Answers = {
@@ -118,7 +121,7 @@ class _Api:
         self.live = live
         self.metrics = metrics
         self._searchers = searchers
-        self.batches = Batches(self._answers, searchers)
+        self.batches = Batches(self._answers, searchers, self._is_quick)
 
     def search(
         self, retriever: HybridRetriever, kind: Kind, queries: Sequence[str]
@@ -143,6 +146,14 @@ class _Api:
         with self.live.snapshot() as retriever:
             found, seconds = self.search(retriever, kind, queries)
         return [to_json({"hits": hits, "seconds": seconds}) for hits in found]
+
+    def _is_quick(self, kind: Kind) -> bool:
+        """Whether a search takes well below a millisecond: no network, filter or large index."""
+        with self.live.snapshot() as retriever:
+            looked_up = isinstance(retriever.sparse.encoder, LookupEncoder)
+            is_sparse = (kind.mode or retriever.default_mode) in get_args(Mode)
+            is_small = len(retriever.index) < _PARALLEL_FROM and kind.k <= _FEW_HITS
+        return looked_up and is_sparse and is_small and kind.filter is None
 
     async def read(self, work: Callable[[HybridRetriever], _T], *, slowly: bool = False) -> _T:
         """What ``work`` makes of the present snapshot, on as many threads as there are cores.

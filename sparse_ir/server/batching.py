@@ -2,7 +2,8 @@
 
 While searches of one kind (k, mode, filter) are under way, further ones of that kind wait, and are
 the next batch. So nobody waits where there is little to do, and the more there is, the larger the
-batches. A slow kind, such as one with a new filter, holds up no other.
+batches. A slow kind, such as one with a new filter, holds up no other. A quick kind is searched on
+the event loop itself: to hand it to another thread and back would cost as much as the search.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import partial
 
 from sparse_ir.index.filters import Filter
 from sparse_ir.retrieval.hybrid import HybridMode
@@ -45,15 +45,20 @@ class Batches:
     """Gathers the searches of one event loop.
 
     Args:
-        search: Answers queries of one kind, in their order; runs on another thread.
-        executor: Of these threads.
+        search: Answers queries of one kind, in their order.
+        executor: Of the threads that search what is not quick.
+        is_quick: Whether searches of a kind take well below a millisecond each.
     """
 
     def __init__(
-        self, search: Callable[[Kind, Sequence[str]], Sequence[bytes]], executor: Executor
+        self,
+        search: Callable[[Kind, Sequence[str]], Sequence[bytes]],
+        executor: Executor,
+        is_quick: Callable[[Kind], bool],
     ) -> None:
         self._search = search
         self._executor = executor
+        self._is_quick = is_quick
         self._waiting: dict[Kind, list[tuple[str, asyncio.Future[bytes]]]] = {}
         self._running: set[Kind] = set()
 
@@ -62,37 +67,55 @@ class Batches:
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(kind, []).append((query, future))
         if kind not in self._running:
+            self._running.add(kind)
             self._start(kind)
         return await future
 
     def _start(self, kind: Kind) -> None:
+        if self._is_quick(kind):  # soon: once the requests that are there have been read
+            asyncio.get_running_loop().call_soon(self._search_here, kind)
+        else:
+            self._search_elsewhere(kind)
+
+    def _search_here(self, kind: Kind) -> None:
+        queries, futures = self._next_batch(kind)
+        try:
+            answers: Sequence[bytes] | BaseException = self._search(kind, queries)
+        except Exception as error:
+            answers = error
+        self._finish(kind, futures, answers)
+
+    def _search_elsewhere(self, kind: Kind) -> None:
+        queries, futures = self._next_batch(kind)
+
+        def finish(done: asyncio.Future[Sequence[bytes]]) -> None:
+            self._finish(kind, futures, done.exception() or done.result())
+
+        loop = asyncio.get_running_loop()
+        done = loop.run_in_executor(self._executor, self._search, kind, queries)
+        done.add_done_callback(finish)
+
+    def _next_batch(self, kind: Kind) -> tuple[list[str], list[asyncio.Future[bytes]]]:
         waiting = self._waiting.pop(kind)
         batch, rest = waiting[:MOST_TOGETHER], waiting[MOST_TOGETHER:]
         if rest:
             self._waiting[kind] = rest
-        self._running.add(kind)
-        done = asyncio.get_running_loop().run_in_executor(
-            self._executor, self._search, kind, [query for query, _ in batch]
-        )
-        done.add_done_callback(partial(self._finish, kind, [future for _, future in batch]))
+        return [query for query, _ in batch], [future for _, future in batch]
 
     def _finish(
         self,
         kind: Kind,
         futures: Sequence[asyncio.Future[bytes]],
-        done: asyncio.Future[Sequence[bytes]],
+        answers: Sequence[bytes] | BaseException,
     ) -> None:
-        self._running.remove(kind)
         if kind in self._waiting:
             self._start(kind)
-        if error := done.exception():
-            answers: Sequence[bytes | BaseException] = [error] * len(futures)
         else:
-            answers = done.result()
-        for future, answer in zip(futures, answers, strict=True):
+            self._running.remove(kind)
+        for at, future in enumerate(futures):
             if future.done():  # who asked has gone
                 continue
-            if isinstance(answer, BaseException):
-                future.set_exception(answer)
+            if isinstance(answers, BaseException):
+                future.set_exception(answers)
             else:
-                future.set_result(answer)
+                future.set_result(answers[at])

@@ -32,7 +32,7 @@ def test_what_waits_is_answered_together():
     async def run():
         searches = Searches()
         with ThreadPoolExecutor(2) as executor:
-            batches = Batches(searches, executor)
+            batches = Batches(searches, executor, is_quick=lambda kind: False)
             first = asyncio.create_task(batches.answer("first", ONE))
             await asyncio.sleep(0)
             rest = [asyncio.create_task(batches.answer(str(i), ONE)) for i in range(100)]
@@ -53,13 +53,30 @@ def test_what_waits_is_answered_together():
     assert sizes == [1, MOST_TOGETHER, 100 - MOST_TOGETHER, 1]
 
 
-def test_errors_reach_those_who_asked():
+def test_what_is_quick_is_searched_on_the_loop_with_all_that_came_at_once():
+    async def run():
+        searches = Searches()
+        searches.may_answer[ONE].set()
+        batches = Batches(searches, executor=None, is_quick=lambda kind: True)
+        asked = [asyncio.create_task(batches.answer(str(i), ONE)) for i in range(100)]
+        await asyncio.sleep(0)
+        asked[7].cancel()
+        del asked[7]
+        assert await asyncio.gather(*asked) == [str(i).encode() for i in range(100) if i != 7]
+        assert await batches.answer("last", ONE) == b"last"
+        return [size for _, size in searches.batches]
+
+    assert asyncio.run(run()) == [MOST_TOGETHER, 100 - MOST_TOGETHER, 1]
+
+
+@pytest.mark.parametrize("is_quick", [False, True])
+def test_errors_reach_those_who_asked(is_quick):
     async def run():
         searches = Searches()
         for event in searches.may_answer.values():
             event.set()
         with ThreadPoolExecutor(2) as executor:
-            batches = Batches(searches, executor)
+            batches = Batches(searches, executor, is_quick=lambda kind: is_quick)
             with pytest.raises(ValueError, match="bad"):
                 await batches.answer("bad", OTHER)
             assert await batches.answer("good", OTHER) == b"good"
