@@ -62,8 +62,8 @@ def _latency() -> Iterator[str]:
 def _claims() -> Iterator[str]:
     rows = claims.runs()
     yield "# What helps in training, by how much\n"
-    yield "Short runs that differ in one setting; nDCG@10: mean of three dev sets, +- half the range"
-    yield "of the seeds. `terms` is learned terms a document. How: `bench/claims.py`.\n"
+    yield "Short runs that differ in one setting; nDCG@10: mean of three dev sets, +- half the"
+    yield "range of the seeds. `terms` is learned terms a document. How: `bench/claims.py`.\n"
     yield f"![nDCG@10 against FLOPS](claims.svg)\n\n{claims.table(rows)}\n"
     yield f"{_source(rows[-1], claims.RESULTS)}\n"
 

@@ -15,11 +15,11 @@ from sparse_ir.index.catalog import FORMAT_VERSION
 from sparse_ir.index.params import BuildParams
 
 _MOST_DOCS = {"float16": 10**9, "float32": 10**6, "uint8": 10**5}
-SHARES = (0.99, 0.97, 0.95, 0.9, 0.85, 0.8)  # of the bound that is believed; as default
+SHARES = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7)  # of the bounds that are read; as default
 
 
 class SparseIR:
-    """Exact, and with less than the whole bound believed."""
+    """Exact, and by the postings that promise most."""
 
     def __init__(self, precision: Literal["float32", "float16", "uint8"]) -> None:
         self.name = f"sparse_ir {precision}"

@@ -62,7 +62,7 @@ void bind_search(nb::module_& module) {
              nb::arg("threads"), nb::arg("bound_shares").noconvert() = nb::none(),
              "(docs (Q, k) int64, scores (Q, k) float32, counts (Q,) int32): the best k documents "
              "of each query, best first, ties by lower doc number; -1 past the last. Bound shares "
-             "are (Q,) float64; without them bounds are believed whole.");
+             "are (Q,) float64; they go with auto; without them the search is exact.");
   module.def("available_kernels", &kernel_names, "Kernels this machine can run, best first.");
   module.def("active_kernel", [] { return kernels().name; }, "The kernel in use.");
   module.def("use_kernel", [](const std::string& name) { use_kernel(name.c_str()); },

@@ -114,7 +114,7 @@ void bind_segment(nb::module_& module) {
       .def_prop_ro("path", &Segment::path)
       .def_prop_ro("n_docs", &Segment::n_docs)
       .def_prop_ro("n_terms", &Segment::n_terms)
-      .def_prop_ro("n_postings", &Segment::n_postings)
+      .def_prop_ro("n_postings", [](const Segment& s) { return s.n_postings(); })
       .def_prop_ro("n_bytes", [](const Segment& s) { return s.n_bytes(); })
       .def_prop_ro("section_bytes",
                    [](const Segment& s) {

@@ -2,11 +2,12 @@
 ///
 /// All numbers are little-endian. A document is a row: its terms, by ordinal, with their weights.
 /// Rows stand in an order that puts like documents side by side; their doc numbers say who they are.
-/// A term's postings are split in windows of 65,536 rows; a run is its postings in one window. What
-/// a posting stores is an impact: the weight as a share of the term's greatest, in 255ths, rounded
-/// up. So impacts bound scores from above, and the rows give the scores themselves. Of terms with
-/// many postings, the greatest impact in every block of 64 rows is kept too, and of those with very
-/// many, in every cell of 8 rows.
+/// What a posting stores is an impact: the weight as a share of the term's greatest, in 255ths,
+/// rounded up. So impacts bound scores from above, and the rows give the scores themselves. A term
+/// has two lists of postings, strong and weak ones: searches look for the strong, and most are weak.
+/// A term in few rows has all of them in the strong list. Lists are cut in windows of 65,536 rows; a
+/// run is a list's postings in one window. Of terms with many postings, the greatest impact in every
+/// block of 64 rows is kept too, and of those with very many, in every cell of 8 rows.
 #pragma once
 
 #include <array>
@@ -16,7 +17,7 @@
 namespace sir::format {
 
 inline constexpr char kMagic[8] = {'S', 'P', 'A', 'R', 'S', 'E', 'I', 'R'};
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
 inline constexpr std::size_t kAlignment = 64;
 inline constexpr unsigned kWindowBits = 16;
 inline constexpr std::size_t kWindowDocs = std::size_t{1} << kWindowBits;
@@ -24,13 +25,16 @@ inline constexpr std::size_t kMostShortOrdinals = std::size_t{1} << 16;  // then
 inline constexpr std::size_t kChampions = 16;            // best documents kept of a term ...
 inline constexpr std::size_t kLeastForChampions = 64;    // ... that has more postings than this
 
+inline constexpr std::uint8_t kLeastStrong = 51;  // impact of a strong posting, a fifth of the most
+inline constexpr std::size_t kSplitShare = 256;   // two lists: of terms in 1 of so many rows, or more
+
 inline constexpr unsigned kBlockBits = 6;
 inline constexpr std::size_t kBlockRows = std::size_t{1} << kBlockBits;
 inline constexpr unsigned kCellBits = 3;
 inline constexpr std::size_t kCellRows = std::size_t{1} << kCellBits;
 inline constexpr std::size_t kBlockCells = kBlockRows / kCellRows;
-inline constexpr std::size_t kBlockShare = 256;  // block bounds: in 1 of so many rows, or more ...
-inline constexpr std::size_t kCellShare = 32;    // ... cell bounds likewise
+inline constexpr std::size_t kBlockShare = kSplitShare;  // block bounds: likewise
+inline constexpr std::size_t kCellShare = 32;            // cell bounds: likewise
 inline constexpr std::size_t kLeastBounded = 4096;  // rows of a segment that has bounds at all
 
 /// How rows store weights: as they are, rounded to a half, or as the impact itself.
@@ -41,10 +45,10 @@ enum Section : std::uint32_t {
   kRowsByNumber,   ///< u32[n_docs], rows in ascending order of their doc numbers
   kTerms,          ///< u32[n_terms], ascending: the terms that occur, by ordinal
   kMaxWeights,     ///< f32[n_terms]
-  kPostingBegins,  ///< u64[n_terms + 1]
-  kRunBegins,      ///< u64[n_terms + 1]
-  kRunWindows,     ///< u16[n_runs], ascending in a term
-  kRunEnds,        ///< u32[n_runs], counted from the term's first posting
+  kPostingBegins,  ///< u64[2 n_terms + 1], of each term's strong and weak list
+  kRunBegins,      ///< u64[2 n_terms + 1], likewise
+  kRunWindows,     ///< u16[n_runs], ascending in a list
+  kRunEnds,        ///< u32[n_runs], counted from the list's first posting
   kChampionBegins, ///< u32[n_terms + 1]
   kChampionDocs,   ///< u32[...], by descending weight
   kPostingDocs,    ///< u16[n_postings], in the window, ascending in a run
@@ -109,8 +113,8 @@ inline std::array<std::uint64_t, kSections> section_bytes(const Header& header) 
           4 * docs,
           4 * terms,
           4 * terms,
-          8 * (terms + 1),
-          8 * (terms + 1),
+          8 * (2 * terms + 1),
+          8 * (2 * terms + 1),
           2 * header.n_runs,
           4 * header.n_runs,
           4 * (terms + 1),

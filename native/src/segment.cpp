@@ -41,29 +41,29 @@ Ordinal Segment::find(TermNumber term) const {
                                                              : std::ssize(all));
 }
 
-std::size_t Segment::document_frequency(Ordinal term) const {
+std::size_t Segment::n_postings(List list) const {
   const auto begins = section<std::uint64_t>(kPostingBegins);
-  require(begins[term] <= begins[term + 1] && begins[term + 1] <= n_postings(), kPostingBegins,
-          "a term's end is before its begin or past the last");
-  return begins[term + 1] - begins[term];
+  require(begins[list] <= begins[list + 1] && begins[list + 1] <= n_postings(), kPostingBegins,
+          "a list's end is before its begin or past the last");
+  return begins[list + 1] - begins[list];
 }
 
-std::size_t Segment::n_runs(Ordinal term) const {
+std::size_t Segment::n_runs(List list) const {
   const auto begins = section<std::uint64_t>(kRunBegins);
-  require(begins[term] <= begins[term + 1] && begins[term + 1] <= header().n_runs, kRunBegins,
-          "a term's end is before its begin or past the last");
-  return begins[term + 1] - begins[term];
+  require(begins[list] <= begins[list + 1] && begins[list + 1] <= header().n_runs, kRunBegins,
+          "a list's end is before its begin or past the last");
+  return begins[list + 1] - begins[list];
 }
 
-Run Segment::run(Ordinal term, std::size_t i) const {
-  const std::size_t at = section<std::uint64_t>(kRunBegins)[term] + i;
+Run Segment::run(List list, std::size_t i) const {
+  const std::size_t at = section<std::uint64_t>(kRunBegins)[list] + i;
   const auto ends = section<std::uint32_t>(kRunEnds);
   const std::size_t begin = i == 0 ? 0 : ends[at - 1], end = ends[at];
-  require(begin <= end && end <= document_frequency(term), kRunEnds,
-          "a run's end is before its begin or past its term's last posting");
+  require(begin <= end && end <= n_postings(list), kRunEnds,
+          "a run's end is before its begin or past its list's last posting");
   const std::size_t window = section<std::uint16_t>(kRunWindows)[at];
   require(window << kWindowBits < n_docs(), kRunWindows, "a window lies past the last document");
-  const std::size_t first = section<std::uint64_t>(kPostingBegins)[term] + begin;
+  const std::size_t first = section<std::uint64_t>(kPostingBegins)[list] + begin;
   return {window, section<std::uint16_t>(kPostingDocs).data() + first,
           section<std::uint8_t>(kImpacts).data() + first, end - begin};
 }
@@ -198,35 +198,51 @@ void Segment::verify_terms() const {
   spans(kRowBegins, section<std::uint64_t>(kRowBegins), n_postings());
 }
 
-/// Runs cover each term's postings, in ascending documents that exist.
+/// Runs cover each list's postings, in ascending documents that exist, strong or weak as it says.
 void Segment::verify_postings() const {
-  for (Ordinal term = 0; term < n_terms(); ++term) {
+  for (List list = 0; list < 2 * n_terms(); ++list) {
+    const bool is_strong = list % 2 == 0;
+    const Ordinal term = static_cast<Ordinal>(list / 2);
+    const bool is_split = document_frequency(term) * kSplitShare >= n_docs();
     std::size_t covered = 0;
     std::int64_t last = -1;
-    for (std::size_t i = 0; i < n_runs(term); ++i) {
-      const Run one = run(term, i);
+    for (std::size_t i = 0; i < n_runs(list); ++i) {
+      const Run one = run(list, i);
       require(one.size > 0, kRunEnds, "a run is empty");
       for (std::size_t j = 0; j < one.size; ++j) {
         const auto doc = static_cast<std::int64_t>(one.window << kWindowBits | one.docs[j]);
         require(doc > last && doc < static_cast<std::int64_t>(n_docs()), kPostingDocs,
                 "documents do not ascend, or do not exist");
+        require(!is_split || (one.impacts[j] >= kLeastStrong) == is_strong, kImpacts,
+                "a strong posting is weak, or a weak one strong");
         last = doc;
       }
       covered += one.size;
     }
-    require(covered > 0 && covered == document_frequency(term), kRunEnds,
-            "runs do not cover their term's postings");
+    require(covered == n_postings(list) && (covered > 0 ? is_strong || is_split : !is_strong),
+            kRunEnds, "runs do not cover their list's postings");
+    if (!is_strong) continue;
     for (const LocalDoc doc : champions(term))
       require(doc < n_docs(), kChampionDocs, "a document past the last");
   }
 }
 
-/// Rows and postings say the same: walking all rows meets each term's postings one by one.
+/// Rows and postings say the same: walking all rows meets each list's postings one by one.
 void Segment::verify_rows() const {
-  const auto begins = section<std::uint64_t>(kPostingBegins);
-  const auto docs = section<std::uint16_t>(kPostingDocs);
-  const auto impacts = section<std::uint8_t>(kImpacts);
-  std::vector<std::uint64_t> next(begins.begin(), begins.end() - 1);
+  struct Cursor {
+    std::uint32_t run = 0, at = 0;
+  };
+  std::vector<Cursor> cursors(2 * n_terms());
+  const auto impact_in = [&](List list, LocalDoc doc) -> std::uint8_t {  // 0 if it is not the next
+    Cursor& next = cursors[list];
+    if (next.run == n_runs(list)) return 0;
+    const Run in = run(list, next.run);
+    if ((in.window << kWindowBits | in.docs[next.at]) != doc) return 0;
+    const std::uint8_t impact = in.impacts[next.at];
+    next = next.at + 1 < in.size ? Cursor{next.run, next.at + 1} : Cursor{next.run + 1, 0};
+    return impact;
+  };
+  std::size_t n_met = 0;
   for (LocalDoc doc = 0; doc < n_docs(); ++doc) {
     const Row one = row(doc);
     std::int64_t last = -1;
@@ -235,39 +251,41 @@ void Segment::verify_rows() const {
       require(std::int64_t{term} > last && term < n_terms(), kRowOrdinals,
               "terms do not ascend, or do not exist");
       last = term;
-      require(next[term] < begins[term + 1], kRowOrdinals, "a term has more rows than postings");
-      const std::uint64_t at = next[term]++;
-      require(docs[at] == doc % kWindowDocs, kPostingDocs, "rows and postings disagree");
+      std::uint8_t impact = impact_in(strong_list(term), doc);
+      if (impact == 0) impact = impact_in(weak_list(term), doc);
+      require(impact > 0, kPostingDocs, "rows and postings disagree");
+      n_met += 1;
       const float weight = weight_at(one, i);
       if (precision() == Precision::kUint8) {
-        require(impacts[at] > 0 && impacts[at] == stored_at(one, i), kImpacts,
-                "an impact is not the row's");
+        require(impact == stored_at(one, i), kImpacts, "an impact is not the row's");
         continue;
       }
       require(std::isfinite(weight) && weight > 0 && weight <= max_weight(term), kRowWeights,
               "a weight is not finite, not > 0, or above its term's greatest");
-      require(bound_of(impacts[at], max_weight(term)) >= weight, kImpacts,
+      require(bound_of(impact, max_weight(term)) >= weight, kImpacts,
               "an impact does not bound its weight");
     }
   }
+  require(n_met == n_postings(), kRowOrdinals, "there are more postings than the rows have");
 }
 
 /// No posting's impact is above the bounds of its block and cell.
 void Segment::verify_bounds() const {
-  const auto hold = [this](Section which, Section list, std::size_t rows_each,
+  const auto hold = [this](Section which, Section list_of_terms, std::size_t rows_each,
                            const std::uint8_t* (Segment::*bounds_of)(Ordinal) const) {
     std::int64_t last = -1;
-    for (const Ordinal term : section<Ordinal>(list)) {
-      require(std::int64_t{term} > last && term < n_terms(), list,
+    for (const Ordinal term : section<Ordinal>(list_of_terms)) {
+      require(std::int64_t{term} > last && term < n_terms(), list_of_terms,
               "terms do not ascend, or do not exist");
       last = term;
       const std::uint8_t* bounds = (this->*bounds_of)(term);
-      for (std::size_t i = 0; i < n_runs(term); ++i) {
-        const Run one = run(term, i);
-        for (std::size_t j = 0; j < one.size; ++j)
-          require(one.impacts[j] <= bounds[(one.window << kWindowBits | one.docs[j]) / rows_each],
-                  which, "a bound is below an impact");
-      }
+      for (const List list : {strong_list(term), weak_list(term)})
+        for (std::size_t i = 0; i < n_runs(list); ++i) {
+          const Run one = run(list, i);
+          for (std::size_t j = 0; j < one.size; ++j)
+            require(one.impacts[j] <= bounds[(one.window << kWindowBits | one.docs[j]) / rows_each],
+                    which, "a bound is below an impact");
+        }
     }
   };
   hold(kBlockBounds, kBlockTerms, kBlockRows, &Segment::block_bounds);

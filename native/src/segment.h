@@ -22,7 +22,13 @@ struct Row {
   std::size_t size;
 };
 
-/// A term's postings in one window of 65,536 rows.
+/// Number of a list of postings: of each term the strong, then the weak one.
+using List = std::uint64_t;
+
+inline constexpr List strong_list(Ordinal term) { return 2 * List{term}; }
+inline constexpr List weak_list(Ordinal term) { return strong_list(term) + 1; }
+
+/// A list's postings in one window of 65,536 rows.
 struct Run {
   std::size_t window;
   const std::uint16_t* docs;
@@ -67,9 +73,12 @@ class Segment {
   // What follows checks what it reads of the file before it makes a pointer of it; FormatError.
 
   float max_weight(Ordinal term) const { return section<float>(format::kMaxWeights)[term]; }
-  std::size_t document_frequency(Ordinal term) const;
-  std::size_t n_runs(Ordinal term) const;
-  Run run(Ordinal term, std::size_t i) const;
+  std::size_t document_frequency(Ordinal term) const {
+    return n_postings(strong_list(term)) + n_postings(weak_list(term));
+  }
+  std::size_t n_postings(List list) const;
+  std::size_t n_runs(List list) const;
+  Run run(List list, std::size_t i) const;
   std::span<const LocalDoc> champions(Ordinal term) const;
   Row row(LocalDoc doc) const;
 

@@ -108,25 +108,31 @@ std::vector<LocalDoc> order_of(const OrdinalRows& rows, std::size_t n_terms,
   return order;
 }
 
-/// The rows turned around: each term's documents and impacts, documents ascending.
+/// The rows turned around: documents and impacts of each list, two a term, documents ascending.
 struct Postings {
   std::vector<std::uint64_t> begins;
   std::vector<LocalDoc> docs;
   std::vector<std::uint8_t> impacts;
 
-  std::size_t n_terms() const { return begins.size() - 1; }
-  std::uint64_t n_of(std::size_t term) const { return begins[term + 1] - begins[term]; }
+  std::size_t n_terms() const { return (begins.size() - 1) / 2; }
+  std::uint64_t begin(std::size_t term) const { return begins[2 * term]; }
+  std::uint64_t end(std::size_t term) const { return begins[2 * term + 2]; }
+  std::uint64_t n_of(std::size_t term) const { return end(term) - begin(term); }
 };
 
 Postings invert(const OrderedRows& ordered, const Impacts& impacts) {
   const auto& [rows, order] = ordered;
   Postings result;
-  result.begins.assign(impacts.max_weights().size() + 1, 0);
-  for (const Ordinal term : rows.ordinals) ++result.begins[term + 1];
-  std::partial_sum(result.begins.begin(), result.begins.end(), result.begins.begin());
+  const std::size_t n_terms = impacts.max_weights().size();
+  std::vector<std::uint64_t> next(n_terms + 1, 0);
+  for (const Ordinal term : rows.ordinals) ++next[term + 1];
+  std::partial_sum(next.begin(), next.end(), next.begin());
+  result.begins.reserve(2 * n_terms + 1);
+  result.begins.push_back(0);
+  for (std::size_t term = 0; term < n_terms; ++term)  // the weak lists are empty as yet
+    result.begins.insert(result.begins.end(), 2, next[term + 1]);
   result.docs.resize(rows.ordinals.size());
   result.impacts.resize(rows.ordinals.size());
-  std::vector<std::uint64_t> next(result.begins.begin(), result.begins.end() - 1);
   for (std::size_t row = 0; row < order.size(); ++row)
     for (std::uint64_t i = ordered.begin(row); i < ordered.end(row); ++i) {
       const std::uint64_t at = next[rows.ordinals[i]]++;
@@ -134,6 +140,30 @@ Postings invert(const OrderedRows& ordered, const Impacts& impacts) {
       result.impacts[at] = impacts.of(rows.ordinals[i], rows.weights[i]);
     }
   return result;
+}
+
+/// The weak postings of terms in many rows go to their weak lists.
+void split_lists(Postings& postings, std::size_t n_docs) {
+  std::vector<LocalDoc> weak_docs;
+  std::vector<std::uint8_t> weak_impacts;
+  for (std::size_t term = 0; term < postings.n_terms(); ++term) {
+    if (postings.n_of(term) * kSplitShare < n_docs) continue;
+    weak_docs.clear();
+    weak_impacts.clear();
+    std::uint64_t to = postings.begin(term);
+    for (std::uint64_t i = to; i < postings.end(term); ++i)
+      if (postings.impacts[i] >= kLeastStrong) {
+        postings.docs[to] = postings.docs[i];
+        postings.impacts[to++] = postings.impacts[i];
+      } else {
+        weak_docs.push_back(postings.docs[i]);
+        weak_impacts.push_back(postings.impacts[i]);
+      }
+    postings.begins[2 * term + 1] = to;
+    const auto at = static_cast<std::ptrdiff_t>(to);
+    std::copy(weak_docs.begin(), weak_docs.end(), postings.docs.begin() + at);
+    std::copy(weak_impacts.begin(), weak_impacts.end(), postings.impacts.begin() + at);
+  }
 }
 
 struct Runs {
@@ -144,8 +174,8 @@ struct Runs {
 
 Runs cut_at_windows(const Postings& postings) {
   Runs runs;
-  for (std::size_t term = 0; term < postings.n_terms(); ++term) {
-    const std::uint64_t begin = postings.begins[term], end = postings.begins[term + 1];
+  for (std::size_t list = 0; list + 1 < postings.begins.size(); ++list) {
+    const std::uint64_t begin = postings.begins[list], end = postings.begins[list + 1];
     for (std::uint64_t i = begin; i < end; ++i) {
       const auto window = static_cast<std::uint16_t>(postings.docs[i] >> kWindowBits);
       const bool is_last = i + 1 == end || postings.docs[i + 1] >> kWindowBits != window;
@@ -173,7 +203,7 @@ Champions choose_champions(const Postings& postings) {
   for (std::size_t term = 0; term < postings.n_terms(); ++term) {
     order.resize(postings.n_of(term));
     if (order.size() > kLeastForChampions) {
-      std::iota(order.begin(), order.end(), postings.begins[term]);
+      std::iota(order.begin(), order.end(), postings.begin(term));
       std::partial_sort(order.begin(), order.begin() + kChampions, order.end(), heavier);
       for (std::size_t i = 0; i < kChampions; ++i) result.docs.push_back(postings.docs[order[i]]);
     }
@@ -275,7 +305,7 @@ void write_bounds(SectionWriter& writer, const std::vector<Ordinal>& terms,
   std::vector<std::uint8_t> bounds(n_bounds);
   for (const Ordinal term : terms) {
     std::fill(bounds.begin(), bounds.end(), std::uint8_t{0});
-    for (std::uint64_t i = postings.begins[term]; i < postings.begins[term + 1]; ++i) {
+    for (std::uint64_t i = postings.begin(term); i < postings.end(term); ++i) {
       std::uint8_t& bound = bounds[postings.docs[i] / rows_each];
       bound = std::max(bound, postings.impacts[i]);
     }
@@ -383,7 +413,8 @@ void SegmentBuilder::build(Output& output) {
   const OrderedRows ordered{rows, order_of(rows, terms.size(), n_threads_)};
   Impacts impacts(precision_, terms.size());
   for (std::size_t i = 0; i < ordinals.size(); ++i) impacts.see(ordinals[i], weights[i]);
-  const Postings postings = invert(ordered, impacts);
+  Postings postings = invert(ordered, impacts);
+  split_lists(postings, docs_.size());
   const Runs runs = cut_at_windows(postings);
   const Champions champions = choose_champions(postings);
   const auto block_terms = terms_in_one_of(kBlockShare, postings, docs_.size());

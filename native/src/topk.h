@@ -25,6 +25,7 @@ class TopK {
     }
   }
 
+  std::size_t k() const { return k_; }
   bool is_full() const { return heap_.size() == k_; }
   std::size_t size() const { return heap_.size(); }
 

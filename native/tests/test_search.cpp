@@ -38,6 +38,20 @@ void check_all(const Searched& searched, const Rows& queries) {
   }
 }
 
+/// What is found by reading less has its exact score.
+void check_pruned(const Searched& searched, const Rows& queries) {
+  const auto all = search(searched, queries.view(), 1 << 20, {"exhaustive"}, 1);
+  for (const double share : {0.999999, 0.7, 0.2}) {
+    const std::vector<double> shares(queries.view().n_rows(), share);
+    const auto found = search(searched, queries.view(), 10, {"auto", shares}, 1);
+    for (std::size_t i = 0; i < found.size(); ++i)
+      for (const Hit& hit : found[i])
+        CHECK(std::any_of(all[i].begin(), all[i].end(), [&](const Hit& one) {
+          return one.doc == hit.doc && one.score == hit.score;
+        }));
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -61,8 +75,10 @@ int main() {
     const Rows queries = random_rows(6, 50, 12, random);
     searched.allowed.assign(2, Allowed());
     check_all(searched, queries);
+    check_pruned(searched, queries);
     searched.allowed.assign(bits.begin(), bits.end());
     check_all(searched, queries);
+    check_pruned(searched, queries);
   }
   const Rows query = random_rows(1, 5, 3, random);
   CHECK_THROWS(InvalidInput, search({}, query.view(), 0, {"maxscore"}, 1));

@@ -57,6 +57,11 @@ bool use(const std::string& path) {
     } catch (const FormatError&) {
     }
   }
+  const double share[] = {0.8};
+  try {
+    (void)search({{segment}, {Allowed()}}, query.view(), 5, {"auto", share}, 1);
+  } catch (const FormatError&) {
+  }
   return true;
 }
 

@@ -26,7 +26,7 @@ from sparse_ir.index.filters import add_sql_functions
 from sparse_ir.index.passages import Row as PassageRow
 
 FILE_NAME = "catalog.sqlite"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -20,7 +20,7 @@ class Exact:
 
 @dataclass(frozen=True, slots=True)
 class Approximate:
-    """Search that may miss a document whose bound is only just above the threshold.
+    """Search that reads the postings that promise most, and may miss documents by the others.
 
     Either the recall is given, and each query is searched as measuring this index has shown to be
     enough for it (``tune_recall``), or the raw parameter.
@@ -30,11 +30,9 @@ class Approximate:
     """Mean share of the exact hits that is to be found, more than 0 and at most 1."""
 
     bound_share: float | None = None
-    """Share of a document's score bound that is believed, more than 0 and at most 1, where it is
-    exact. Less is faster and loses hits, of short queries more than of long ones."""
-
-    algorithm: Literal["auto", "maxscore", "block_pruning"] = "auto"
-    """As in ``Exact``."""
+    """Share of the greatest score that there could be which the postings that are read hold, more
+    than 0 and at most 1, where it is exact. Less is faster and loses hits, of short queries more
+    than of long ones."""
 
     def __post_init__(self) -> None:
         if (self.recall is None) == (self.bound_share is None):

@@ -158,7 +158,7 @@ class Index:
                 terms.astype(np.uint32, copy=False),
                 weights,
                 k,
-                plan.algorithm,
+                plan.algorithm if isinstance(plan, Exact) else "auto",
                 threads,
                 bound_shares,
             )

@@ -1,8 +1,8 @@
 """How much of the exact result approximate search finds: measured, kept with the index, looked up.
 
-The same share of believed bounds loses more of short queries, whose bounds are tight, than of long
-ones. So there is a curve for each length of queries, and a query is searched as was good enough
-for queries no longer than itself; what lies outside of all that was measured is searched exactly.
+The same share of bounds that are read loses more of short queries than of long ones. So there is a
+curve for each length of queries, and a query is searched as was good enough for queries no longer
+than itself; what lies outside of all that was measured is searched exactly.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,24 +27,7 @@ if TYPE_CHECKING:
 SETTING = "recall"
 """Under which name the index keeps what was measured."""
 
-_SHARES = (
-    0.99,
-    0.98,
-    0.97,
-    0.96,
-    0.95,
-    0.94,
-    0.92,
-    0.9,
-    0.88,
-    0.86,
-    0.83,
-    0.8,
-    0.75,
-    0.7,
-    0.6,
-    0.5,
-)
+_SHARES = (0.95, 0.9, 0.87, 0.84, 0.81, 0.78, 0.75, 0.72, 0.69, 0.66, 0.63, 0.6, 0.55, 0.5, 0.4)
 _SAMPLED = (1, 2, 4, 8, 16, 32, 64)  # terms of queries drawn from documents
 _LEAST_RECALL = 0.8  # smaller shares are not tried any more
 _FEWEST = 30  # queries that a curve needs
@@ -78,13 +61,9 @@ class Curve:
     points: tuple[Point, ...]
 
     def share_for(self, recall: float) -> float:
-        """The least share that, as all greater ones, is sure enough to reach the recall."""
-        share = 1.0
-        for point in self.points[1:]:
-            if point.at_least < recall:
-                break
-            share = point.bound_share
-        return share
+        """The fastest share that, as all greater ones, is sure enough to reach the recall."""
+        enough = list(takewhile(lambda point: point.at_least >= recall, self.points))
+        return min(enough, key=lambda point: point.ms).bound_share if enough else 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,8 @@ def test_truncation_is_seen_at_opening(whole):
 
 def test_another_version_or_file_is_refused(whole):
     path, content = whole
-    path.write_bytes(content[:8] + b"\2" + content[9:])
-    with pytest.raises(IndexFormatError, match="format version is 2; this release reads 1"):
+    path.write_bytes(content[:8] + b"\1" + content[9:])
+    with pytest.raises(IndexFormatError, match="format version is 1; this release reads 2"):
         _native.Segment.open(str(path))
     path.write_bytes(b"PK" + content[2:])
     with pytest.raises(IndexFormatError, match="not a segment file"):

@@ -19,7 +19,7 @@ N_TERMS = 300
 
 def curve(k, n_terms, *points):
     exact = Point(1.0, 1.0, 1.0, 1.0)
-    return Curve(k, n_terms, 100, (exact, *(Point(s, r, r, 0.5) for s, r in points)))
+    return Curve(k, n_terms, 100, (exact, *(Point(s, r, r, s / 2) for s, r in points)))
 
 
 CURVES = RecallCurves(
@@ -47,6 +47,12 @@ CURVES = RecallCurves(
 def test_a_query_gets_what_was_enough_for_shorter_ones(recall, k, expected):
     lengths = np.array([0, 1, 2, 7, 8, 99])
     assert CURVES.bound_shares(recall, k, lengths).tolist() == expected
+
+
+def test_a_share_that_gains_no_time_is_not_taken():
+    points = (Point(1.0, 1.0, 1.0, 0.5), Point(0.9, 0.99, 0.99, 0.6), Point(0.8, 0.98, 0.98, 0.4))
+    assert Curve(10, 2, 100, points).share_for(0.97) == 0.8
+    assert Curve(10, 2, 100, points).share_for(0.985) == 1.0
 
 
 def test_plain_values_and_back():

@@ -191,4 +191,4 @@ def test_kills(path):
             assert len(index) >= max(said)
             n = len(index)
         averages.add(check(path, n))
-    assert len(averages) > 2
+    assert len(averages) > 1

@@ -89,7 +89,7 @@ def test_a_flipped_bit_in_a_segment_too_large_to_be_read_at_opening(path, monkey
 def test_a_catalog_of_another_release(path):
     with closing(sqlite3.connect(path / "catalog.sqlite", isolation_level=None)) as catalog:
         catalog.execute("UPDATE settings SET value = 1 WHERE key = 'format_version'")
-    message = "format version is 1; this release reads 2, so build the index anew"
+    message = "format version is 1; this release reads 3, so build the index anew"
     with pytest.raises(IndexFormatError, match=message):
         Index.open(path)
     with pytest.raises(IndexFormatError, match=message):

@@ -60,8 +60,8 @@ def test_held_out_queries_reach_the_recall(path):
                 plan = Approximate(recall=recall)
                 assert recall_by_brute_force(index, queries, plan) >= recall
         long = topical(200, 40, seed=9)
-        shares = found.bound_shares(0.9, K, np.diff(long.indptr))
-        assert (shares < 1).all()  # there was something to gain
+        enough = [point for point in found.curves[-1].points if point.at_least >= 0.9]
+        assert len(enough) > 1  # less than all may be read
         assert (
             index.search(long, K, plan=Approximate(recall=1.0)).docs
             == index.search(long, K, plan=Exact()).docs

@@ -125,8 +125,9 @@ class BlockPruning {
   void add_postings(const QueryTerm& term) {
     const std::uint32_t factor = factor_of(term);
     n_rare_postings_ += term.n_postings;
-    for (std::size_t i = 0; i < term.n_runs; ++i) {
-      const Run run = segment_.run(term.ordinal, i);
+    const List list = strong_list(term.ordinal);  // the only one of a term without kept bounds
+    for (std::size_t i = 0; i < segment_.n_runs(list); ++i) {
+      const Run run = segment_.run(list, i);
       std::uint16_t* blocks = s_.blocks.data() + (run.window << kWindowBlockBits);
       std::uint16_t* cells = s_.rare_cells.data() + (run.window << kWindowCellBits);
       unsigned block = ~0U, cell = ~0U;
@@ -262,11 +263,15 @@ class BlockPruning {
       return;
     }
     for (const QueryTerm& term : contest_.terms)
-      for (std::size_t i = 0; term.block_bounds == nullptr && i < term.n_runs; ++i) {
-        const Run run = segment_.run(term.ordinal, i);
-        std::uint16_t* cells = s_.rare_cells.data() + (run.window << kWindowCellBits);
-        for (std::size_t j = 0; j < run.size; ++j) cells[run.docs[j] >> kCellBits] = 0;
-      }
+      if (term.block_bounds == nullptr) clear_cells_of(strong_list(term.ordinal));
+  }
+
+  void clear_cells_of(List list) {
+    for (std::size_t i = 0; i < segment_.n_runs(list); ++i) {
+      const Run run = segment_.run(list, i);
+      std::uint16_t* cells = s_.rare_cells.data() + (run.window << kWindowCellBits);
+      for (std::size_t j = 0; j < run.size; ++j) cells[run.docs[j] >> kCellBits] = 0;
+    }
   }
 
   Contest& contest_;

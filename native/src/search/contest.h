@@ -15,9 +15,7 @@ struct QueryTerm {
   float weight;
   double bound;  // greatest product of query weight and document weight
   std::size_t n_postings;
-  std::size_t n_runs;
   const std::uint8_t* block_bounds = nullptr;  // null if not kept, or not looked up
-  std::size_t next_run = 0;
 };
 
 /// What a thread keeps between queries, so that a query allocates next to nothing.
@@ -30,7 +28,7 @@ struct ContestScratch {
 
 class Contest {
  public:
-  Contest(const Segment& in, Allowed of, const SparseVector& query, double bound_share, TopK& best,
+  Contest(const Segment& in, Allowed of, const SparseVector& query, TopK& best,
           ContestScratch& scratch)
       : segment(in),
         allowed(of),
@@ -45,7 +43,7 @@ class Contest {
     }
     // A float32 sum of n products is at most this factor above the true sum.
     const double slack = static_cast<double>(terms.size() + 8) * 0x1p-23;
-    needed_share_ = 1 / (1 + slack) / bound_share;
+    needed_share_ = 1 / (1 + slack);
   }
 
   const Segment& segment;
@@ -58,6 +56,9 @@ class Contest {
   void look_up_bounds() {
     for (QueryTerm& term : terms) term.block_bounds = segment.block_bounds(term.ordinal);
   }
+
+  /// Hits that are wanted.
+  std::size_t k() const { return best_.k(); }
 
   /// A document whose bound is below this need not be scored.
   double needed() const { return best_.threshold() * needed_share_; }
@@ -102,7 +103,7 @@ class Contest {
       scratch.query.push_back({ordinal, weight});
       scratch.terms.push_back({ordinal, weight,
                                static_cast<double>(weight) * in.max_weight(ordinal),
-                               in.document_frequency(ordinal), in.n_runs(ordinal)});
+                               in.document_frequency(ordinal)});
     }
     return scratch.terms;
   }
@@ -111,11 +112,12 @@ class Contest {
     const auto champions = segment.champions(term.ordinal);
     seeds_.insert(seeds_.end(), champions.begin(), champions.end());
     if (!champions.empty() || term.n_postings > format::kLeastForChampions) return;
-    for (std::size_t i = 0; i < term.n_runs; ++i) {
-      const Run run = segment.run(term.ordinal, i);
-      for (std::size_t j = 0; j < run.size; ++j)
-        seeds_.push_back(static_cast<LocalDoc>(run.window << format::kWindowBits | run.docs[j]));
-    }
+    for (const List list : {strong_list(term.ordinal), weak_list(term.ordinal)})
+      for (std::size_t i = 0; i < segment.n_runs(list); ++i) {
+        const Run run = segment.run(list, i);
+        for (std::size_t j = 0; j < run.size; ++j)
+          seeds_.push_back(static_cast<LocalDoc>(run.window << format::kWindowBits | run.docs[j]));
+      }
   }
 
   /// seeds_[0, before) are sorted and scored; afterwards all are, each once.
@@ -145,9 +147,13 @@ class Contest {
   double needed_share_;  // of the threshold that a bound must at least be
 };
 
-/// Who may still be a hit, by windows of postings. Equal to `exhaustive` where bounds are believed
-/// whole, ties included. `contest` is seeded.
+/// Who may still be a hit, by windows of postings. Equal to `exhaustive`, ties included. `contest`
+/// is seeded.
 void maxscore(Contest& contest);
+
+/// The most promising by the lists that hold so large a share of all bounds, in (0, 1); others may be
+/// missed. `contest` is seeded.
+void pruned_query(Contest& contest, double bound_share);
 
 /// The same by blocks of like documents. Returns false where so many blocks may hold a hit that the
 /// postings are read in less time; what it scored by then is remembered. `contest` is seeded, and

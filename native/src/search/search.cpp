@@ -64,12 +64,13 @@ void search_segment(const Segment& segment, Allowed allowed, const SparseVector&
                     std::string_view algorithm, double bound_share, TopK& best) {
   if (algorithm == "exhaustive") return exhaustive(segment, allowed, query, best);
   static thread_local ContestScratch scratch;
-  Contest contest(segment, allowed, query, bound_share, best, scratch);
+  Contest contest(segment, allowed, query, best, scratch);
   if (contest.n_postings == 0) return;
   if (!is_ordinary(contest)) return exhaustive(segment, allowed, query, best);
   if (!allowed.empty() && count(allowed) * kRowCost < contest.n_postings)
     return score_allowed(contest);
   contest.seed();
+  if (bound_share < 1) return pruned_query(contest, bound_share);
   if (!may_prune_blocks(contest, algorithm) || !block_pruning(contest)) maxscore(contest);
 }
 
@@ -78,6 +79,9 @@ void check_plan(const Plan& plan, std::size_t n_queries) {
   if (std::find(std::begin(kKnown), std::end(kKnown), plan.algorithm) == std::end(kKnown))
     throw InvalidInput("algorithm is '" + std::string(plan.algorithm) +
                        "'; want auto, maxscore, block_pruning or exhaustive");
+  if (!plan.bound_shares.empty() && plan.algorithm != "auto")
+    throw InvalidInput("bound shares came with algorithm '" + std::string(plan.algorithm) +
+                       "'; want auto");
   if (!plan.bound_shares.empty() && plan.bound_shares.size() != n_queries)
     throw InvalidInput(std::to_string(plan.bound_shares.size()) + " bound shares came for " +
                        std::to_string(n_queries) + " queries; want one each");

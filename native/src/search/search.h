@@ -30,11 +30,11 @@ struct Searched {
   std::vector<Allowed> allowed;
 };
 
-/// How to search. What is left out of `exhaustive` never changes a hit while bounds are believed
-/// whole; below, a document is passed over if that share of its bound does not reach the threshold.
+/// How to search. No algorithm changes a hit; with a share below 1, documents are chosen by the lists
+/// that hold that share of all bounds, and some hits may be missed.
 struct Plan {
   std::string_view algorithm = "auto";  ///< auto, maxscore, block_pruning or exhaustive
-  std::span<const double> bound_shares = {};  ///< of each query, in (0, 1]; empty: all whole
+  std::span<const double> bound_shares = {};  ///< with auto: of each query, in (0, 1]; empty: all 1
 };
 
 /// The best k hits of every query, best first; a document that shares no term is no hit.
