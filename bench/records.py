@@ -17,8 +17,9 @@ def add(record: Record) -> None:
 
 
 def latest(bench: str) -> list[Record]:
-    """The last record of each workload, in the order in which workloads first came."""
+    """The last record of each workload, the smallest first."""
     path = FOLDER / f"{bench}.jsonl"
     lines = path.read_text().splitlines() if path.is_file() else []
     records = [record for record in map(json.loads, lines) if "workload" in record]
-    return list({record["workload"]: record for record in records}.values())
+    last = {record["workload"]: record for record in records}
+    return sorted(last.values(), key=lambda record: int(record["docs"]))

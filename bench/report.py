@@ -3,7 +3,7 @@
     python -m bench.report
 
 The latency of every engine in every setting goes to results/latency.md, all comparisons of training
-to results/claims.md, goals into the README.
+to results/claims.md, what serving, changing and training cost to results/costs.md.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "goals": (records.FOLDER / "goals.jsonl", goals.table),
 }
 
+COSTS = {
+    "server": "Serving",
+    "adapters": "Adapters for RAG frameworks",
+    "updates": "Changing an index",
+    "train_step": "A training step beside sentence-transformers",
+}
+
 
 def main() -> None:
     text = README.read_text()
@@ -48,6 +55,7 @@ def main() -> None:
     README.write_text(text)
     (records.FOLDER / "latency.md").write_text("\n".join(_latency()))
     (records.FOLDER / "claims.md").write_text("\n".join(_claims()))
+    (records.FOLDER / "costs.md").write_text("\n".join(_costs()))
 
 
 def _latency() -> Iterator[str]:
@@ -66,6 +74,34 @@ def _claims() -> Iterator[str]:
     yield "range of the seeds. `terms` is learned terms a document. How: `bench/claims.py`.\n"
     yield f"![nDCG@10 against FLOPS](claims.svg)\n\n{claims.table(rows)}\n"
     yield f"{_source(rows[-1], claims.RESULTS)}\n"
+
+
+def _costs() -> Iterator[str]:
+    """A section a bench, its last record of each kind."""
+    for name, title in COSTS.items():
+        path = records.FOLDER / f"{name}.jsonl"
+        result = [json.loads(line) for line in path.read_text().splitlines()]
+        last = {one.get("what"): one for one in result}
+        for one in last.values():
+            yield f"## {title}\n\n`python -m bench.{name}`\n\n{_facts(one)}\n\n{_source(one, path)}\n"
+
+
+def _facts(result: dict[str, Any]) -> str:
+    """Plain values, then rows, as Markdown tables."""
+    plain = {k: v for k, v in result.items() if k not in ("machine", "bench", "rows")}
+    lines = ["| | |", "|---|---|", *(f"| {k} | {_short(v)} |" for k, v in plain.items())]
+    if rows := result.get("rows"):
+        lines += ["", f"| {' | '.join(rows[0])} |", "|---" * len(rows[0]) + "|"]
+        lines += [f"| {' | '.join(map(_short, row.values()))} |" for row in rows]
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_short(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_short, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _source(result: dict[str, Any], path: Path) -> str:

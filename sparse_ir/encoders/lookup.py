@@ -84,14 +84,15 @@ class LookupEncoder:
             self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0] for text in texts
         ]
         rows = [sorted(Counter(one.ids).items()) for one in encoded]
-        indptr = np.zeros(len(rows) + 1, np.int64)
+        indptr = np.zeros(len(rows) + 1, np.int32)
         np.cumsum([len(row) for row in rows], out=indptr[1:])
-        tokens = np.array([token for row in rows for token, _ in row], np.int64)
+        tokens = np.array([token for row in rows for token, _ in row], np.int32)
         weights = self.weights[tokens]
         if self.counts:
             weights = weights * np.array([n for row in rows for _, n in row], np.float32)
         matrix = sp.csr_array((weights, tokens, indptr), shape=(len(rows), len(self.weights)))
-        matrix.eliminate_zeros()
+        if not weights.all():
+            matrix.eliminate_zeros()
         if on_progress:
             on_progress(len(rows))
         return prune(matrix, top_terms=self._top_terms, prune_ratio=self._prune_ratio)
