@@ -83,7 +83,8 @@ def _costs() -> Iterator[str]:
         result = [json.loads(line) for line in path.read_text().splitlines()]
         last = {one.get("what"): one for one in result}
         for one in last.values():
-            yield f"## {title}\n\n`python -m bench.{name}`\n\n{_facts(one)}\n\n{_source(one, path)}\n"
+            yield f"## {title}\n\n`python -m bench.{name}`\n"
+            yield f"{_facts(one)}\n\n{_source(one, path)}\n"
 
 
 def _facts(result: dict[str, Any]) -> str:

@@ -132,10 +132,7 @@ void bind_segment(nb::module_& module) {
                    })
       .def_prop_ro("doc_numbers", [](nb::handle_t<Segment> self) {
             return view(self, nb::cast<const Segment&>(self).doc_numbers()); },
-          "(n_docs,) uint64, read-only: the number of each row in the index.")
-      .def_prop_ro("rows_by_number", [](nb::handle_t<Segment> self) {
-            return view(self, nb::cast<const Segment&>(self).rows_by_number()); },
-          "(n_docs,) uint32, read-only: the rows in ascending order of their doc numbers.")
+          "(n_docs,) uint64, ascending, read-only: the number of each row in the index.")
       .def_prop_ro("terms", [](nb::handle_t<Segment> self) {
             return view(self, nb::cast<const Segment&>(self).terms()); },
           "(n_terms,) uint32, ascending, read-only: the terms that occur.")

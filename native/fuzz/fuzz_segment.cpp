@@ -20,7 +20,7 @@ using namespace sir;
 namespace {
 
 constexpr std::size_t kFront = sizeof(format::Header) + sizeof(format::Table);
-constexpr const char* kAlgorithms[] = {"exhaustive", "auto", "maxscore", "block_pruning"};
+constexpr const char* kAlgorithms[] = {"exhaustive", "auto"};
 
 void seal_sections(std::vector<std::byte>& content, format::Table& table) {
   for (auto& entry : table)

@@ -1,13 +1,11 @@
 /// The segment file: a header, a table of sections, the sections, each at a multiple of 64 bytes.
 ///
 /// All numbers are little-endian. A document is a row: its terms, by ordinal, with their weights.
-/// Rows stand in an order that puts like documents side by side; their doc numbers say who they are.
-/// What a posting stores is an impact: the weight as a share of the term's greatest, in 255ths,
+/// Rows stand in the order of their doc numbers. What a posting stores is an impact: the weight as a share of the term's greatest, in 255ths,
 /// rounded up. So impacts bound scores from above, and the rows give the scores themselves. A term
 /// has two lists of postings, strong and weak ones: searches look for the strong, and most are weak.
 /// A term in few rows has all of them in the strong list. Lists are cut in windows of 65,536 rows; a
-/// run is a list's postings in one window. Of terms with many postings, the greatest impact in every
-/// block of 64 rows is kept too, and of those with very many, in every cell of 8 rows.
+/// run is a list's postings in one window.
 #pragma once
 
 #include <array>
@@ -28,21 +26,11 @@ inline constexpr std::size_t kLeastForChampions = 64;    // ... that has more po
 inline constexpr std::uint8_t kLeastStrong = 51;  // impact of a strong posting, a fifth of the most
 inline constexpr std::size_t kSplitShare = 256;   // two lists: of terms in 1 of so many rows, or more
 
-inline constexpr unsigned kBlockBits = 6;
-inline constexpr std::size_t kBlockRows = std::size_t{1} << kBlockBits;
-inline constexpr unsigned kCellBits = 3;
-inline constexpr std::size_t kCellRows = std::size_t{1} << kCellBits;
-inline constexpr std::size_t kBlockCells = kBlockRows / kCellRows;
-inline constexpr std::size_t kBlockShare = kSplitShare;  // block bounds: likewise
-inline constexpr std::size_t kCellShare = 32;            // cell bounds: likewise
-inline constexpr std::size_t kLeastBounded = 4096;  // rows of a segment that has bounds at all
-
 /// How rows store weights: as they are, rounded to a half, or as the impact itself.
 enum class Precision : std::uint32_t { kFloat32 = 0, kFloat16 = 1, kUint8 = 2 };
 
 enum Section : std::uint32_t {
-  kDocNumbers,     ///< u64[n_docs], of each row, each once
-  kRowsByNumber,   ///< u32[n_docs], rows in ascending order of their doc numbers
+  kDocNumbers,     ///< u64[n_docs], of each row, ascending
   kTerms,          ///< u32[n_terms], ascending: the terms that occur, by ordinal
   kMaxWeights,     ///< f32[n_terms]
   kPostingBegins,  ///< u64[2 n_terms + 1], of each term's strong and weak list
@@ -53,10 +41,6 @@ enum Section : std::uint32_t {
   kChampionDocs,   ///< u32[...], by descending weight
   kPostingDocs,    ///< u16[n_postings], in the window, ascending in a run
   kImpacts,        ///< u8[n_postings]
-  kBlockTerms,     ///< u32[n_block_terms], ordinals, ascending
-  kBlockBounds,    ///< u8[n_block_terms][blocks, padded to 64], greatest impact in each block
-  kCellTerms,      ///< u32[n_cell_terms], ordinals, ascending: some of kBlockTerms
-  kCellBounds,     ///< u8[n_cell_terms][8 x blocks, padded to 512], in each cell
   kRowBegins,      ///< u64[n_docs + 1]
   kRowOrdinals,    ///< u16 or u32[n_postings], ascending in a row
   kRowWeights,     ///< f32, f16 or u8[n_postings]
@@ -64,10 +48,9 @@ enum Section : std::uint32_t {
 };
 
 inline constexpr std::array<const char*, kSections> kNames = {
-    "doc numbers",  "rows by number", "terms",       "max weights",     "posting begins",
-    "run begins",   "run windows",    "run ends",    "champion begins", "champions",
-    "posting docs", "impacts",        "block terms", "block bounds",    "cell terms",
-    "cell bounds",  "row begins",     "row ordinals", "row weights"};
+    "doc numbers",     "terms",     "max weights",  "posting begins", "run begins",
+    "run windows",     "run ends",  "champion begins", "champions",   "posting docs",
+    "impacts",         "row begins", "row ordinals", "row weights"};
 
 struct Header {
   char magic[8];
@@ -78,11 +61,9 @@ struct Header {
   std::uint64_t n_runs;
   std::uint32_t n_terms;
   std::uint32_t n_champions;
-  std::uint32_t n_block_terms;
-  std::uint32_t n_cell_terms;
   std::uint64_t table_checksum;  ///< of the header up to here, then the table
 };
-static_assert(sizeof(Header) == 64);
+static_assert(sizeof(Header) == 56);
 
 struct SectionEntry {
   std::uint64_t offset;
@@ -96,11 +77,6 @@ inline constexpr std::uint64_t aligned(std::uint64_t offset) {
   return (offset + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-/// Blocks of a segment, padded to a multiple of 64: so many bounds a term has.
-inline constexpr std::uint64_t padded_blocks(std::uint64_t n_docs) {
-  return aligned((n_docs + kBlockRows - 1) / kBlockRows);
-}
-
 inline constexpr std::uint64_t weight_bytes(Precision precision) {
   return precision == Precision::kFloat32 ? 4 : precision == Precision::kFloat16 ? 2 : 1;
 }
@@ -108,9 +84,7 @@ inline constexpr std::uint64_t weight_bytes(Precision precision) {
 /// Bytes of every section, from the header's counts; what a file must say of itself.
 inline std::array<std::uint64_t, kSections> section_bytes(const Header& header) {
   const std::uint64_t docs = header.n_docs, terms = header.n_terms, postings = header.n_postings;
-  const std::uint64_t blocks = padded_blocks(docs);
   return {8 * docs,
-          4 * docs,
           4 * terms,
           4 * terms,
           8 * (2 * terms + 1),
@@ -121,10 +95,6 @@ inline std::array<std::uint64_t, kSections> section_bytes(const Header& header) 
           4 * std::uint64_t{header.n_champions},
           2 * postings,
           postings,
-          4 * std::uint64_t{header.n_block_terms},
-          blocks * header.n_block_terms,
-          4 * std::uint64_t{header.n_cell_terms},
-          kBlockCells * blocks * header.n_cell_terms,
           8 * (docs + 1),
           (terms <= kMostShortOrdinals ? 2 : 4) * postings,
           weight_bytes(header.precision) * postings};

@@ -102,31 +102,6 @@ float Segment::stored_at(const Row& row, std::size_t i) const {
   }
 }
 
-namespace {
-
-/// The term's place in an ascending list, or its size.
-std::size_t place_of(Ordinal term, std::span<const Ordinal> terms) {
-  const auto at = std::lower_bound(terms.begin(), terms.end(), term);
-  return at != terms.end() && *at == term ? static_cast<std::size_t>(at - terms.begin())
-                                          : terms.size();
-}
-
-}  // namespace
-
-const std::uint8_t* Segment::block_bounds(Ordinal term) const {
-  const auto all = section<Ordinal>(kBlockTerms);
-  const std::size_t at = place_of(term, all);
-  return at == all.size() ? nullptr
-                          : section<std::uint8_t>(kBlockBounds).data() + at * n_blocks();
-}
-
-const std::uint8_t* Segment::cell_bounds(Ordinal term) const {
-  const auto all = section<Ordinal>(kCellTerms);
-  const std::size_t at = place_of(term, all);
-  return at == all.size() ? nullptr : section<std::uint8_t>(kCellBounds).data() +
-                                          at * n_blocks() * kBlockCells;
-}
-
 void Segment::check_header() const {
   if (file_.size() < sizeof(Header) + sizeof(Table))
     throw FormatError(path_, "header: the file has " + std::to_string(file_.size()) +
@@ -173,18 +148,13 @@ void Segment::verify() const {
   verify_terms();
   verify_postings();
   verify_rows();
-  verify_bounds();
 }
 
 void Segment::verify_terms() const {
   const auto ascends = [](const auto& all) {
     return std::adjacent_find(all.begin(), all.end(), std::greater_equal<>()) == all.end();
   };
-  const auto rows = rows_by_number();
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    require(rows[i] < n_docs() &&
-                (i == 0 || doc_numbers()[rows[i - 1]] < doc_numbers()[rows[i]]),
-            kRowsByNumber, "doc numbers do not ascend in this order");
+  require(ascends(doc_numbers()), kDocNumbers, "not ascending");
   require(ascends(terms()), kTerms, "not ascending");
   for (const float weight : section<float>(kMaxWeights))
     require(std::isfinite(weight) && weight > 0, kMaxWeights, "not finite and > 0");
@@ -267,29 +237,6 @@ void Segment::verify_rows() const {
     }
   }
   require(n_met == n_postings(), kRowOrdinals, "there are more postings than the rows have");
-}
-
-/// No posting's impact is above the bounds of its block and cell.
-void Segment::verify_bounds() const {
-  const auto hold = [this](Section which, Section list_of_terms, std::size_t rows_each,
-                           const std::uint8_t* (Segment::*bounds_of)(Ordinal) const) {
-    std::int64_t last = -1;
-    for (const Ordinal term : section<Ordinal>(list_of_terms)) {
-      require(std::int64_t{term} > last && term < n_terms(), list_of_terms,
-              "terms do not ascend, or do not exist");
-      last = term;
-      const std::uint8_t* bounds = (this->*bounds_of)(term);
-      for (const List list : {strong_list(term), weak_list(term)})
-        for (std::size_t i = 0; i < n_runs(list); ++i) {
-          const Run one = run(list, i);
-          for (std::size_t j = 0; j < one.size; ++j)
-            require(one.impacts[j] <= bounds[(one.window << kWindowBits | one.docs[j]) / rows_each],
-                    which, "a bound is below an impact");
-        }
-    }
-  };
-  hold(kBlockBounds, kBlockTerms, kBlockRows, &Segment::block_bounds);
-  hold(kCellBounds, kCellTerms, kCellRows, &Segment::cell_bounds);
 }
 
 void Segment::require(bool holds, Section which, const char* what) const {

@@ -57,13 +57,9 @@ class Segment {
   std::size_t n_bytes(format::Section which) const { return table()[which].n_bytes; }
   bool has_short_ordinals() const { return n_terms() <= format::kMostShortOrdinals; }
   format::Precision precision() const { return header().precision; }
-  std::size_t n_blocks() const { return format::padded_blocks(n_docs()); }
 
   std::span<const DocNumber> doc_numbers() const {
     return section<DocNumber>(format::kDocNumbers);
-  }
-  std::span<const LocalDoc> rows_by_number() const {
-    return section<LocalDoc>(format::kRowsByNumber);
   }
   std::span<const TermNumber> terms() const { return section<TermNumber>(format::kTerms); }
 
@@ -81,11 +77,6 @@ class Segment {
   Run run(List list, std::size_t i) const;
   std::span<const LocalDoc> champions(Ordinal term) const;
   Row row(LocalDoc doc) const;
-
-  /// A term's greatest impact in each block, n_blocks() of them; null if they are not kept.
-  const std::uint8_t* block_bounds(Ordinal term) const;
-  /// A term's greatest impact in each cell, 8 a block; null if they are not kept.
-  const std::uint8_t* cell_bounds(Ordinal term) const;
 
   Ordinal ordinal_at(const Row& row, std::size_t i) const;
   /// What the row stores, and what a weight is of it: where impacts are stored, a share.
@@ -117,7 +108,6 @@ class Segment {
   void verify_terms() const;
   void verify_postings() const;
   void verify_rows() const;
-  void verify_bounds() const;
   void require(bool holds, format::Section which, const char* what) const;
 
   std::string path_;

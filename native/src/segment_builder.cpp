@@ -10,7 +10,7 @@
 #include "checksum.h"
 #include "errors.h"
 #include "half.h"
-#include "similarity_order.h"
+#include "parallel.h"
 
 namespace sir {
 
@@ -90,23 +90,14 @@ class Impacts {
   std::vector<float> max_weights_;
 };
 
-/// The rows in the order of the file.
-struct OrderedRows {
-  OrdinalRows rows;
-  std::vector<LocalDoc> order;
+/// A segment's rows: row i is ordinals[begins[i] .. begins[i + 1]), ascending, and weights likewise.
+struct OrdinalRows {
+  std::span<const std::uint64_t> begins;
+  std::span<const Ordinal> ordinals;
+  std::span<const float> weights;
 
-  std::uint64_t begin(std::size_t row) const { return rows.begins[order[row]]; }
-  std::uint64_t end(std::size_t row) const { return rows.begins[order[row] + 1]; }
+  std::size_t n_rows() const { return begins.size() - 1; }
 };
-
-/// Alike side by side where there are bounds to profit from it, else as they came.
-std::vector<LocalDoc> order_of(const OrdinalRows& rows, std::size_t n_terms,
-                               std::size_t n_threads) {
-  if (rows.n_rows() >= kLeastBounded) return similarity_order(rows, n_terms, n_threads);
-  std::vector<LocalDoc> order(rows.n_rows());
-  std::iota(order.begin(), order.end(), LocalDoc{0});
-  return order;
-}
 
 /// The rows turned around: documents and impacts of each list, two a term, documents ascending.
 struct Postings {
@@ -120,51 +111,92 @@ struct Postings {
   std::uint64_t n_of(std::size_t term) const { return end(term) - begin(term); }
 };
 
-Postings invert(const OrderedRows& ordered, const Impacts& impacts) {
-  const auto& [rows, order] = ordered;
-  Postings result;
-  const std::size_t n_terms = impacts.max_weights().size();
-  std::vector<std::uint64_t> next(n_terms + 1, 0);
-  for (const Ordinal term : rows.ordinals) ++next[term + 1];
-  std::partial_sum(next.begin(), next.end(), next.begin());
-  result.begins.reserve(2 * n_terms + 1);
-  result.begins.push_back(0);
-  for (std::size_t term = 0; term < n_terms; ++term)  // the weak lists are empty as yet
-    result.begins.insert(result.begins.end(), 2, next[term + 1]);
-  result.docs.resize(rows.ordinals.size());
-  result.impacts.resize(rows.ordinals.size());
-  for (std::size_t row = 0; row < order.size(); ++row)
-    for (std::uint64_t i = ordered.begin(row); i < ordered.end(row); ++i) {
-      const std::uint64_t at = next[rows.ordinals[i]]++;
-      result.docs[at] = static_cast<LocalDoc>(row);
-      result.impacts[at] = impacts.of(rows.ordinals[i], rows.weights[i]);
-    }
-  return result;
-}
+struct TermRange {
+  std::size_t begin, end;
+};
 
-/// The weak postings of terms in many rows go to their weak lists.
-void split_lists(Postings& postings, std::size_t n_docs) {
-  std::vector<LocalDoc> weak_docs;
-  std::vector<std::uint8_t> weak_impacts;
-  for (std::size_t term = 0; term < postings.n_terms(); ++term) {
-    if (postings.n_of(term) * kSplitShare < n_docs) continue;
-    weak_docs.clear();
-    weak_impacts.clear();
-    std::uint64_t to = postings.begin(term);
-    for (std::uint64_t i = to; i < postings.end(term); ++i)
-      if (postings.impacts[i] >= kLeastStrong) {
-        postings.docs[to] = postings.docs[i];
-        postings.impacts[to++] = postings.impacts[i];
-      } else {
-        weak_docs.push_back(postings.docs[i]);
-        weak_impacts.push_back(postings.impacts[i]);
-      }
-    postings.begins[2 * term + 1] = to;
-    const auto at = static_cast<std::ptrdiff_t>(to);
-    std::copy(weak_docs.begin(), weak_docs.end(), postings.docs.begin() + at);
-    std::copy(weak_impacts.begin(), weak_impacts.end(), postings.impacts.begin() + at);
+/// The rows turned around, term ranges on as many threads.
+class Inversion {
+ public:
+  Inversion(const OrdinalRows& rows, const Impacts& impacts)
+      : rows_(rows), impacts_(impacts), next_(impacts.max_weights().size() + 1, 0) {
+    for (const Ordinal term : rows.ordinals) ++next_[term + 1];
+    std::partial_sum(next_.begin(), next_.end(), next_.begin());
   }
-}
+
+  Postings run(std::size_t n_threads) {
+    result_.begins.push_back(0);
+    for (std::size_t term = 0; term + 1 < next_.size(); ++term)  // the weak lists are empty as yet
+      result_.begins.insert(result_.begins.end(), 2, next_[term + 1]);
+    result_.docs.resize(rows_.ordinals.size());
+    result_.impacts.resize(rows_.ordinals.size());
+    const auto ranges = equal_ranges(rows_.ordinals.size() < kFewPostings ? 1 : n_threads);
+    parallel_for(ranges.size(), n_threads, [&](std::size_t i) {
+      fill(ranges[i]);
+      split_lists(ranges[i]);
+    });
+    return std::move(result_);
+  }
+
+ private:
+  static constexpr std::size_t kFewPostings = std::size_t{1} << 18;  // a thread starts for no fewer
+
+  /// Ranges of terms with about as many postings each.
+  std::vector<TermRange> equal_ranges(std::size_t n) const {
+    std::vector<TermRange> ranges;
+    for (std::size_t i = 1, begin = 0; i <= n; ++i) {
+      const auto at = std::lower_bound(next_.begin(), next_.end() - 1, next_.back() * i / n);
+      const std::size_t end = i == n ? next_.size() - 1 : static_cast<std::size_t>(at - next_.begin());
+      ranges.push_back({begin, std::max(begin, end)});
+      begin = ranges.back().end;
+    }
+    return ranges;
+  }
+
+  void fill(TermRange range) {
+    const auto& [begins, ordinals, weights] = rows_;
+    for (std::size_t row = 0; row < rows_.n_rows(); ++row) {
+      const auto end = ordinals.begin() + static_cast<std::ptrdiff_t>(begins[row + 1]);
+      auto one = ordinals.begin() + static_cast<std::ptrdiff_t>(begins[row]);
+      if (range.begin > 0) one = std::lower_bound(one, end, range.begin);
+      for (; one != end && *one < range.end; ++one) {
+        const std::uint64_t at = next_[*one]++;
+        const float weight = weights[static_cast<std::size_t>(one - ordinals.begin())];
+        result_.docs[at] = static_cast<LocalDoc>(row);
+        result_.impacts[at] = impacts_.of(*one, weight);
+      }
+    }
+  }
+
+  /// The weak postings of terms in many rows go to their weak lists.
+  void split_lists(TermRange range) {
+    std::vector<LocalDoc> weak_docs;
+    std::vector<std::uint8_t> weak_impacts;
+    for (std::size_t term = range.begin; term < range.end; ++term) {
+      if (result_.n_of(term) * kSplitShare < rows_.n_rows()) continue;
+      weak_docs.clear();
+      weak_impacts.clear();
+      std::uint64_t to = result_.begin(term);
+      for (std::uint64_t i = to; i < result_.end(term); ++i)
+        if (result_.impacts[i] >= kLeastStrong) {
+          result_.docs[to] = result_.docs[i];
+          result_.impacts[to++] = result_.impacts[i];
+        } else {
+          weak_docs.push_back(result_.docs[i]);
+          weak_impacts.push_back(result_.impacts[i]);
+        }
+      result_.begins[2 * term + 1] = to;
+      const auto at = static_cast<std::ptrdiff_t>(to);
+      std::copy(weak_docs.begin(), weak_docs.end(), result_.docs.begin() + at);
+      std::copy(weak_impacts.begin(), weak_impacts.end(), result_.impacts.begin() + at);
+    }
+  }
+
+  const OrdinalRows& rows_;
+  const Impacts& impacts_;
+  std::vector<std::uint64_t> next_;  // of each term, where its next posting goes
+  Postings result_;
+};
 
 struct Runs {
   std::vector<std::uint64_t> begins{0};
@@ -209,16 +241,6 @@ Champions choose_champions(const Postings& postings) {
     }
     result.begins.push_back(static_cast<std::uint32_t>(result.docs.size()));
   }
-  return result;
-}
-
-/// Terms that occur in at least 1 of `share` rows; none where a segment is too small for bounds.
-std::vector<Ordinal> terms_in_one_of(std::size_t share, const Postings& postings,
-                                     std::size_t n_docs) {
-  std::vector<Ordinal> result;
-  if (n_docs < kLeastBounded) return result;
-  for (std::size_t term = 0; term < postings.n_terms(); ++term)
-    if (postings.n_of(term) * share >= n_docs) result.push_back(static_cast<Ordinal>(term));
   return result;
 }
 
@@ -299,56 +321,23 @@ class SectionWriter {
   Checksum sum_;
 };
 
-/// The terms' greatest impacts in each `rows_each` neighbouring rows, a term at a time.
-void write_bounds(SectionWriter& writer, const std::vector<Ordinal>& terms,
-                  const Postings& postings, std::size_t rows_each, std::size_t n_bounds) {
-  std::vector<std::uint8_t> bounds(n_bounds);
-  for (const Ordinal term : terms) {
-    std::fill(bounds.begin(), bounds.end(), std::uint8_t{0});
-    for (std::uint64_t i = postings.begin(term); i < postings.end(term); ++i) {
-      std::uint8_t& bound = bounds[postings.docs[i] / rows_each];
-      bound = std::max(bound, postings.impacts[i]);
-    }
-    writer.add(std::span<const std::uint8_t>(bounds));
-  }
-  writer.end_section();
-}
-
-/// A section of one value an entry, the rows in the order of the file.
-template <class To, class Convert>
-void write_entries(SectionWriter& writer, const OrderedRows& ordered, Convert convert) {
-  std::vector<To> piece;
-  for (std::size_t row = 0; row < ordered.order.size(); ++row) {
-    piece.clear();
-    for (std::uint64_t i = ordered.begin(row); i < ordered.end(row); ++i)
-      piece.push_back(convert(i));
-    writer.add(std::span<const To>(piece));
-  }
-  writer.end_section();
-}
-
-void write_rows(SectionWriter& writer, const OrderedRows& ordered, const Impacts& impacts,
+void write_rows(SectionWriter& writer, const OrdinalRows& rows, const Impacts& impacts,
                 Precision precision) {
-  std::vector<std::uint64_t> begins{0};
-  for (std::size_t row = 0; row < ordered.order.size(); ++row)
-    begins.push_back(begins.back() + ordered.end(row) - ordered.begin(row));
-  writer.section(begins);
-  const auto& rows = ordered.rows;
+  const std::size_t n = rows.ordinals.size();
+  writer.add(rows.begins);
+  writer.end_section();
   if (impacts.max_weights().size() <= kMostShortOrdinals)
-    write_entries<std::uint16_t>(writer, ordered, [&](std::uint64_t i) {
-      return static_cast<std::uint16_t>(rows.ordinals[i]);
-    });
+    writer.section_of<std::uint16_t>(
+        n, [&](std::size_t i) { return static_cast<std::uint16_t>(rows.ordinals[i]); });
   else
-    write_entries<Ordinal>(writer, ordered, [&](std::uint64_t i) { return rows.ordinals[i]; });
+    writer.section_of<Ordinal>(n, [&](std::size_t i) { return rows.ordinals[i]; });
   if (precision == Precision::kFloat32)
-    write_entries<float>(writer, ordered, [&](std::uint64_t i) { return rows.weights[i]; });
+    writer.section_of<float>(n, [&](std::size_t i) { return rows.weights[i]; });
   else if (precision == Precision::kFloat16)
-    write_entries<Half>(writer, ordered,
-                        [&](std::uint64_t i) { return float_to_half(rows.weights[i]); });
+    writer.section_of<Half>(n, [&](std::size_t i) { return float_to_half(rows.weights[i]); });
   else
-    write_entries<std::uint8_t>(writer, ordered, [&](std::uint64_t i) {
-      return impacts.of(rows.ordinals[i], rows.weights[i]);
-    });
+    writer.section_of<std::uint8_t>(
+        n, [&](std::size_t i) { return impacts.of(rows.ordinals[i], rows.weights[i]); });
 }
 
 std::string in_row(std::size_t row) { return "row " + std::to_string(row) + ": "; }
@@ -410,15 +399,11 @@ void SegmentBuilder::build(Output& output) {
   const std::vector<float> weights = std::move(weights_);
   const std::vector<TermNumber> terms = number_terms(ordinals);
   const OrdinalRows rows{row_begins_, ordinals, weights};
-  const OrderedRows ordered{rows, order_of(rows, terms.size(), n_threads_)};
   Impacts impacts(precision_, terms.size());
   for (std::size_t i = 0; i < ordinals.size(); ++i) impacts.see(ordinals[i], weights[i]);
-  Postings postings = invert(ordered, impacts);
-  split_lists(postings, docs_.size());
+  const Postings postings = Inversion(rows, impacts).run(n_threads_);
   const Runs runs = cut_at_windows(postings);
   const Champions champions = choose_champions(postings);
-  const auto block_terms = terms_in_one_of(kBlockShare, postings, docs_.size());
-  const auto cell_terms = terms_in_one_of(kCellShare, postings, docs_.size());
 
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
@@ -429,16 +414,9 @@ void SegmentBuilder::build(Output& output) {
   header.n_runs = runs.windows.size();
   header.n_terms = static_cast<std::uint32_t>(terms.size());
   header.n_champions = static_cast<std::uint32_t>(champions.docs.size());
-  header.n_block_terms = static_cast<std::uint32_t>(block_terms.size());
-  header.n_cell_terms = static_cast<std::uint32_t>(cell_terms.size());
 
   SectionWriter writer(header, output);
-  const auto& order = ordered.order;
-  writer.section_of<DocNumber>(order.size(), [&](std::size_t row) { return docs_[order[row]]; });
-  std::vector<LocalDoc> rows_by_number(order.size());
-  for (std::size_t row = 0; row < order.size(); ++row)
-    rows_by_number[order[row]] = static_cast<LocalDoc>(row);
-  writer.section(rows_by_number);
+  writer.section(docs_);
   writer.section(terms);
   writer.section(impacts.max_weights());
   writer.section(postings.begins);
@@ -451,12 +429,7 @@ void SegmentBuilder::build(Output& output) {
     return static_cast<std::uint16_t>(postings.docs[i]);
   });
   writer.section(postings.impacts);
-  const std::size_t n_blocks = padded_blocks(docs_.size());
-  writer.section(block_terms);
-  write_bounds(writer, block_terms, postings, kBlockRows, n_blocks);
-  writer.section(cell_terms);
-  write_bounds(writer, cell_terms, postings, kCellRows, n_blocks * kBlockCells);
-  write_rows(writer, ordered, impacts, precision_);
+  write_rows(writer, rows, impacts, precision_);
   writer.finish();
 }
 

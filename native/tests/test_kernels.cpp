@@ -63,48 +63,6 @@ void check_select(const Kernels& kernel, std::mt19937& random) {
   }
 }
 
-std::vector<std::uint8_t> random_bytes(std::size_t n, std::mt19937& random) {
-  std::vector<std::uint8_t> bytes(n);
-  for (auto& byte : bytes) byte = static_cast<std::uint8_t>(random());
-  return bytes;
-}
-
-void check_bounds(const Kernels& kernel, std::mt19937& random) {
-  for (std::size_t n = 64; n <= 256; n += 64) {
-    const auto a = random_bytes(n, random), b = random_bytes(n, random);
-    const std::uint8_t* const rows[] = {a.data(), b.data()};
-    const std::uint16_t factors[] = {static_cast<std::uint16_t>(random() % 32000), 65254};
-    std::vector<std::uint16_t> sums(n, 7), expected(n, 7);
-    for (const std::size_t n_rows : {0, 1, 2}) {
-      kernel.add_bounds(rows, factors, n_rows, n, sums.data());
-      scalar().add_bounds(rows, factors, n_rows, n, expected.data());
-      CHECK(sums == expected);
-    }
-    std::vector<std::uint32_t> blocks;
-    for (std::uint32_t block = 0; block < n / 8; ++block)
-      if (random() % 2 == 0) blocks.push_back(block);
-    std::vector<std::uint16_t> cells(8 * blocks.size(), 5), expected_cells = cells;
-    kernel.add_cell_bounds(a.data(), factors[1], blocks.data(), blocks.size(), cells.data());
-    scalar().add_cell_bounds(a.data(), factors[1], blocks.data(), blocks.size(),
-                             expected_cells.data());
-    CHECK(cells == expected_cells);
-  }
-}
-
-void check_centroids(const Kernels& kernel, std::mt19937& random) {
-  std::vector<float> centroids(10 * kCentroids);
-  for (float& value : centroids) value = static_cast<float>(random() % 1000) / 37;
-  const std::uint32_t features[] = {3, 9, 0};
-  const float weights[] = {0.3F, 1.7F, 0.11F};
-  for (std::size_t m = kCentroidGroup; m <= kCentroids; m += kCentroidGroup)
-    for (std::size_t n = 0; n <= 3; ++n) {
-      float products[kCentroids], expected[kCentroids];
-      kernel.centroid_products(features, weights, n, centroids.data(), m, products);
-      scalar().centroid_products(features, weights, n, centroids.data(), m, expected);
-      CHECK(std::equal(products, products + m, expected));
-    }
-}
-
 }  // namespace
 
 int main() {
@@ -120,8 +78,6 @@ int main() {
       check_dot(kernels().dot_short_byte, scalar().dot_short_byte, random);
       check_dot(kernels().dot_long_byte, scalar().dot_long_byte, random);
       check_select(kernels(), random);
-      check_bounds(kernels(), random);
-      check_centroids(kernels(), random);
     }
   }
 }

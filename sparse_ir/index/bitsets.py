@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -22,18 +22,16 @@ class DocRows:
     """Finds the rows of documents in a segment.
 
     Args:
-        numbers: (n,) doc number of each row.
-        order: (n,) rows in ascending order of their doc numbers.
+        numbers: (n,) doc number of each row, ascending.
     """
 
-    def __init__(self, numbers: NDArray[np.uint64], order: NDArray[np.uint32]) -> None:
+    def __init__(self, numbers: NDArray[np.uint64]) -> None:
         self._numbers = numbers
-        self._order = order
 
     @classmethod
     def of(cls, segment: _native.Segment) -> DocRows:
         """Those of a segment."""
-        return cls(segment.doc_numbers, segment.rows_by_number)
+        return cls(segment.doc_numbers)
 
     def __len__(self) -> int:
         """Rows."""
@@ -48,20 +46,16 @@ class DocRows:
         if last - first == len(self) - 1:  # without a gap
             at = (docs - np.uint64(first)).astype(np.intp)
         else:
-            at = np.searchsorted(self._ascending, docs)
-            at = at[self._ascending[at] == docs]
-        rows: NDArray[np.uint32] = self._order[at]
+            at = np.searchsorted(self._numbers, docs)
+            at = at[self._numbers[at] == docs]
+        rows: NDArray[np.uint32] = at.astype(np.uint32)
         return rows
 
     def span(self) -> tuple[int, int]:
         """The least and the greatest doc number; (0, -1) if there are no rows."""
         if not len(self):
             return 0, -1
-        return int(self._numbers[self._order[0]]), int(self._numbers[self._order[-1]])
-
-    @cached_property
-    def _ascending(self) -> NDArray[np.uint64]:
-        return self._numbers[self._order]
+        return int(self._numbers[0]), int(self._numbers[-1])
 
 
 class Bitsets:

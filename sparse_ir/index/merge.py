@@ -108,10 +108,10 @@ Rows = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint32], NDArray[
 
 
 def _rows(segment: _native.Segment, left_out: NDArray[np.uint32]) -> Iterator[Rows]:
-    numbers, order = segment.doc_numbers, segment.rows_by_number
+    numbers = segment.doc_numbers
     is_wanted = np.ones(len(numbers), np.bool_)
     is_wanted[left_out] = False
-    wanted = order[is_wanted[order]]
+    wanted = np.flatnonzero(is_wanted).astype(np.uint32)
     for start in range(0, len(wanted), _CHUNK):
         chunk = wanted[start : start + _CHUNK]
         yield numbers[chunk], *segment.rows(chunk)

@@ -13,9 +13,9 @@ from sparse_ir.errors import InvalidInputError
 class Exact:
     """Search that returns what scoring every document would return, ties included."""
 
-    algorithm: Literal["auto", "maxscore", "block_pruning", "exhaustive"] = "auto"
-    """``auto`` picks ``maxscore`` or ``block_pruning`` by what each would cost; ``exhaustive``
-    scores every document, and is there to check the others."""
+    algorithm: Literal["auto", "exhaustive"] = "auto"
+    """``auto`` scores only what could be a hit; ``exhaustive`` scores every document, and is there
+    to check the other."""
 
 
 @dataclass(frozen=True, slots=True)

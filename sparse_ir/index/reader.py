@@ -339,7 +339,7 @@ class Index:
         """
         _require_positive("batch_size", batch_size)
         for segment, living in zip(self._segments, self._bitsets.living(), strict=True):
-            rows = segment.rows_by_number
+            rows = np.arange(segment.n_docs, dtype=np.uint32)
             if living is not None:
                 rows = rows[~np.isin(rows, cleared(living, segment.n_docs))]
             for start in range(0, len(rows), batch_size):

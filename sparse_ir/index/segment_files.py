@@ -135,7 +135,7 @@ class SegmentFiles:
         if goes_on and path.with_suffix(dense_segment.SUFFIX).is_file():
             return
         segment = self._open(row)
-        docs = segment.doc_numbers[segment.rows_by_number]
+        docs = segment.doc_numbers
         docs = docs[~holds(self._deleted_of([row]), docs)]
         rows = checked(encode(docs.tolist()), len(docs), part.dimension)
         dense_files.write(path, part, [DenseSegment.of([(docs, rows)])])

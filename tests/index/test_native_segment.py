@@ -65,7 +65,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
     assert not list(tmp_path.glob("*.tmp"))
 
 
-@pytest.mark.parametrize("n", [100, 12_000])
+@pytest.mark.parametrize("n", [100, 60_000])
 def test_any_number_of_threads_gives_the_same_bytes(tmp_path, n):
     rows = csr(zipf_rows(n, 500, 12, seed=2))
     built = []
@@ -94,7 +94,7 @@ def whole(tmp_path):
 
 def test_truncation_is_seen_at_opening(whole):
     path, content = whole
-    for size in [0, 1, 63, 64, 519, 520, *range(521, len(content), 997), len(content) - 1]:
+    for size in [0, 1, 55, 56, 391, 392, *range(393, len(content), 997), len(content) - 1]:
         path.write_bytes(content[:size])
         with pytest.raises(IndexFormatError, match="s.sir: "):
             _native.Segment.open(str(path))
@@ -125,7 +125,7 @@ def test_flipped_bits_are_found_and_never_crash_a_search(whole):
             padding += 1
         except IndexFormatError as error:
             assert "section " in str(error)
-        for algorithm in ("exhaustive", "maxscore"):
+        for algorithm in ("exhaustive", "auto"):
             try:
                 run([damaged], [{0: 1.0, 1: 2.0, 2: 0.5, 7: 1.0}], 5, algorithm)
             except IndexFormatError as error:

@@ -92,56 +92,6 @@ SIR_AVX2 std::size_t select(const std::uint16_t* bounds, std::size_t n, std::uin
   return found;
 }
 
-SIR_AVX2 void add_bounds(const std::uint8_t* const* rows, const std::uint16_t* factors,
-                         std::size_t n_rows, std::size_t n, std::uint16_t* sums) {
-  const __m256i ones = _mm256_set1_epi16(static_cast<short>(n_rows));
-  for (std::size_t i = 0; i < n; i += 32) {
-    auto* at = reinterpret_cast<__m256i*>(sums + i);
-    __m256i low = _mm256_add_epi16(_mm256_loadu_si256(at), ones);
-    __m256i high = _mm256_add_epi16(_mm256_loadu_si256(at + 1), ones);
-    for (std::size_t r = 0; r < n_rows; ++r) {
-      const __m256i factor = _mm256_set1_epi16(static_cast<short>(factors[r]));
-      const auto* row = reinterpret_cast<const __m128i*>(rows[r] + i);
-      // The product's upper half with the impact moved up by 8 bits is the product >> 8.
-      const __m256i a = _mm256_slli_epi16(_mm256_cvtepu8_epi16(_mm_loadu_si128(row)), 8);
-      const __m256i b = _mm256_slli_epi16(_mm256_cvtepu8_epi16(_mm_loadu_si128(row + 1)), 8);
-      low = _mm256_add_epi16(low, _mm256_mulhi_epu16(a, factor));
-      high = _mm256_add_epi16(high, _mm256_mulhi_epu16(b, factor));
-    }
-    _mm256_storeu_si256(at, low);
-    _mm256_storeu_si256(at + 1, high);
-  }
-}
-
-SIR_AVX2 void add_cell_bounds(const std::uint8_t* row, std::uint16_t factor,
-                           const std::uint32_t* blocks, std::size_t n, std::uint16_t* sums) {
-  const __m128i factors = _mm_set1_epi16(static_cast<short>(factor));
-  const __m128i one = _mm_set1_epi16(1);
-  for (std::size_t i = 0; i < n; ++i) {
-    const auto* cells = reinterpret_cast<const __m128i*>(row + std::size_t{blocks[i]} * 8);
-    const __m128i impact = _mm_slli_epi16(_mm_cvtepu8_epi16(_mm_loadl_epi64(cells)), 8);
-    auto* sum = reinterpret_cast<__m128i*>(sums + 8 * i);
-    const __m128i bound = _mm_add_epi16(_mm_mulhi_epu16(impact, factors), one);
-    _mm_storeu_si128(sum, _mm_add_epi16(_mm_loadu_si128(sum), bound));
-  }
-}
-
-SIR_AVX2 void centroid_products(const std::uint32_t* features, const float* weights, std::size_t n,
-                                const float* centroids, std::size_t n_centroids,
-                                float* products) {
-  for (std::size_t c = 0; c < n_centroids; c += kCentroidGroup) {
-    __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
-    for (std::size_t i = 0; i < n; ++i) {
-      const __m256 weight = _mm256_set1_ps(weights[i]);
-      const float* centroid = centroids + features[i] * n_centroids + c;
-      low = _mm256_add_ps(low, _mm256_mul_ps(weight, _mm256_loadu_ps(centroid)));
-      high = _mm256_add_ps(high, _mm256_mul_ps(weight, _mm256_loadu_ps(centroid + 8)));
-    }
-    _mm256_storeu_ps(products + c, low);
-    _mm256_storeu_ps(products + c + 8, high);
-  }
-}
-
 }  // namespace
 
 extern const Kernels kAvx2;
@@ -152,10 +102,7 @@ const Kernels kAvx2 = {"avx2",
                        dot<std::uint32_t, std::uint16_t>,
                        dot<std::uint16_t, std::uint8_t>,
                        dot<std::uint32_t, std::uint8_t>,
-                       select,
-                       add_bounds,
-                       add_cell_bounds,
-                       centroid_products};
+                       select};
 
 }  // namespace sir
 

@@ -68,61 +68,6 @@ SIR_AVX512 std::size_t select(const std::uint16_t* bounds, std::size_t n, std::u
   return found;
 }
 
-SIR_AVX512 void add_bounds(const std::uint8_t* const* rows, const std::uint16_t* factors,
-                           std::size_t n_rows, std::size_t n, std::uint16_t* sums) {
-  const __m512i ones = _mm512_set1_epi16(static_cast<short>(n_rows));
-  for (std::size_t i = 0; i < n; i += 64) {
-    __m512i low = _mm512_add_epi16(_mm512_loadu_si512(sums + i), ones);
-    __m512i high = _mm512_add_epi16(_mm512_loadu_si512(sums + i + 32), ones);
-    for (std::size_t r = 0; r < n_rows; ++r) {
-      const __m512i factor = _mm512_set1_epi16(static_cast<short>(factors[r]));
-      const auto* row = reinterpret_cast<const __m256i*>(rows[r] + i);
-      // The product's upper half with the impact moved up by 8 bits is the product >> 8.
-      const __m512i a = _mm512_slli_epi16(_mm512_cvtepu8_epi16(_mm256_loadu_si256(row)), 8);
-      const __m512i b = _mm512_slli_epi16(_mm512_cvtepu8_epi16(_mm256_loadu_si256(row + 1)), 8);
-      low = _mm512_add_epi16(low, _mm512_mulhi_epu16(a, factor));
-      high = _mm512_add_epi16(high, _mm512_mulhi_epu16(b, factor));
-    }
-    _mm512_storeu_si512(sums + i, low);
-    _mm512_storeu_si512(sums + i + 32, high);
-  }
-}
-
-SIR_AVX512 void add_cell_bounds(const std::uint8_t* row, std::uint16_t factor,
-                           const std::uint32_t* blocks, std::size_t n, std::uint16_t* sums) {
-  const __m128i factors = _mm_set1_epi16(static_cast<short>(factor));
-  const __m128i one = _mm_set1_epi16(1);
-  for (std::size_t i = 0; i < n; ++i) {
-    const auto* cells = reinterpret_cast<const __m128i*>(row + std::size_t{blocks[i]} * 8);
-    const __m128i impact = _mm_slli_epi16(_mm_cvtepu8_epi16(_mm_loadl_epi64(cells)), 8);
-    auto* sum = reinterpret_cast<__m128i*>(sums + 8 * i);
-    const __m128i bound = _mm_add_epi16(_mm_mulhi_epu16(impact, factors), one);
-    _mm_storeu_si128(sum, _mm_add_epi16(_mm_loadu_si128(sum), bound));
-  }
-}
-
-template <std::size_t kGroups>
-SIR_AVX512 void products_of(const std::uint32_t* features, const float* weights, std::size_t n,
-                            const float* centroids, float* products) {
-  __m512 sums[kGroups];
-  for (auto& sum : sums) sum = _mm512_setzero_ps();
-  for (std::size_t i = 0; i < n; ++i) {
-    const __m512 weight = _mm512_set1_ps(weights[i]);
-    const float* centroid = centroids + features[i] * kGroups * kCentroidGroup;
-    for (std::size_t c = 0; c < kGroups; ++c)
-      sums[c] =
-          _mm512_add_ps(sums[c], _mm512_mul_ps(weight, _mm512_loadu_ps(centroid + 16 * c)));
-  }
-  for (std::size_t c = 0; c < kGroups; ++c) _mm512_storeu_ps(products + 16 * c, sums[c]);
-}
-
-void centroid_products(const std::uint32_t* features, const float* weights, std::size_t n,
-                       const float* centroids, std::size_t n_centroids, float* products) {
-  constexpr decltype(&products_of<1>) kOfGroups[] = {products_of<1>, products_of<2>,
-                                                     products_of<3>, products_of<4>};
-  kOfGroups[n_centroids / kCentroidGroup - 1](features, weights, n, centroids, products);
-}
-
 }  // namespace
 
 extern const Kernels kAvx512;
@@ -133,10 +78,7 @@ const Kernels kAvx512 = {"avx512",
                          dot<std::uint32_t, std::uint16_t>,
                          dot<std::uint16_t, std::uint8_t>,
                          dot<std::uint32_t, std::uint8_t>,
-                         select,
-                         add_bounds,
-                         add_cell_bounds,
-                         centroid_products};
+                         select};
 
 }  // namespace sir
 

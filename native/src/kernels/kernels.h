@@ -23,10 +23,6 @@ template <class Ordinal, class Weight>
 using Dot = float (*)(const Ordinal* ordinals, const Weight* weights, std::size_t n,
                       const QueryTable& query);
 
-/// The most parts of one split of a clustering, and those that `centroid_products` takes at a time.
-inline constexpr std::size_t kCentroids = 64;
-inline constexpr std::size_t kCentroidGroup = 16;
-
 struct Kernels {
   const char* name;
   Dot<std::uint16_t, float> dot_short_float;
@@ -40,20 +36,6 @@ struct Kernels {
   /// bit i set, ascending, go to `positions` (room for n); returns their number. least > 0.
   std::size_t (*select)(const std::uint16_t* bounds, std::size_t n, std::uint16_t least,
                         const std::uint64_t* allowed, std::uint16_t* positions);
-
-  /// sums[i] += the sum over the rows of (rows[r][i] x factors[r]) >> 8, plus 1 a row: an upper
-  /// bound of the exact products. i < n, a multiple of 64.
-  void (*add_bounds)(const std::uint8_t* const* rows, const std::uint16_t* factors,
-                     std::size_t n_rows, std::size_t n, std::uint16_t* sums);
-
-  /// Of each of n blocks, sums[8 i + c] += (row[8 blocks[i] + c] x factor) >> 8, plus 1, c < 8.
-  void (*add_cell_bounds)(const std::uint8_t* row, std::uint16_t factor,
-                          const std::uint32_t* blocks, std::size_t n, std::uint16_t* sums);
-
-  /// products[c] = sum over i of weights[i] x centroids[features[i]][c], in ascending i, multiply
-  /// then add, for all c < n_centroids, a multiple of kCentroidGroup up to kCentroids.
-  void (*centroid_products)(const std::uint32_t* features, const float* weights, std::size_t n,
-                            const float* centroids, std::size_t n_centroids, float* products);
 };
 
 /// The versions this machine can run, best first; null at the end.

@@ -30,30 +30,6 @@ std::size_t select(const std::uint16_t* bounds, std::size_t n, std::uint16_t lea
   return found;
 }
 
-void add_bounds(const std::uint8_t* const* rows, const std::uint16_t* factors, std::size_t n_rows,
-                std::size_t n, std::uint16_t* sums) {
-  for (std::size_t r = 0; r < n_rows; ++r)
-    for (std::size_t i = 0; i < n; ++i)
-      sums[i] = static_cast<std::uint16_t>(sums[i] + (rows[r][i] * factors[r] >> 8) + 1);
-}
-
-void add_cell_bounds(const std::uint8_t* row, std::uint16_t factor, const std::uint32_t* blocks,
-                     std::size_t n, std::uint16_t* sums) {
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t c = 0; c < 8; ++c) {
-      const std::uint32_t impact = row[std::size_t{blocks[i]} * 8 + c];
-      sums[8 * i + c] = static_cast<std::uint16_t>(sums[8 * i + c] + (impact * factor >> 8) + 1);
-    }
-}
-
-void centroid_products(const std::uint32_t* features, const float* weights, std::size_t n,
-                       const float* centroids, std::size_t n_centroids, float* products) {
-  for (std::size_t c = 0; c < n_centroids; ++c) products[c] = 0;
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t c = 0; c < n_centroids; ++c)
-      products[c] += weights[i] * centroids[features[i] * n_centroids + c];
-}
-
 }  // namespace
 
 extern const Kernels kScalar;
@@ -64,9 +40,6 @@ const Kernels kScalar = {"scalar",
                          dot<std::uint32_t, std::uint16_t>,
                          dot<std::uint16_t, std::uint8_t>,
                          dot<std::uint32_t, std::uint8_t>,
-                         select,
-                         add_bounds,
-                         add_cell_bounds,
-                         centroid_products};
+                         select};
 
 }  // namespace sir

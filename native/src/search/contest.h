@@ -15,7 +15,6 @@ struct QueryTerm {
   float weight;
   double bound;  // greatest product of query weight and document weight
   std::size_t n_postings;
-  const std::uint8_t* block_bounds = nullptr;  // null if not kept, or not looked up
 };
 
 /// What a thread keeps between queries, so that a query allocates next to nothing.
@@ -52,11 +51,6 @@ class Contest {
   std::size_t n_postings = 0;
   double total_bound = 0;
 
-  /// The terms know their block bounds: most queries never need them.
-  void look_up_bounds() {
-    for (QueryTerm& term : terms) term.block_bounds = segment.block_bounds(term.ordinal);
-  }
-
   /// Hits that are wanted.
   std::size_t k() const { return best_.k(); }
 
@@ -77,14 +71,7 @@ class Contest {
     }
   }
 
-  /// The documents, ascending, were scored: they are not scored again.
-  void remember(std::span<const LocalDoc> docs) {
-    const auto before = static_cast<std::ptrdiff_t>(seeds_.size());
-    seeds_.insert(seeds_.end(), docs.begin(), docs.end());
-    merge_seeds(before);
-  }
-
-  /// Scores a document that may be a hit and is not remembered.
+  /// Scores a document that may be a hit and is no seed.
   void enter(LocalDoc doc) {
     if (!std::binary_search(seeds_.begin(), seeds_.end(), doc)) push(doc);
   }
@@ -154,10 +141,5 @@ void maxscore(Contest& contest);
 /// The most promising by the lists that hold so large a share of all bounds, in (0, 1); others may be
 /// missed. `contest` is seeded.
 void pruned_query(Contest& contest, double bound_share);
-
-/// The same by blocks of like documents. Returns false where so many blocks may hold a hit that the
-/// postings are read in less time; what it scored by then is remembered. `contest` is seeded, and
-/// its segment has block bounds.
-bool block_pruning(Contest& contest);
 
 }  // namespace sir

@@ -14,9 +14,6 @@ namespace {
 
 constexpr std::size_t kMostTerms = 16384;  // more cannot share 16 bits; exhaustive does it
 constexpr std::size_t kRowCost = 16;       // postings read in the time of scoring one row
-constexpr std::size_t kBlocksPerPosting = 4;  // blocks whose bounds are summed in that time
-constexpr std::size_t kRarePosting = 10;   // postings read in the time of putting one into its block
-constexpr std::size_t kFewPostings = 2'500'000;  // fewer are read in a millisecond, without bounds
 
 /// Whether the sums stay finite and the terms few enough for 16-bit bounds.
 bool is_ordinary(const Contest& contest) {
@@ -39,27 +36,7 @@ void score_allowed(Contest& contest) {
     }
 }
 
-/// Whether looking at every block's bounds is cheap beside reading the postings.
-bool is_worth_pruning(Contest& contest) {
-  if (contest.n_postings < kFewPostings) return false;
-  contest.look_up_bounds();
-  std::size_t cost = 0;
-  for (const QueryTerm& term : contest.terms)
-    cost += term.block_bounds != nullptr
-                ? contest.segment.n_blocks() / kBlocksPerPosting
-                : kRarePosting * term.n_postings;
-  return 2 * cost < contest.n_postings;
-}
-
-bool may_prune_blocks(Contest& contest, std::string_view algorithm) {
-  if (contest.segment.n_docs() < format::kLeastBounded) return false;
-  if (algorithm == "auto") return is_worth_pruning(contest);
-  if (algorithm != "block_pruning") return false;
-  contest.look_up_bounds();
-  return true;
-}
-
-/// Picks the plan by what it will cost: the postings it reads, the bounds it sums, the rows it scores.
+/// Picks the plan by what it will cost: the postings it reads, the rows it scores.
 void search_segment(const Segment& segment, Allowed allowed, const SparseVector& query,
                     std::string_view algorithm, double bound_share, TopK& best) {
   if (algorithm == "exhaustive") return exhaustive(segment, allowed, query, best);
@@ -70,15 +47,17 @@ void search_segment(const Segment& segment, Allowed allowed, const SparseVector&
   if (!allowed.empty() && count(allowed) * kRowCost < contest.n_postings)
     return score_allowed(contest);
   contest.seed();
-  if (bound_share < 1) return pruned_query(contest, bound_share);
-  if (!may_prune_blocks(contest, algorithm) || !block_pruning(contest)) maxscore(contest);
+  if (bound_share < 1)
+    pruned_query(contest, bound_share);
+  else
+    maxscore(contest);
 }
 
 void check_plan(const Plan& plan, std::size_t n_queries) {
-  constexpr std::string_view kKnown[] = {"auto", "maxscore", "block_pruning", "exhaustive"};
+  constexpr std::string_view kKnown[] = {"auto", "exhaustive"};
   if (std::find(std::begin(kKnown), std::end(kKnown), plan.algorithm) == std::end(kKnown))
     throw InvalidInput("algorithm is '" + std::string(plan.algorithm) +
-                       "'; want auto, maxscore, block_pruning or exhaustive");
+                       "'; want auto or exhaustive");
   if (!plan.bound_shares.empty() && plan.algorithm != "auto")
     throw InvalidInput("bound shares came with algorithm '" + std::string(plan.algorithm) +
                        "'; want auto");

@@ -33,7 +33,7 @@ struct Searched {
 /// How to search. No algorithm changes a hit; with a share below 1, documents are chosen by the lists
 /// that hold that share of all bounds, and some hits may be missed.
 struct Plan {
-  std::string_view algorithm = "auto";  ///< auto, maxscore, block_pruning or exhaustive
+  std::string_view algorithm = "auto";  ///< auto or exhaustive
   std::span<const double> bound_shares = {};  ///< with auto: of each query, in (0, 1]; empty: all 1
 };
 
