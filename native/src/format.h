@@ -1,11 +1,11 @@
 /// The segment file: a header, a table of sections, the sections, each at a multiple of 64 bytes.
 ///
 /// All numbers are little-endian. A document is a row: its terms, by ordinal, with their weights.
-/// Rows stand in the order of their doc numbers. What a posting stores is an impact: the weight as a share of the term's greatest, in 255ths,
-/// rounded up. So impacts bound scores from above, and the rows give the scores themselves. A term
-/// has two lists of postings, strong and weak ones: searches look for the strong, and most are weak.
-/// A term in few rows has all of them in the strong list. Lists are cut in windows of 65,536 rows; a
-/// run is a list's postings in one window.
+/// Rows stand in the order of their doc numbers. What a posting stores is an impact: the weight as a
+/// share of the term's greatest, in 255ths, rounded up. So impacts bound scores from above, and the
+/// rows give the scores themselves. A term has two lists of postings, strong and weak ones: searches
+/// look for the strong, and most are weak. A term in few rows has all of them in the strong list.
+/// Lists are cut in windows of 65,536 rows; a run is a list's postings in one window.
 #pragma once
 
 #include <array>

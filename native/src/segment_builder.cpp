@@ -146,7 +146,8 @@ class Inversion {
     std::vector<TermRange> ranges;
     for (std::size_t i = 1, begin = 0; i <= n; ++i) {
       const auto at = std::lower_bound(next_.begin(), next_.end() - 1, next_.back() * i / n);
-      const std::size_t end = i == n ? next_.size() - 1 : static_cast<std::size_t>(at - next_.begin());
+      const std::size_t end =
+          i == n ? next_.size() - 1 : static_cast<std::size_t>(at - next_.begin());
       ranges.push_back({begin, std::max(begin, end)});
       begin = ranges.back().end;
     }

@@ -52,12 +52,10 @@ _ERRORS: _Answers = {
         401: "No valid key.",
         413: "The body is too large.",
         421: "Unknown host name.",
+        503: "Another writer has the index, or the server is stopping; try again.",
     }.items()
 }
 _UNKNOWN: _Answers = {404: {"model": m.ErrorAnswer, "description": "No such document."}}
-_BUSY: _Answers = {
-    503: {"model": m.ErrorAnswer, "description": "Another writer has the index; try again."}
-}
 _NO_NETWORK: _Answers = {
     501: {"model": m.ErrorAnswer, "description": "The extra models is not installed."}
 }
@@ -288,7 +286,7 @@ def _terms(encoder: TextEncoder, text: str) -> list[dict[str, Any]]:
 # documents
 
 
-@_api.post("/v1/documents", response_model=m.AddAnswer, responses={**_BUSY, **_NO_NETWORK})
+@_api.post("/v1/documents", response_model=m.AddAnswer, responses=_NO_NETWORK)
 async def add(api: Api, asked: m.AddRequest) -> Response:
     """Adds documents, or replaces those with the same doc_id; answers when they can be found."""
     documents = [Document(d.doc_id, d.text, d.title, d.metadata) for d in asked.documents]
@@ -312,7 +310,7 @@ async def document(api: Api, doc_id: m.DocId) -> Response:
 @_api.delete(
     "/v1/documents/{doc_id:path}",
     response_model=m.DeleteAnswer,
-    responses={**_UNKNOWN, **_BUSY},
+    responses=_UNKNOWN,
 )
 async def delete(api: Api, doc_id: m.DocId) -> Response:
     """Deletes a document; answers when no search finds it any more."""
@@ -392,6 +390,8 @@ def _refusal(request: Request, error: Exception) -> Response:
         error = IndexLockedError("too many changes wait to be written; try again later")
     kinds = {InvalidInputError: 400, MissingDependencyError: 501, IndexLockedError: 503}
     status = next((code for kind, code in kinds.items() if isinstance(error, kind)), 500)
+    if request.app.state.api.live.is_closed:
+        status = 503
     headers = {"retry-after": "1"} if status == 503 else None
     text = json.dumps({"detail": str(error)})
     return Response(text, status, headers, media_type="application/json")

@@ -85,8 +85,13 @@ class LiveIndex:
 
     @contextmanager
     def snapshot(self) -> Iterator[HybridRetriever]:
-        """The index as last committed; inside, it does not change."""
+        """The index as last committed; inside, it does not change.
+
+        Raises:
+            InvalidInputError: the index is closed.
+        """
         with self._lock:
+            self._require_open()
             snapshot = self._current
             snapshot.users += 1
         try:
@@ -140,7 +145,7 @@ class LiveIndex:
         return self._changes.qsize()
 
     def close(self) -> None:
-        """Every change that was taken is committed, and nothing is open any more."""
+        """Every change that was taken is committed; what is still read is open until it is read."""
         with self._lock:
             if self._is_closed:
                 return
@@ -149,12 +154,15 @@ class LiveIndex:
         self._writer.join()
         self._retire(self._current)
 
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise InvalidInputError(f"{self.path} is being closed; try again later")
+
     # changes
 
     def _enqueue(self, change: _Change) -> Future[int]:
         with self._lock:  # nothing may come behind the last
-            if self._is_closed:
-                raise InvalidInputError(f"{self.path} is being closed; try again later")
+            self._require_open()
             self._changes.put_nowait(change)
         return change.done
 

@@ -175,7 +175,7 @@ while True:
 
 def test_kills(path):
     n, averages = 0, set()
-    for lines in (3, 9, 5, 12, 7, 2):
+    for lines in (3, 9, 5, 12, 7, 2, 10, 6):
         process = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(path), str(__file__).rpartition("/")[0]],
             stdout=subprocess.PIPE,
@@ -191,4 +191,4 @@ def test_kills(path):
             assert len(index) >= max(said)
             n = len(index)
         averages.add(check(path, n))
-    assert len(averages) > 1
+    assert len(averages) > 2

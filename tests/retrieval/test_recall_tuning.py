@@ -61,7 +61,7 @@ def test_held_out_queries_reach_the_recall(path):
                 assert recall_by_brute_force(index, queries, plan) >= recall
         long = topical(200, 40, seed=9)
         enough = [point for point in found.curves[-1].points if point.at_least >= 0.9]
-        assert len(enough) > 1  # less than all may be read
+        assert enough[-1].bound_share < 0.9  # much less than all may be read
         assert (
             index.search(long, K, plan=Approximate(recall=1.0)).docs
             == index.search(long, K, plan=Exact()).docs

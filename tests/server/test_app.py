@@ -244,6 +244,9 @@ def test_info_health_and_metrics(client, live):
     assert samples["sparse_ir_commits",] == 1
     live.close()
     assert client.get("/readyz").status_code == 503
+    for refused in (client.get("/v1/search?query=fox"), client.delete("/v1/documents/b")):
+        assert refused.status_code == 503
+        assert "being closed" in refused.json()["detail"]
     assert client.get("/healthz").status_code == 200
 
 

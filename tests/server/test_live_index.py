@@ -81,7 +81,17 @@ def test_what_was_taken_is_committed_by_close(index_folder):
         assert all(f"d{i}" in index for i in range(30))
     with pytest.raises(InvalidInputError, match="being closed"):
         live.add([])
+    with pytest.raises(InvalidInputError, match="being closed"), live.snapshot():
+        pass
     live.close()
+
+
+def test_what_is_read_while_closing_is_read_to_its_end(live):
+    with live.snapshot() as retriever:
+        live.close()
+        assert retriever.document("a").title == "Fox"
+    with pytest.raises(InvalidInputError, match="closed"):
+        retriever.document("a")
 
 
 def test_too_many_changes_are_refused(live, monkeypatch):

@@ -127,7 +127,7 @@ def test_mode_filter_and_address(serve, open_page):
     assert again.is_checked("[value=lexical]")
 
 
-def test_an_index_with_a_dense_part(serve, open_page, hybrid_live):
+def test_an_index_with_a_dense_part(hybrid_live, serve, open_page):
     page = open_page(f"{serve(served=hybrid_live)}/?q=quick+fox")
     page.wait_for_selector(".hit")
     assert page.is_checked("[value=hybrid]")

@@ -86,8 +86,10 @@ SIR_AVX2 std::size_t select(const std::uint16_t* bounds, std::size_t n, std::uin
   for (std::size_t i = 0; i < n; i += 64) {
     std::uint64_t bits = at_least(bounds + i, wanted);
     if (allowed != nullptr) bits &= allowed[i / 64];
-    for (; bits != 0; bits &= bits - 1)
-      positions[found++] = static_cast<std::uint16_t>(i + static_cast<std::size_t>(__builtin_ctzll(bits)));
+    for (; bits != 0; bits &= bits - 1) {
+      const auto bit = static_cast<std::size_t>(__builtin_ctzll(bits));
+      positions[found++] = static_cast<std::uint16_t>(i + bit);
+    }
   }
   return found;
 }

@@ -62,8 +62,10 @@ SIR_AVX512 std::size_t select(const std::uint16_t* bounds, std::size_t n, std::u
     const std::uint64_t high = _mm512_cmpge_epu16_mask(_mm512_loadu_si512(bounds + i + 32), wanted);
     std::uint64_t bits = low | high << 32;
     if (allowed != nullptr) bits &= allowed[i / 64];
-    for (; bits != 0; bits &= bits - 1)
-      positions[found++] = static_cast<std::uint16_t>(i + static_cast<std::size_t>(__builtin_ctzll(bits)));
+    for (; bits != 0; bits &= bits - 1) {
+      const auto bit = static_cast<std::size_t>(__builtin_ctzll(bits));
+      positions[found++] = static_cast<std::uint16_t>(i + bit);
+    }
   }
   return found;
 }

@@ -13,15 +13,10 @@
 namespace sir {
 namespace {
 
-struct Scratch {
-  WindowScratch windows;
-  std::vector<Candidate> candidates;
-};
-
 class MaxScore {
  public:
-  MaxScore(Contest& contest, Scratch& scratch)
-      : contest_(contest), windows_(contest, scratch.windows), candidates_(scratch.candidates) {}
+  MaxScore(Contest& contest, WindowScratch& scratch)
+      : contest_(contest), windows_(contest, scratch), candidates_(scratch.candidates) {}
 
   void run() {
     for (;;) {
@@ -70,13 +65,7 @@ class MaxScore {
 }  // namespace
 
 void maxscore(Contest& contest) {
-  static thread_local Scratch scratch;
-  try {
-    MaxScore(contest, scratch).run();
-  } catch (...) {
-    scratch = Scratch();  // a corrupt file: nothing of it may stay in the sums
-    throw;
-  }
+  with_scratch([&](WindowScratch& scratch) { MaxScore(contest, scratch).run(); });
 }
 
 }  // namespace sir

@@ -16,16 +16,11 @@ namespace {
 constexpr std::size_t kPerHit = 10;  // candidates
 constexpr std::size_t kLeastCandidates = 64;
 
-struct Scratch {
-  WindowScratch windows;
-  std::vector<Candidate> candidates;
-};
-
 class PrunedQuery {
  public:
-  PrunedQuery(Contest& contest, Scratch& scratch)
+  PrunedQuery(Contest& contest, WindowScratch& scratch)
       : contest_(contest),
-        windows_(contest, scratch.windows),
+        windows_(contest, scratch),
         best_(scratch.candidates),
         most_(std::max(kPerHit * contest.k(), kLeastCandidates)) {
     best_.clear();
@@ -65,13 +60,7 @@ class PrunedQuery {
 }  // namespace
 
 void pruned_query(Contest& contest, double bound_share) {
-  static thread_local Scratch scratch;
-  try {
-    PrunedQuery(contest, scratch).run(bound_share);
-  } catch (...) {
-    scratch = Scratch();  // a corrupt file: nothing of it may stay in the sums
-    throw;
-  }
+  with_scratch([&](WindowScratch& scratch) { PrunedQuery(contest, scratch).run(bound_share); });
 }
 
 }  // namespace sir

@@ -38,6 +38,7 @@ struct WindowScratch {
   std::vector<std::uint16_t> bounds = std::vector<std::uint16_t>(format::kWindowDocs, 0);
   std::vector<std::uint16_t> positions = std::vector<std::uint16_t>(format::kWindowDocs);
   std::vector<QueryList> lists;
+  std::vector<Candidate> candidates;
 };
 
 class Windows {
@@ -82,5 +83,18 @@ class Windows {
   std::size_t n_docs_ = 0;   // of the window
   std::size_t n_read_ = 0;   // postings of it
 };
+
+/// Calls search(scratch) with what this thread keeps; after a corrupt file it keeps nothing, for sums
+/// of bounds may be left in it.
+template <class Search>
+void with_scratch(Search search) {
+  static thread_local WindowScratch scratch;
+  try {
+    search(scratch);
+  } catch (...) {
+    scratch = WindowScratch();
+    throw;
+  }
+}
 
 }  // namespace sir
