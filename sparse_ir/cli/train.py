@@ -33,18 +33,25 @@ def train(
     require_train_extra()
     from sparse_ir.training.config import read_config
     from sparse_ir.training.hub import push, require_hub_name
-    from sparse_ir.training.trainer import make_trainer, train_model
+    from sparse_ir.training.trainer import checkpoints, is_finished, make_trainer, train_model
 
     experiment = read_config(config)
     if push_to_hub:
         require_hub_name(push_to_hub)
-    with progress("teachers read") as advance:
-        trainer = make_trainer(experiment, on_progress=advance)
-    with progress("training", total=experiment.optimizer.steps) as advance:
-        finished = train_model(trainer, resume=resume, on_step=advance)
-    if not finished:
-        err.print(f"stopped; go on with: sparse-ir train {config} --resume")
-        raise typer.Exit(130)
+    runs = experiment.each_run()
+    for number, run in enumerate(runs):
+        if resume and is_finished(run) and run is not runs[-1]:
+            continue
+        with progress("teachers read") as advance:
+            earlier = [before.work for before in runs[:number]]
+            trainer = make_trainer(run, earlier=earlier, on_progress=advance)
+        begun = resume and (number == 0 or bool(checkpoints(run.work)))
+        name = "training" if len(runs) == 1 else f"training, run {number + 1} of {len(runs)}"
+        with progress(name, total=run.optimizer.steps) as advance:
+            finished = train_model(trainer, resume=begun, on_step=advance)
+        if not finished:
+            err.print(f"stopped; go on with: sparse-ir train {config} --resume")
+            raise typer.Exit(130)
     output = experiment.model.output
     if push_to_hub:
         err.print(f"uploaded to {push(output, push_to_hub)}")

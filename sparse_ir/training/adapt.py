@@ -10,6 +10,7 @@ and after: Wortsman et al. 2022, "WiSE-FT", arXiv:2109.01903.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,13 @@ from sparse_ir.training.config import (
 )
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.held_out import held_out
-from sparse_ir.training.trainer import StudentTrainer, mean_state, train_model, trainer_of
+from sparse_ir.training.trainer import (
+    StudentTrainer,
+    checkpoints,
+    mean_state,
+    train_model,
+    trainer_of,
+)
 
 _LEAST_DOCUMENTS = 32
 _KINDS = ("title", "sentence", "crop", "phrase", "keywords", "context")
@@ -133,6 +140,8 @@ def adapt_model(
         trainer: From ``adapt_trainer``.
         on_step: Told after each step that one more is done.
     """
+    for old in checkpoints(trainer.config.work):  # nothing goes on from them
+        shutil.rmtree(old)
     before = _copy(trainer.student.state_dict())
     measured: dict[Kept, dict[str, float]] = {"as it was": trainer.validate()}
     if not train_model(trainer, on_step=on_step):

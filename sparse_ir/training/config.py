@@ -133,6 +133,9 @@ class OptimizerTable(_Table):
     keep_checkpoints: int = Field(default=3, ge=1)
     average_last: int = Field(default=1, ge=1)
     """Checkpoints whose mean becomes the model, unless dev sets prefer a single one."""
+    runs: int = Field(default=1, ge=1)
+    """Trainings one after another, each with the next seed and data of its own draw; the mean is
+    over the last checkpoints of all (Wortsman et al. 2022, "Model soups", arXiv:2203.05482)."""
 
 
 class PretrainingTable(_Table):
@@ -206,6 +209,23 @@ class TrainConfig(_Table):
                 {"averaged": averaged, "kept": kept},
             )
         return self
+
+    def each_run(self) -> list[TrainConfig]:
+        """The experiment of each of the runs, which has a seed and a work folder of its own."""
+        if self.optimizer.runs == 1:
+            return [self]
+        return [self._run(number) for number in range(self.optimizer.runs)]
+
+    def _run(self, number: int) -> TrainConfig:
+        drawn = self.batch.seed if self.batch.seed is None else self.batch.seed + number
+        seed = self.optimizer.seed + number
+        return self.model_copy(
+            update={
+                "batch": self.batch.model_copy(update={"seed": drawn}),
+                "optimizer": self.optimizer.model_copy(update={"seed": seed}),
+                "work": self.work / f"run-{number}",
+            }
+        )
 
 
 def read_config(path: str | Path) -> TrainConfig:

@@ -72,6 +72,11 @@ def model_card(
     teachers = [table.kind for table in config.teachers]
     lines = [_HEAD.format(name=name, queries=queries, start=config.model.start)]
     lines += ["## Data", "", f"Teachers: {', '.join(teachers)}.", ""]
+    if config.optimizer.runs > 1:
+        lines += [
+            f"The mean of {config.optimizer.runs} runs, each on data like these, drawn anew.",
+            "",
+        ]
     lines += [
         "| set | documents | labelled queries | pseudo-queries | teacher weights | licence |",
         "|---|---|---|---|---|---|",

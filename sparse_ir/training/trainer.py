@@ -55,11 +55,14 @@ _CALIBRATION = 4  # batches by which the scales of the scores start
 _CONTROLLER = "sparsity.json"  # in a checkpoint: what the controller knows
 
 
-def make_trainer(config: TrainConfig, *, on_progress: Progress | None = None) -> StudentTrainer:
+def make_trainer(
+    config: TrainConfig, *, earlier: Sequence[Path] = (), on_progress: Progress | None = None
+) -> StudentTrainer:
     """A trainer whose data are read and labelled by the teachers.
 
     Args:
-        config: The experiment.
+        config: The experiment, or one run of it.
+        earlier: Work folders of the runs before, whose last checkpoints are in the mean too.
         on_progress: Told how many more texts the dense teachers have read.
 
     Raises:
@@ -77,7 +80,7 @@ def make_trainer(config: TrainConfig, *, on_progress: Progress | None = None) ->
         )
         for v in config.validation
     ]
-    return trainer_of(config, examples, dev_sets, on_progress=on_progress)
+    return trainer_of(config, examples, dev_sets, earlier=earlier, on_progress=on_progress)
 
 
 def trainer_of(
@@ -85,6 +88,7 @@ def trainer_of(
     examples: Sequence[TrainingSet],
     dev_sets: Sequence[DevSet],
     *,
+    earlier: Sequence[Path] = (),
     on_progress: Progress | None = None,
 ) -> StudentTrainer:
     """As ``make_trainer``, with examples that are read already, one for each ``config.data``."""
@@ -111,7 +115,7 @@ def trainer_of(
         network_queries=student.network_queries,
         seed=config.optimizer.seed if config.batch.seed is None else config.batch.seed,
     )
-    return StudentTrainer(student, batches, config, dev_sets)
+    return StudentTrainer(student, batches, config, dev_sets, earlier)
 
 
 def taught_set(
@@ -166,11 +170,16 @@ def train_model(trainer: Run, *, resume: bool = False, on_step: Progress | None 
         on_step: Told after each step that one more is done.
 
     Raises:
-        InvalidInputError: there is no checkpoint to resume from.
+        InvalidInputError: there is no checkpoint to resume from; or there is one that would be
+            mixed with this training's.
     """
     work = Path(trainer.args.output_dir)
     if resume and not checkpoints(work):
         raise InvalidInputError(f"{work} holds no checkpoint; start without --resume")
+    if not resume and checkpoints(work):
+        raise InvalidInputError(
+            f"{work} holds checkpoints of another training; go on with --resume, or remove them"
+        )
     stop = _StopOnInterrupt(on_step)
     trainer.add_callback(stop)
     before = signal.signal(signal.SIGINT, stop.interrupt)
@@ -194,14 +203,21 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         batches: What it is trained on.
         config: The experiment.
         dev_sets: What checkpoints are chosen by.
+        earlier: Work folders of the runs before.
     """
 
     control: Any
 
     def __init__(
-        self, student: Student, batches: Batches, config: TrainConfig, dev_sets: Sequence[DevSet]
+        self,
+        student: Student,
+        batches: Batches,
+        config: TrainConfig,
+        dev_sets: Sequence[DevSet],
+        earlier: Sequence[Path] = (),
     ) -> None:
         self.config = config
+        self._works = [*earlier, config.work]
         self.student = student
         self.dev_sets = dev_sets
         table = config.sparsity
@@ -345,11 +361,13 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         self.student.calibrate([self.train_dataset[number] for number in range(n)])
 
     def finish(self) -> None:
-        """The mean of the last checkpoints is in the model's folder, with a card.
+        """The mean of the last checkpoints of all runs is in the model's folder, with a card.
 
-        Or the best single one, if dev sets say so; ``measured`` is what they say of the chosen.
+        Or this run's best single one, if dev sets say so; ``measured`` is what they say of the
+        chosen.
         """
-        last = checkpoints(self.config.work)[-self.config.optimizer.average_last :]
+        n = self.config.optimizer.average_last
+        last = [folder for work in self._works for folder in checkpoints(work)[-n:]]
         best = self.state.best_model_checkpoint
         candidates = [last, [Path(best)]] if best and len(last) > 1 else [last]
         measured = [self._measured_mean(folders) for folders in candidates]
@@ -424,6 +442,11 @@ def student_encoders(student: Student, *, max_length: int) -> tuple[Any, Any]:
     )
     encoder = Autocast(documents, student.bias.device.type)
     return encoder, encoder if student.network_queries else student.lookup_encoder()
+
+
+def is_finished(run: TrainConfig) -> bool:
+    """Whether it has its last checkpoint."""
+    return (run.work / f"checkpoint-{run.optimizer.steps}").is_dir()
 
 
 def checkpoints(work: Path) -> list[Path]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from tiny_model import make_tiny_model
 
 from sparse_ir.cli.train import train
@@ -42,6 +45,24 @@ def test_a_trained_model_indexes_and_searches(cli, experiment):
     cli("index", "docs.jsonl", "--model", "out")
     hits = json.loads(cli("search", "quick puppy", "--json").stdout.splitlines()[0])
     assert "d2" in json.dumps(hits)
+
+
+def test_runs_go_on_where_they_were(cli, experiment):
+    text = experiment.read_text().replace("steps = 4", "steps = 4\nruns = 3")
+    experiment.write_text(text)
+    work = cli.folder / ".sparse-ir-train"
+    cli("train", experiment)
+    whole = load_file(cli.folder / "out" / "head.safetensors")
+    newest = work / "run-1" / "checkpoint-4"
+    before = newest.stat().st_mtime_ns
+    shutil.rmtree(work / "run-2")  # as if it had been stopped while the teachers read
+    shutil.rmtree(cli.folder / "out")
+    cli("train", experiment, "--resume")
+    assert newest.stat().st_mtime_ns == before
+    again = load_file(cli.folder / "out" / "head.safetensors")
+    for name, tensor in whole.items():
+        np.testing.assert_allclose(again[name], tensor, atol=1e-3)
+    assert "holds checkpoints" in cli.refuses("train", experiment)
 
 
 def test_mistakes_are_said_in_one_line(cli, experiment):

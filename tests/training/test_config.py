@@ -29,6 +29,16 @@ def test_a_start_beside_the_file_is_found_there_and_a_shipped_one_by_name(tmp_pa
     assert read_config(write(tmp_path, text.format("mini"))).model.start == "mini"
 
 
+def test_runs_differ_in_their_seeds_and_folders(tmp_path):
+    text = '[[data]]\npath = "a"\n[optimizer]\nseed = 5\nruns = 2\n[batch]\nseed = 7\n'
+    runs = read_config(write(tmp_path, text)).each_run()
+    assert [run.optimizer.seed for run in runs] == [5, 6]
+    assert [run.batch.seed for run in runs] == [7, 8]
+    assert [run.work.name for run in runs] == ["run-0", "run-1"]
+    alone = read_config(write(tmp_path, '[[data]]\npath = "a"\n'))
+    assert alone.each_run() == [alone]
+
+
 @pytest.mark.parametrize(
     "path",
     [

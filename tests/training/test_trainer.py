@@ -138,6 +138,49 @@ def test_nothing_to_resume_from_is_an_error(config):
         train_model(make_trainer(config()), resume=True)
 
 
+def test_checkpoints_of_another_training_are_in_the_way(config):
+    train_model(make_trainer(config(optimizer={"steps": 12})))
+    with pytest.raises(InvalidInputError, match="holds checkpoints of another training"):
+        train_model(make_trainer(config()))
+
+
+def test_the_mean_is_over_all_runs(config, tmp_path):
+    """By hand: each run alone, with the next seed in a folder of its own."""
+    both = config(optimizer={"runs": 2, "seed": 3, "average_last": 2, "keep_checkpoints": 2})
+    first, second = both.each_run()
+    train_model(make_trainer(first))
+    trainer = make_trainer(second, earlier=[first.work])
+    train_model(trainer)
+    assert "The mean of 2 runs" in (tmp_path / "out" / "README.md").read_text()
+    states = []
+    for number, seed in enumerate((3, 4)):
+        alone = config(work=tmp_path / f"alone-{seed}", optimizer={"seed": seed})
+        train_model(make_trainer(alone))
+        for folder in checkpoints(alone.work):
+            states.append(load_file(folder / "model.safetensors"))
+            [same] = (tmp_path / f"work/run-{number}").glob(folder.name)
+            torch.testing.assert_close(load_file(same / "model.safetensors"), states[-1])
+    mean = sum(state["bias"] for state in states) / 4
+    torch.testing.assert_close(trainer.student.bias.detach(), mean)
+    assert not torch.equal(states[1]["bias"], states[3]["bias"])
+
+
+def test_attention_on_a_cpu_is_that_of_the_model(config):
+    """In bfloat16, near enough to the eager attention in float32, and in float32 equal to it."""
+    student = make_trainer(config()).student.eval()
+    batch = student.tokenizer([text for _, text in TEXTS], padding=True, return_tensors="pt")
+    assert not batch["attention_mask"].all()
+
+    def weights(dtype=None):
+        with torch.autocast("cpu", dtype, enabled=dtype is not None):
+            return student.term_weights(batch["input_ids"], batch["attention_mask"]).float()
+
+    ours, rounded = weights(), weights(torch.bfloat16)
+    student.body.set_attn_implementation("eager")
+    torch.testing.assert_close(ours, weights(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(rounded, ours, rtol=0.1, atol=0.1)
+
+
 def test_validation_searches_for_real_and_the_budget_decides(config, tmp_path):
     dev = [{"path": beir(tmp_path / "dev"), "max_queries": 4, "max_documents": 4}]
     trainer = make_trainer(config(validation=dev, selection={"every": 4, "max_terms": 1000}))
