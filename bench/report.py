@@ -74,6 +74,12 @@ def _claims() -> Iterator[str]:
     yield "range of the seeds. `terms` is learned terms a document. How: `bench/claims.py`.\n"
     yield f"![nDCG@10 against FLOPS](claims.svg)\n\n{claims.table(rows)}\n"
     yield f"{_source(rows[-1], claims.RESULTS)}\n"
+    for result in records.latest("text_latency"):
+        if result["workload"] == "arxiv_titles":
+            yield "## Beside BM25: what it finds, and in what time\n"
+            yield f"Titles that ask for abstracts, {result['docs']:,} documents, from text to hits.\n"
+            yield f"{text_latency.table(result)}\n"
+            yield f"{_source(result, records.FOLDER / 'text_latency.jsonl')}\n"
 
 
 def _costs() -> Iterator[str]:
