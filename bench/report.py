@@ -77,7 +77,7 @@ def _claims() -> Iterator[str]:
     for result in records.latest("text_latency"):
         if result["workload"] == "arxiv_titles":
             yield "## Beside BM25: what it finds, and in what time\n"
-            yield f"Titles that ask for abstracts, {result['docs']:,} documents, from text to hits.\n"
+            yield f"Titles ask for abstracts, {result['docs']:,} documents, from text to hits.\n"
             yield f"{text_latency.table(result)}\n"
             yield f"{_source(result, records.FOLDER / 'text_latency.jsonl')}\n"
 

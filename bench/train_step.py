@@ -1,6 +1,6 @@
 """Steps a second and peak memory of a training step, ours and sentence-transformers'.
 
-    python -m bench.train_step --documents 16 --tokens 128
+    python -m bench.train_step --documents 16 32 --tokens 128
 
 Both train the same body (all-MiniLM-L6-v2), inference-free, on the same texts, with in-batch
 InfoNCE and FLOPS, in a process of its own each; sentence-transformers by its SparseEncoder,
@@ -17,11 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
-from bench import machine
+from bench import machine, records
 
-RESULTS = Path(__file__).parent / "results" / "train_step.jsonl"
 WHO = ("sparse_ir", "sentence_transformers")
 
 
@@ -30,35 +28,42 @@ def main() -> None:
     if arguments.only:
         print(json.dumps(_measure(arguments)))
         return
-    rows = {}
-    for who in WHO:
-        command = [sys.executable, "-m", "bench.train_step", "--only", who]
-        for name in ("documents", "tokens", "steps"):
-            command += [f"--{name}", str(getattr(arguments, name))]
-        command += ["--bfloat16"] if arguments.bfloat16 else []
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        rows[who] = json.loads(done.stdout.splitlines()[-1])
-    ours, theirs = (rows[who] for who in WHO)
     result = {
         "bench": "train_step",
         "machine": machine.describe("torch", "transformers", "sentence-transformers"),
-        "documents": arguments.documents,
         "tokens": arguments.tokens,
         "bfloat16": arguments.bfloat16,
-        **rows,
+        "rows": [_raced(arguments, n) for n in arguments.documents],
+    }
+    records.add(result)
+    print(json.dumps(result, indent=2))
+
+
+def _raced(arguments: argparse.Namespace, documents: int) -> dict[str, float]:
+    """Both at so many documents a step, with the ratios of ours to theirs."""
+    measured = {}
+    for who in WHO:
+        command = [sys.executable, "-m", "bench.train_step", "--only", who]
+        command += ["--documents", str(documents), "--tokens", str(arguments.tokens)]
+        command += ["--steps", str(arguments.steps)]
+        command += ["--bfloat16"] if arguments.bfloat16 else []
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        measured[who] = json.loads(done.stdout.splitlines()[-1])
+    ours, theirs = (measured[who] for who in WHO)
+    return {
+        "documents": documents,
+        **{f"{who} {name}": value for who in WHO for name, value in measured[who].items()},
         "speed_ratio": round(ours["steps_a_second"] / theirs["steps_a_second"], 2),
         "memory_ratio": round(ours["peak_mb"] / theirs["peak_mb"], 2),
     }
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
-    print(json.dumps(result, indent=2))
 
 
 def _measure(arguments: argparse.Namespace) -> dict[str, float]:
     import torch
 
     torch.manual_seed(0)
-    pairs = _pairs(arguments.documents, arguments.tokens)
+    [documents] = arguments.documents
+    pairs = _pairs(documents, arguments.tokens)
     step = {"sparse_ir": _our_step, "sentence_transformers": _their_step}[arguments.only](pairs)
     before = _peak_mb()
     seconds = []
@@ -158,7 +163,7 @@ def _peak_mb() -> float:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, default=16)
+    parser.add_argument("--documents", type=int, nargs="+", default=[16, 32])
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--bfloat16", action="store_true")
