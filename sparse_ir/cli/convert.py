@@ -33,7 +33,7 @@ def convert(
     ONNX: pooling and the choice of terms are inside the graph, and --model FOLDER encodes with
     onnxruntime, without torch.
     """
-    from sparse_ir.encoders.checkpoint import require_models_extra
+    from sparse_ir.encoders.checkpoint import model_settings, require_models_extra
 
     require_models_extra()
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -46,4 +46,9 @@ def convert(
         from sparse_ir.encoders.convert import save_for_sentence_transformers
 
         save_for_sentence_transformers(model, output)
+        if ratio := model_settings(model).prune_ratio:
+            err.print(
+                f"in it no terms are dropped; {model} drops those below {ratio:g} of a text's "
+                f"greatest weight (OpenSearch: prune_type max_ratio, prune_ratio {ratio:g})"
+            )
     err.print(f"{model} for {to.value} in {output}")

@@ -39,7 +39,7 @@ def encode(
     model: ModelOption = "mini",
     max_length: MaxLengthOption = None,
     top_terms: TopTermsOption = None,
-    prune_ratio: PruneRatioOption = 0.0,
+    prune_ratio: PruneRatioOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = PrecisionChoice.auto,
     threads: ThreadsOption = None,

@@ -26,7 +26,11 @@ TopTermsOption = Annotated[
     int | None, typer.Option(help="Terms kept of a text, the greatest.", show_default="all")
 ]
 PruneRatioOption = Annotated[
-    float, typer.Option(help="Drop terms below this share of a text's greatest weight.")
+    float | None,
+    typer.Option(
+        help="Drop terms below this share of a text's greatest weight.",
+        show_default="the model's",
+    ),
 ]
 DeviceOption = Annotated[
     str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:1, mps.")

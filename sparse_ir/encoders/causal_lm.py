@@ -257,7 +257,9 @@ class CausalLMEncoder:
 
     def _pruned(self, weights: Tensor) -> TermWeights:
         top_terms = self._options.top_terms or self.settings.top_terms
-        return to_term_weights(weights, top_terms=top_terms, prune_ratio=self._options.prune_ratio)
+        return to_term_weights(
+            weights, top_terms=top_terms, prune_ratio=self._options.prune_ratio or 0.0
+        )
 
 
 class CausalVectors:

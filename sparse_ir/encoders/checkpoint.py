@@ -76,6 +76,7 @@ class ModelSettings:
         activation: ``log1p_relu`` (SPLADE) or ``log1p_log1p_relu`` (once more, as in v3 models).
         anchor_weight: g of anchored search: the weight of the learned score beside BM25.
         collection_idf: Whether the query table holds idfs, which each index adapts to its own.
+        prune_ratio: Terms of a document below this share of its greatest weight are dropped; 0..1.
         fingerprint: Digest of what decides a document's weights.
     """
 
@@ -85,6 +86,7 @@ class ModelSettings:
     activation: str
     anchor_weight: float
     collection_idf: bool = False
+    prune_ratio: float = 0.0
     fingerprint: str = ""
 
 
@@ -118,6 +120,8 @@ def load_document_encoder(model: str, options: EncoderOptions | None = None) -> 
     if not is_own(folder):
         return _load_side(read_layout(folder).document, options, "document")
     settings = _read_settings(folder)
+    if options.prune_ratio is None:
+        options = replace(options, prune_ratio=settings.prune_ratio)
     if settings.body == ONNX_BODY:
         return OnnxEncoder.load(folder, options.max_length or settings.max_length, options)
     require_models_extra()
@@ -272,7 +276,7 @@ def _load_side(
 
 
 def _pruned(encoder: LookupEncoder, options: EncoderOptions) -> LookupEncoder:
-    return encoder.with_pruning(top_terms=options.top_terms, prune_ratio=options.prune_ratio)
+    return encoder.with_pruning(top_terms=options.top_terms, prune_ratio=options.prune_ratio or 0.0)
 
 
 def _read_settings(folder: Path) -> ModelSettings:
@@ -295,7 +299,8 @@ def _fingerprint(folder: Path, settings: ModelSettings) -> str:
     names = (HEAD_FILE, f"{QUERY_FOLDER}/{TOKENIZER_FILE}", ONNX_BODY)
     files = [folder / name for name in names if (folder / name).is_file()]
     files += sorted((folder / OWN_BODY).glob("*.safetensors"))
-    return digest((settings.body, settings.max_length, settings.activation), files)
+    decisive = (settings.body, settings.max_length, settings.activation, settings.prune_ratio)
+    return digest(decisive, files)
 
 
 def digest(values: tuple[Any, ...], files: Sequence[Path]) -> str:

@@ -37,7 +37,8 @@ _MODULES = {
 def save_for_sentence_transformers(model: str, output: str | Path) -> None:
     """A ``SparseEncoder`` with the model's weights is in the folder ``output``.
 
-    There a query's token counts once, however often it occurs: that library knows no counts.
+    There a query's token counts once, however often it occurs: that library knows no counts. And no
+    terms are dropped by the model's ``prune_ratio``: OpenSearch has it as a setting of its own.
 
     Args:
         model: As ``load_encoder``.

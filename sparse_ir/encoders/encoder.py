@@ -65,7 +65,7 @@ def load_encoder(
     *,
     max_length: int | None = None,
     top_terms: int | None = None,
-    prune_ratio: float = 0.0,
+    prune_ratio: float | None = None,
     device: str = "auto",
     precision: Precision = "auto",
 ) -> TextEncoder:
@@ -78,7 +78,8 @@ def load_encoder(
         role: Queries of our models and of inference-free ones need no network.
         max_length: Tokens of a text that are read; None takes the model's own limit.
         top_terms: Terms kept of a text, the greatest; None keeps what the model keeps.
-        prune_ratio: Terms below this share of the text's greatest weight are dropped; 0..1.
+        prune_ratio: Terms below this share of the text's greatest weight are dropped; 0..1; None
+            takes the model's.
         device: ``auto`` (a GPU if there is one), or a name of torch: ``cpu``, ``cuda:1``, ``mps``.
         precision: ``float32`` gives the numbers of the model's home library; ``auto`` takes
             ``bfloat16`` where the processor multiplies it much faster.

@@ -261,7 +261,7 @@ def load_masked_lm(
         tokenizer,
         max_length=_length(model.base_model, network.max_length, options.max_length),
         top_terms=options.top_terms or network.top_terms,
-        prune_ratio=options.prune_ratio,
+        prune_ratio=options.prune_ratio or 0.0,
         prompt=network.prompt,
         lower_case=network.lower_case,
         masked_lm=model,
@@ -316,7 +316,7 @@ def load_with_head(
         tokenizer,
         max_length=_length(body, network.max_length, options.max_length),
         top_terms=options.top_terms,
-        prune_ratio=options.prune_ratio,
+        prune_ratio=options.prune_ratio or 0.0,
     )
 
 

@@ -140,7 +140,7 @@ class OnnxEncoder:
         matrix = sp.coo_array((data, (rows, indices)), shape=shape).tocsr()
         matrix.sort_indices()
         return prune(
-            matrix, top_terms=self._options.top_terms, prune_ratio=self._options.prune_ratio
+            matrix, top_terms=self._options.top_terms, prune_ratio=self._options.prune_ratio or 0.0
         )
 
 

@@ -18,7 +18,8 @@ class EncoderOptions:
     Args:
         max_length: Tokens of a text that are read, special ones included; None takes the model's.
         top_terms: Terms kept of a text, the greatest; None keeps what the model keeps.
-        prune_ratio: Terms below this share of the text's greatest weight are dropped; 0..1.
+        prune_ratio: Terms below this share of the text's greatest weight are dropped; 0..1; None
+            takes the model's.
         device: ``auto`` (a GPU if there is one), or a name of torch: ``cpu``, ``cuda:1``, ``mps``.
         precision: Of the products; ``auto`` takes bfloat16 where it is much faster, as a short
             probe at start shows.
@@ -29,7 +30,7 @@ class EncoderOptions:
 
     max_length: int | None = None
     top_terms: int | None = None
-    prune_ratio: float = 0.0
+    prune_ratio: float | None = None
     device: str = "auto"
     precision: Precision = "auto"
 
@@ -40,7 +41,7 @@ class EncoderOptions:
             )
         if self.top_terms is not None and self.top_terms < 1:
             raise InvalidInputError(f"top_terms is {self.top_terms}; want an integer >= 1")
-        if not 0 <= self.prune_ratio <= 1:
+        if self.prune_ratio is not None and not 0 <= self.prune_ratio <= 1:
             raise InvalidInputError(f"prune_ratio is {self.prune_ratio}; want 0..1")
         if self.precision not in get_args(Precision):
             wanted = ", ".join(get_args(Precision))

@@ -162,10 +162,10 @@ def adapt_model(
 
 
 def mean_terms(model: str, documents: Sequence[Document]) -> float:
-    """Learned terms that the model gives a document, in the mean of some."""
+    """Learned terms that the model gives a document before any are pruned, in the mean of some."""
     texts = [document.content for document in documents[:_MEASURED_DOCUMENTS]]
     max_length = min(_MAX_LENGTH, model_settings(model).max_length)
-    encoder = load_document_encoder(model, EncoderOptions(max_length=max_length))
+    encoder = load_document_encoder(model, EncoderOptions(max_length=max_length, prune_ratio=0.0))
     return max(1.0, float(encoder.encode(texts).nnz / len(texts)))
 
 

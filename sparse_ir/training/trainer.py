@@ -376,6 +376,11 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         self.measured = measured[chosen]
         self.save_student(self.measured)
 
+    @property
+    def _prune_ratio(self) -> float:
+        asked, start = self.config.model.prune_ratio, self.student.settings.prune_ratio
+        return start if asked is None else asked
+
     def _measured_mean(self, folders: Sequence[Path]) -> dict[str, float]:
         average_checkpoints(self.student, folders)
         return self.validate() if self.dev_sets else {}
@@ -385,7 +390,13 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         table = self.config.model
         name = table.name or table.output.name
         g = measured.get("anchor_weight", self.student.settings.anchor_weight)
-        self.student.save(table.output, name=name, max_length=table.max_length, anchor_weight=g)
+        self.student.save(
+            table.output,
+            name=name,
+            max_length=table.max_length,
+            prune_ratio=self._prune_ratio,
+            anchor_weight=g,
+        )
         reports = data_reports(self.train_dataset.sets, self.config)
         card = model_card(self.config, reports, measured, name=name, anchor_weight=g)
         (table.output / "README.md").write_text(card, encoding="utf-8")
@@ -403,7 +414,11 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     def validate(self) -> dict[str, float]:
         """As ``evaluate``, without a trace."""
-        encoder, queries = student_encoders(self.student, max_length=self.config.model.max_length)
+        encoder, queries = student_encoders(
+            self.student,
+            max_length=self.config.model.max_length,
+            prune_ratio=self._prune_ratio,
+        )
         table = self.config.selection
         values = summary(
             {
@@ -424,7 +439,9 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         return {**values, "selection": value if fits else value - 1}
 
 
-def student_encoders(student: Student, *, max_length: int) -> tuple[Any, Any]:
+def student_encoders(
+    student: Student, *, max_length: int, prune_ratio: float = 0.0
+) -> tuple[Any, Any]:
     """(document encoder, query encoder) of a student as it is now, computing in bfloat16."""
     documents = MaskedLMEncoder(
         student.body,
@@ -439,6 +456,7 @@ def student_encoders(student: Student, *, max_length: int) -> tuple[Any, Any]:
         ),
         student.tokenizer,
         max_length=max_length,
+        prune_ratio=prune_ratio,
     )
     encoder = Autocast(documents, student.bias.device.type)
     return encoder, encoder if student.network_queries else student.lookup_encoder()

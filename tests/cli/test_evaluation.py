@@ -10,7 +10,7 @@ import pytest
 from sparse_ir.evaluation.trec import read_run
 from sparse_ir.export.ciff import read_ciff
 
-QUERIES = {"1": "bird looking for a drink", "2": "sour grapes", "3": "slow winner"}
+QUERIES = {"1": "raven looking for a drink", "2": "sour grapes", "3": "slow winner"}
 QRELS = {"1": "crow", "2": "fox", "3": "hare"}
 
 
@@ -103,7 +103,7 @@ class TestWithTheModel:
         arguments = ["compare", "a", "b", "--qrels", toy / "qrels" / "test.tsv", "--topics", toy]
         shown = cli(*arguments, "--index", index, "--measure", "MRR@10").stdout
         assert "1 wins, 1 losses, 1 ties" in shown
-        assert "bird looking for a drink" in shown
+        assert "raven looking for a drink" in shown
         assert "crow  rank 2 against rank 1" in shown
         assert "learned" in shown
         record = json.loads(cli(*arguments, "--index", index, "--json").stdout)

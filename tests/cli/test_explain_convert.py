@@ -40,7 +40,8 @@ class TestWithTheModel:
         (tmp_path / "d.jsonl").write_text('{"id": "a", "text": "the hare and the tortoise"}\n')
         cli("convert", "--to", layout, "-o", "made")
         for model, output in (("made", "a.npz"), ("mini", "b.npz")):
-            cli("encode", "d.jsonl", "-o", output, "--model", model, "--precision", "float32")
+            options = ["--model", model, "--precision", "float32", "--prune-ratio", "0"]
+            cli("encode", "d.jsonl", "-o", output, *options)
         found, expected = (sp.load_npz(tmp_path / name).toarray() for name in ("a.npz", "b.npz"))
         np.testing.assert_allclose(found, expected, atol=1e-4)
         assert "is there already" in cli.refuses("convert", "--to", layout, "-o", "made")

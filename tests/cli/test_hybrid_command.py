@@ -61,7 +61,7 @@ def test_queries_by_table(cli, tiny_index):
 
 @pytest.mark.model
 def test_search_shows_both_legs(cli, dense_fables_index):
-    question = "bird looking for a drink"
+    question = "raven looking for a drink"
     shown = cli("search", question, "--explain", cwd=dense_fables_index).stdout
     assert "anchored rank    1" in shown
     assert "dense    rank    1" in shown

@@ -85,7 +85,7 @@ def test_vectors_with_their_model_are_found_by_text(cli, tmp_path, fables_jsonl_
     cli("index", "fables.jsonl", "--index", "whole", "--precision", "float32")
     cli("encode", "fables.jsonl", "-o", "v.jsonl", "--precision", "float32")
     cli("import", "v.jsonl", "--model", "mini", "--index", "i")
-    question = ["a bird looking for a drink", "--json", "--index"]
+    question = ["a raven looking for a drink", "--json", "--index"]
     expected, found = (
         [json.loads(line) for line in cli("search", *question, one).stdout.splitlines()]
         for one in ("whole", "i")
@@ -107,7 +107,7 @@ def test_what_encode_wrote_is_imported_by_number(cli, tmp_path, fables_jsonl_tex
     (tmp_path / "fables.jsonl").write_text(fables_jsonl_text)
     cli("encode", "fables.jsonl", "-o", name, "--precision", "float32")
     cli("import", name, "--model", "mini", "--index", "numbers")
-    found = cli("search", "a bird", "--json", "--mode", "learned", "--index", "numbers").stdout
+    found = cli("search", "a raven", "--json", "--mode", "learned", "--index", "numbers").stdout
     assert json.loads(found.splitlines()[0])["doc_id"] == "crow"
 
 

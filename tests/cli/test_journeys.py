@@ -21,12 +21,12 @@ def search(cli, fables_index):
 
 
 def test_search_finds_what_words_miss(search):
-    best = search("bird looking for a drink", "-k", "1")[0]
+    best = search("raven looking for a drink", "-k", "1")[0]
     assert best["doc_id"] == "crow"
     assert best["rank"] == 1
     assert best["metadata"] == {"number": 1}
     assert best["title"] == "The crow and the pitcher"
-    assert search("bird looking for a drink", "--mode", "lexical") == []
+    assert search("raven looking for a drink", "--mode", "lexical") == []
 
 
 def test_filter_and_explain(search):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
 import transformers
+from tiny_model import make_tiny_model
 
 from sparse_ir.encoders.checkpoint import OWN_BODY, ModelSettings, model_settings, save_model
 from sparse_ir.encoders.encoder import load_encoder
@@ -51,6 +55,23 @@ def test_a_model_holds_its_own_body_in_half_precision(body_folder, tmp_path):
     np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=1e-6)
     assert found.nnz
     assert not found[:, tokenizer.all_special_ids].nnz
+
+
+def test_a_model_drops_small_terms_of_documents_unless_told_otherwise(tmp_path):
+    model_folder = make_tiny_model(tmp_path)
+    shutil.copytree(model_folder, tmp_path / "pruned")
+    file = tmp_path / "pruned" / "model.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "prune_ratio": 0.5}))
+    whole, pruned = str(model_folder), str(tmp_path / "pruned")
+    expected = load_encoder(whole).encode(TEXTS).toarray()
+    assert (load_encoder(pruned, prune_ratio=0.0).encode(TEXTS).toarray() == expected).all()
+    small = expected < 0.5 * expected.max(axis=1, keepdims=True)
+    assert small[:2].any()
+    found = load_encoder(pruned).encode(TEXTS).toarray()
+    np.testing.assert_array_equal(found, np.where(small, 0, expected))
+    of_queries = [load_encoder(model, "query").encode(TEXTS) for model in (whole, pruned)]
+    assert (of_queries[0] != of_queries[1]).nnz == 0
+    assert model_settings(whole).fingerprint != model_settings(pruned).fingerprint
 
 
 def test_a_body_with_its_own_head(masked_lm_folder, tmp_path):

@@ -43,7 +43,6 @@ def test_runs_differ_in_their_seeds_and_folders(tmp_path):
     "path",
     [
         "sparse_ir/models/mini/training.toml",
-        "sparse_ir/models/mini/training-2.toml",
         "bench/claims.toml",
     ],
 )

@@ -210,6 +210,21 @@ def test_the_anchor_weight_is_the_one_that_dev_sets_choose(config, tmp_path):
     assert model_settings(str(tmp_path / "out")).anchor_weight == 0.7
 
 
+def test_the_finished_model_prunes_and_is_judged_so(config, tmp_path):
+    sets, selection = [{"path": beir(tmp_path / "dev")}], {"every": 8, "max_terms": 1000}
+    terms = {}
+    for ratio in (0.0, 0.6):
+        work, model = tmp_path / f"work-{ratio}", {"prune_ratio": ratio}
+        made = config(model=model, work=work, validation=sets, selection=selection)
+        trainer = make_trainer(made)
+        train_model(trainer)
+        assert model_settings(str(tmp_path / "out")).prune_ratio == ratio
+        found = load_encoder(str(tmp_path / "out")).encode([d for _, d in TEXTS])
+        terms[ratio] = trainer.measured["terms"]
+        assert terms[ratio] == pytest.approx(found.nnz / len(TEXTS), abs=0.3)  # float16 on disk
+    assert terms[0.6] < terms[0.0] - 1
+
+
 def test_without_dev_sets_the_anchor_weight_stays(config, tmp_path, model_folder):
     trainer = make_trainer(config(optimizer={"scalar_rate": 1.0}))
     train_model(trainer)
