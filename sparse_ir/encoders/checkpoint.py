@@ -76,7 +76,8 @@ class ModelSettings:
         activation: ``log1p_relu`` (SPLADE) or ``log1p_log1p_relu`` (once more, as in v3 models).
         anchor_weight: g of anchored search: the weight of the learned score beside BM25.
         collection_idf: Whether the query table holds idfs, which each index adapts to its own.
-        prune_ratio: Terms of a document below this share of its greatest weight are dropped; 0..1.
+        prune_ratio: Terms below this share of a text's greatest weight are dropped where the
+            network reads the text; queries that are looked up keep all. 0..1.
         fingerprint: Digest of what decides a document's weights.
     """
 

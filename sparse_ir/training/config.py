@@ -35,8 +35,8 @@ class ModelTable(_Table):
     max_length: int = Field(default=256, ge=3)
     """Tokens that the finished model reads of a document."""
     prune_ratio: float | None = Field(default=None, ge=0, le=1)
-    """Terms of a document below this share of its greatest weight are dropped by the finished
-    model; None keeps what the start does."""
+    """Terms below this share of a text's greatest weight are dropped where the finished model's
+    network reads the text; None keeps what the start does."""
     chunk: int | None = Field(default=None, ge=1)
     """Documents whose activations are in memory at once; None is all of a batch."""
     lora_rank: int | None = Field(default=None, ge=1)
