@@ -36,9 +36,10 @@ from sparse_ir.encoders.hub_layout import (
     load_table,
     read_layout,
 )
-from sparse_ir.encoders.lookup import TOKENIZER_FILE, LookupEncoder, load_tensors
+from sparse_ir.encoders.lookup import TOKENIZER_FILE, LookupEncoder
 from sparse_ir.encoders.onnx_encoder import OnnxEncoder
 from sparse_ir.encoders.options import EncoderOptions
+from sparse_ir.encoders.tensor_files import load_tensors, save_tensors
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -162,8 +163,6 @@ def save_model(
         body: A transformers model, stored in float16; None if the settings name one elsewhere.
         tokenizer: The body's, for the roles of its special tokens; needed with a body.
     """
-    from safetensors.numpy import save_file
-
     if (body is not None) != (settings.body == OWN_BODY):
         raise InvalidInputError(
             f"the settings name the body {settings.body!r}; want {OWN_BODY!r} with a body of the "
@@ -173,7 +172,7 @@ def save_model(
     if query is not None:
         query.save(folder / QUERY_FOLDER)
     if head is not None:
-        save_file(dict(head), folder / HEAD_FILE)
+        save_tensors(head, folder / HEAD_FILE)
     if body is not None:
         from sparse_ir.encoders.masked_lm import save_body
 

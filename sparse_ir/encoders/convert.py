@@ -21,6 +21,7 @@ from sparse_ir.encoders.hub_layout import IDF_FILE, TOKEN_WEIGHTS_FILE
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform, quiet_transformers
 from sparse_ir.encoders.options import EncoderOptions
+from sparse_ir.encoders.tensor_files import save_network
 from sparse_ir.errors import InvalidInputError
 
 _NEVER = -1e4  # a bias below any logit; their pooling multiplies it by 0, so not -infinity
@@ -147,7 +148,7 @@ def _write_router(folder: Path, documents: MaskedLMEncoder, queries: LookupEncod
 
 def _write_network(folder: Path, encoder: MaskedLMEncoder) -> None:
     with quiet_transformers():
-        whole_model(encoder).save_pretrained(folder)
+        save_network(whole_model(encoder), folder)
     encoder.tokenizer.model_max_length = encoder.max_length
     encoder.tokenizer.save_pretrained(folder)
     settings = {

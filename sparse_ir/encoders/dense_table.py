@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
 from sparse_ir.encoders.hub_layout import read_json
@@ -29,9 +28,9 @@ from sparse_ir.encoders.lookup import (
     CONFIG_FILE,
     TOKENIZER_FILE,
     WEIGHTS_FILE,
-    load_tensors,
     load_tokenizer,
 )
+from sparse_ir.encoders.tensor_files import load_tensors, save_tensors
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.files import whole_folder
 
@@ -83,7 +82,7 @@ class DenseTable:
         with whole_folder(folder) as beside:
             beside.mkdir(parents=True)
             self._tokenizer.save(str(beside / TOKENIZER_FILE), pretty=False)
-            save_file({"weight": self._rows}, beside / WEIGHTS_FILE)
+            save_tensors({"weight": self._rows}, beside / WEIGHTS_FILE)
             (beside / CONFIG_FILE).write_text(json.dumps({"fingerprint": self.fingerprint}))
 
     @classmethod

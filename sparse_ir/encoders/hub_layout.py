@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from sparse_ir.encoders.lookup import TOKENIZER_FILE, LookupEncoder, load_tensors, load_tokenizer
+from sparse_ir.encoders.lookup import TOKENIZER_FILE, LookupEncoder, load_tokenizer
+from sparse_ir.encoders.tensor_files import load_tensors
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 
 MODULES_FILE = "modules.json"

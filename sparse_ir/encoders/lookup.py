@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from tokenizers import Encoding, Tokenizer
 
 from sparse_ir.encoders.pruning import prune
+from sparse_ir.encoders.tensor_files import load_tensors, save_tensors
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
 from sparse_ir.vocabulary import Vocabulary
@@ -129,7 +128,7 @@ class LookupEncoder:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         self._tokenizer.save(str(beside / TOKENIZER_FILE), pretty=False)
-        save_file({"weight": self.weights}, beside / WEIGHTS_FILE)
+        save_tensors({"weight": self.weights}, beside / WEIGHTS_FILE)
         config: dict[str, object] = {"frozen": True, "counts": self.counts}
         own = {"prompt": self._prompt, "top_terms": self._top_terms}
         config |= {name: value for name, value in own.items() if value}
@@ -200,19 +199,6 @@ def load_tokenizer(path: Path) -> Tokenizer:
         return Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing narrower
         raise InvalidInputError(f"{path} is no tokenizer.json: {error}") from error
-
-
-def load_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
-    """The tensors of a safetensors file.
-
-    Raises:
-        InvalidInputError: not such a file.
-        OSError: no such file.
-    """
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise InvalidInputError(f"{path} is no safetensors file: {error}") from error
 
 
 def _read_json(path: Path) -> dict[str, object]:

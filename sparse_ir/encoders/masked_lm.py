@@ -23,6 +23,7 @@ from sparse_ir.encoders.lookup import TermSpan, term_spans, vocabulary_of
 from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, Precision
 from sparse_ir.encoders.precision import bfloat16_pays, choose_device, choose_dtype
 from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
+from sparse_ir.encoders.tensor_files import save_network
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
 
@@ -222,7 +223,7 @@ def save_body(body: Any, tokenizer: Any, folder: Path) -> None:
     """The body is in ``folder`` in float16, with its tokenizer's settings but not its words."""
     halves = {name: t.detach().cpu().half() for name, t in body.state_dict().items()}
     with quiet_transformers():
-        body.save_pretrained(folder, state_dict=halves)
+        save_network(body, folder, state_dict=halves)
     roles = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     (folder / "tokenizer_config.json").write_text(json.dumps(roles, indent=2) + "\n")
 

@@ -29,6 +29,7 @@ from sparse_ir.encoders.dense_encoder import DenseEncoder, dense_folder, load_de
 from sparse_ir.encoders.dense_layout import read_dense_layout
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.encoders.precision import choose_dtype
+from sparse_ir.encoders.tensor_files import save_network
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.evaluation.evaluate import evaluate
 from sparse_ir.files import whole_folder
@@ -267,7 +268,7 @@ def save_dense(student: DenseStudent, run: DenseRun, card: str) -> None:
         shutil.copytree(start, beside, ignore=shutil.ignore_patterns(*_OTHER_WEIGHTS))
         for old in (beside / inside).glob("model*.safetensors*"):
             old.unlink()
-        student.body.save_pretrained(beside / inside)
+        save_network(student.body, beside / inside)
         (beside / "README.md").write_text(card, encoding="utf-8")
 
 

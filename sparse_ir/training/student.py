@@ -28,9 +28,10 @@ from sparse_ir.encoders.checkpoint import (
     model_settings,
     save_model,
 )
-from sparse_ir.encoders.lookup import LookupEncoder, load_tensors
+from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.masked_lm import load_body
 from sparse_ir.encoders.sparse_head import ACTIVATIONS
+from sparse_ir.encoders.tensor_files import load_tensors
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 from sparse_ir.training.losses import distillation
 from sparse_ir.training.max_pool import max_pooled_logits

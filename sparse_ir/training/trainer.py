@@ -22,6 +22,7 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
+from sparse_ir.encoders.precision import choose_device, choose_dtype
 from sparse_ir.encoders.sparse_head import SparseHead
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training import losses, sparsity
@@ -418,6 +419,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
             self.student,
             max_length=self.config.model.max_length,
             prune_ratio=self._prune_ratio,
+            bfloat16=self.args.bf16,
         )
         table = self.config.selection
         values = summary(
@@ -440,9 +442,9 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
 
 def student_encoders(
-    student: Student, *, max_length: int, prune_ratio: float = 0.0
+    student: Student, *, max_length: int, prune_ratio: float, bfloat16: bool
 ) -> tuple[Any, Any]:
-    """(document encoder, query encoder) of a student as it is now, computing in bfloat16."""
+    """(document encoder, query encoder) of a student as it is now, computing as in training."""
     documents = MaskedLMEncoder(
         student.body,
         PredictionTransform(
@@ -458,7 +460,7 @@ def student_encoders(
         max_length=max_length,
         prune_ratio=prune_ratio,
     )
-    encoder = Autocast(documents, student.bias.device.type)
+    encoder = Autocast(documents, student.bias.device.type) if bfloat16 else documents
     return encoder, encoder if student.network_queries else student.lookup_encoder()
 
 
@@ -507,6 +509,9 @@ def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | N
 
 def _arguments(config: TrainConfig, *, has_dev: bool) -> TrainingArguments:
     table = config.optimizer
+    bfloat16 = table.bfloat16
+    if bfloat16 is None:
+        bfloat16 = choose_dtype("auto", choose_device("auto")) == torch.bfloat16
     return TrainingArguments(
         output_dir=str(config.work),
         max_steps=table.steps,
@@ -515,7 +520,7 @@ def _arguments(config: TrainConfig, *, has_dev: bool) -> TrainingArguments:
         lr_scheduler_type="linear",
         warmup_steps=int(table.warmup * table.steps),
         max_grad_norm=table.clip,
-        bf16=table.bfloat16,
+        bf16=bfloat16,
         seed=table.seed,
         logging_steps=table.log_every,
         logging_nan_inf_filter=False,

@@ -173,7 +173,7 @@ def _ndcg(dev: DevSet, hits: Hits) -> float:
 
 
 class Autocast:
-    """An encoder that computes in bfloat16, as in training."""
+    """An encoder that computes in bfloat16."""
 
     def __init__(self, encoder: Encoder, device: str) -> None:
         self._encoder = encoder

@@ -82,6 +82,28 @@ def losses_of(trainer):
     return [entry["ranking"] for entry in trainer.state.log_history if "ranking" in entry]
 
 
+@pytest.mark.parametrize(("asked", "pays"), [(None, True), (None, False), (True, False)])
+def test_bfloat16_where_it_pays(config, monkeypatch, asked, pays):
+    """Elsewhere its products on a CPU take up to a hundred times as long as float32's."""
+    found = torch.bfloat16 if pays else torch.float32
+    monkeypatch.setattr("sparse_ir.training.trainer.choose_dtype", lambda wanted, device: found)
+    tables = config(optimizer={"bfloat16": asked})
+    assert make_trainer(tables).args.bf16 is (pays if asked is None else asked)
+
+
+def test_a_model_may_be_read_by_whom_the_umask_lets(config, tmp_path):
+    """Also what safetensors wrote, which by itself is its owner's alone."""
+    before = os.umask(0o027)
+    try:
+        train_model(make_trainer(config()))
+        ingest(tmp_path / "index", [Document("a", "fox")], model=str(tmp_path / "out"))
+    finally:
+        os.umask(before)
+    files = [*(tmp_path / "out").rglob("*"), *(tmp_path / "index" / "query_encoder").rglob("*")]
+    assert {path.name for path in files} >= {"head.safetensors", "model.safetensors"}
+    assert {path.stat().st_mode & 0o777 for path in files if path.is_file()} == {0o640}
+
+
 def test_the_loss_falls_and_the_model_searches(config, tmp_path):
     trainer = make_trainer(config(optimizer={"steps": 60}))
     steps = []
