@@ -172,13 +172,16 @@ def _roofline(encoder: Any, n_tokens: float) -> tuple[float, float]:
     import torch
 
     matrices = [m.weight for m in encoder.body.modules() if isinstance(m, torch.nn.Linear)]
-    body, head = 2 * sum(m.numel() for m in matrices), 2 * encoder.head.embeddings.numel()
+    of_head = encoder.head.most_products
+    body, head = 2 * sum(m.numel() for m in matrices), 2 * of_head.numel()
     dtype, width = encoder.head.embeddings.dtype, encoder.head.embeddings.shape[1]
-    of_head = torch.bfloat16 if encoder.head.is_screened else dtype
     speeds = []
-    for n_columns, kind in ((4 * width, dtype), (512, of_head)):
-        states = torch.rand(int(n_tokens), width).to(kind)
-        matrix = torch.rand(width, n_columns).to(kind)
+    for rows, n_columns, kind in (
+        (width, 4 * width, dtype),
+        (of_head.shape[1], 512, of_head.dtype),
+    ):
+        states = torch.rand(int(n_tokens), rows).to(kind)
+        matrix = torch.rand(rows, n_columns).to(kind)
         seconds = []
         for _ in range(20):
             started = time.perf_counter()

@@ -32,15 +32,30 @@ class Goal:
 
 
 def main() -> None:
-    results = records.latest("latency")
-    rows = [*_rows(results), *_growth(results), *_text(records.latest("text_latency"))]
-    result = {"bench": "goals", "machine": results[-1]["machine"], "rows": rows}
+    texts = records.latest("text_latency")
+    kernels = [
+        {
+            "machine": results[-1]["machine"],
+            "rows": [*_rows(results), *_growth(results), *_text(texts.get(kernel, []))],
+        }
+        for kernel, results in records.latest("latency").items()
+    ]
+    result = {"bench": "goals", "machine": kernels[0]["machine"], "kernels": kernels}
     records.add(result)
     print(table(result))
 
 
 def table(result: Result) -> str:
-    """Goals and ratios as a Markdown table; what is missed is bold."""
+    """Goals and ratios as Markdown tables, one a kernel; what is missed is bold."""
+    first, *others = result["kernels"]
+    parts = [_table(first)]
+    for one in others:
+        machine = one["machine"]
+        parts += [f"With {machine['kernel']} only, {machine['processor']}:", _table(one)]
+    return "\n\n".join(parts)
+
+
+def _table(result: Result) -> str:
     workloads = list(dict.fromkeys(name for row in result["rows"] for name in row["ratios"]))
     lines = [f"| ratio | goal | {' | '.join(workloads)} |", "|---" * (2 + len(workloads)) + "|"]
     for row in result["rows"]:

@@ -26,7 +26,7 @@ def main() -> None:
     matplotlib.rcParams.update({"svg.hashsalt": "sparse_ir", "svg.fonttype": "none"})
     from matplotlib import pyplot
 
-    results = records.latest("latency")
+    results = next(iter(records.latest("latency").values()))
     panels = [(one, kind) for one in results for kind in _kinds(one) if len(one["engines"]) > 3]
     n_columns = min(COLUMNS, len(panels))
     n_rows = -(-len(panels) // n_columns)

@@ -62,9 +62,14 @@ def _latency() -> Iterator[str]:
     """Everything that the latency benches measured, with what it was measured on."""
     yield "# Latency of every engine in every setting\n"
     for module, name in ((latency, "latency"), (text_latency, "text_latency")):
-        for result in records.latest(name):
-            yield f"## {result['workload']}, {result['docs']:,} documents\n"
+        for kernel, result in _by_kernel(name):
+            yield f"## {result['workload']}, {result['docs']:,} documents, {kernel}\n"
             yield f"{module.table(result)}\n\n{_source(result, records.FOLDER / f'{name}.jsonl')}\n"
+
+
+def _by_kernel(name: str) -> Iterator[tuple[str, records.Record]]:
+    for kernel, results in records.latest(name).items():
+        yield from ((kernel, result) for result in results)
 
 
 def _claims() -> Iterator[str]:
@@ -74,7 +79,7 @@ def _claims() -> Iterator[str]:
     yield "range of the seeds. `terms` is learned terms a document. How: `bench/claims.py`.\n"
     yield f"![nDCG@10 against FLOPS](claims.svg)\n\n{claims.table(rows)}\n"
     yield f"{_source(rows[-1], claims.RESULTS)}\n"
-    for result in records.latest("text_latency"):
+    for _, result in _by_kernel("text_latency"):
         if result["workload"] == "arxiv_titles":
             yield "## Beside BM25: what it finds, and in what time\n"
             yield f"Titles ask for abstracts, {result['docs']:,} documents, from text to hits.\n"

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -202,8 +203,13 @@ def test_numbers_come_from_the_results_files(name):
     if not path.is_file():
         pytest.skip("not measured yet")
     result = json.loads(path.read_text().splitlines()[-1])
-    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
-    assert len(rows) == len(result["collections" if name == "effectiveness" else "rows"])
+    lines = table.splitlines()
+    heads = [above for above, line in pairwise(lines) if line.startswith("|---")]
+    rows = [line for line in lines if line.startswith("| ") and line not in heads]
+    parts = result.get("kernels", [result])
+    key = "collections" if name == "effectiveness" else "rows"
+    assert len(heads) == len(parts)
+    assert len(rows) == sum(len(one[key]) for one in parts)
     known = {f"{abs(number):.{digits}f}" for number in numbers(result) for digits in (0, 2, 3)}
     for cell in re.findall(r"\d+\.\d+|\b\d+\b(?= \|)", "\n".join(rows)):
         assert cell in known, cell
@@ -215,7 +221,8 @@ def test_ratios_are_of_measured_numbers():
     files = [folder / f"{name}.jsonl" for name in ("latency", "text_latency")]
     lines = [line for path in files if path.is_file() for line in path.read_text().splitlines()]
     measured = {number for line in lines for number in numbers(json.loads(line))}
-    for row in json.loads((folder / "goals.jsonl").read_text().splitlines()[-1])["rows"]:
+    result = json.loads((folder / "goals.jsonl").read_text().splitlines()[-1])
+    for row in (row for kernel in result["kernels"] for row in kernel["rows"]):
         for ratio in row["ratios"].values():
             assert ratio["ours"] in measured
             assert ratio["ratio"] == ratio["ours"] / ratio["theirs"]

@@ -22,7 +22,8 @@ from sparse_ir.encoders.hub_layout import Network, read_json
 from sparse_ir.encoders.lookup import TermSpan, term_spans, vocabulary_of
 from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, Precision
 from sparse_ir.encoders.precision import bfloat16_pays, choose_device, choose_dtype
-from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
+from sparse_ir.encoders.screening import BFloat16Screen, SubspaceScreen
+from sparse_ir.encoders.sparse_head import Screen, SparseHead, to_term_weights
 from sparse_ir.encoders.tensor_files import save_network
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
@@ -354,9 +355,10 @@ def _transform_of(model: Any) -> Callable[[Tensor], Tensor]:
     )
 
 
-def _screen(matrix: Tensor, dtype: torch.dtype) -> Tensor | None:
-    wanted = dtype == torch.float32 and bfloat16_pays(matrix.device)
-    return matrix.bfloat16() if wanted else None
+def _screen(matrix: Tensor, dtype: torch.dtype) -> Screen | None:
+    if dtype != torch.float32 or matrix.device.type != "cpu":
+        return None
+    return BFloat16Screen(matrix) if bfloat16_pays(matrix.device) else SubspaceScreen(matrix)
 
 
 def _length(body: Any, usual: int | None, wanted: int | None) -> int:

@@ -10,6 +10,7 @@ pooling); the activation's second logarithm: Shen et al. 2025, arXiv:2504.14839.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -22,8 +23,24 @@ from sparse_ir.vectors import TermWeights
 
 _TILE_BYTES = 4 * 2**20  # of logits: they stay in cache between product and maximum
 _MASKED = -1e9
-_SCREEN_ERROR = 2**-7  # of |state| |embedding|: both are rounded by 2**-9, and their product is too
 ACTIVATIONS = {"log1p_relu": 1, "log1p_log1p_relu": 2}  # logarithms after the relu
+
+
+class Screen(Protocol):
+    """Says which terms may fire without multiplying all of them exactly."""
+
+    matrix: Tensor
+    """(V, width) by which it multiplies."""
+
+    def may_fire(self, states: Tensor, mask: Tensor, bias: Tensor) -> Tensor | None:
+        """(B, V) False only where the weight would be 0; None for all of them.
+
+        Args:
+            states: (B, T, H) in the type of the head.
+            mask: (B, T) 1 for tokens, 0 for padding.
+            bias: (V,) float32; -inf of silent terms.
+        """
+        ...
 
 
 class SparseHead:
@@ -35,8 +52,7 @@ class SparseHead:
         activation: ``log1p_relu`` or ``log1p_log1p_relu``.
         pooling: ``max``, or ``sum`` as in the first SPLADE.
         silent: Terms whose weight is always 0 (special tokens).
-        screen: The matrix in bfloat16, where its products are much faster than float32's: by it the
-            terms that may fire are found, and only those are multiplied in float32.
+        screen: Says which terms may fire; the others are not multiplied.
     """
 
     def __init__(
@@ -47,7 +63,7 @@ class SparseHead:
         activation: str = "log1p_relu",
         pooling: str = "max",
         silent: Sequence[int] = (),
-        screen: Tensor | None = None,
+        screen: Screen | None = None,
     ) -> None:
         if activation not in ACTIVATIONS:
             raise InvalidInputError(
@@ -61,12 +77,11 @@ class SparseHead:
         self.n_logarithms = ACTIVATIONS[activation]
         self.pooling = pooling
         self._screen = screen
-        self._norms = None if screen is None else embeddings.norm(dim=1)
 
     @property
-    def is_screened(self) -> bool:
-        """Whether most products are made in bfloat16 though weights are float32's."""
-        return self._screen is not None
+    def most_products(self) -> Tensor:
+        """(V, width) what each state is multiplied by: the screen's matrix, if there is one."""
+        return self.embeddings if self._screen is None else self._screen.matrix
 
     def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
         """The weights of a batch of texts.
@@ -82,18 +97,17 @@ class SparseHead:
         if self.pooling == "sum":
             return self._summed(states, mask)
         if self._screen is not None:
-            return self._activated(self._screened(states, mask, self._screen))
+            passing = self._screen.may_fire(states, mask, self.bias)
+            if passing is not None:
+                return self._activated(self._logits_of(passing, states, mask))
         weights = max_logits(states, mask, self.embeddings)
         weights += self.bias
         return self._activated(weights)
 
-    def _screened(self, states: Tensor, mask: Tensor, screen: Tensor) -> Tensor:
-        """As if all were multiplied in float32: no term that fires can hide behind the error."""
-        rough = max_logits(states.to(screen.dtype), mask, screen) + self.bias
-        longest = (states.norm(dim=2) * mask).amax(1, keepdim=True)
-        may_fire = rough + _SCREEN_ERROR * longest * self._norms > 0
-        logits = torch.full_like(rough, -torch.inf)
-        for row, terms in enumerate(may_fire):
+    def _logits_of(self, passing: Tensor, states: Tensor, mask: Tensor) -> Tensor:
+        """(B, V) those of the terms that passed the screen; -inf of the others."""
+        logits = torch.full(passing.shape, -torch.inf, device=states.device)
+        for row, terms in enumerate(passing):
             numbers = terms.nonzero().ravel()
             own = states[row, mask[row].bool()]
             if len(numbers) and len(own):

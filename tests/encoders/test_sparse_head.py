@@ -36,20 +36,6 @@ def test_equals_the_formula(tile, activation, n):
     torch.testing.assert_close(head(states, mask), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("shift", [0, -6, -12])
-def test_a_screen_changes_nothing(shift):
-    torch.manual_seed(0)
-    states, embeddings = torch.randn(3, 9, 32), torch.randn(300, 32)
-    bias = torch.randn(300) + shift
-    mask = (torch.arange(9) < torch.tensor([9, 0, 4])[:, None]).long()
-    head = SparseHead(embeddings, bias, silent=[2], screen=embeddings.bfloat16())
-    expected = naive(states, mask, embeddings, bias, 1)
-    expected[:, 2] = 0
-    found = head(states, mask)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-    assert ((found > 0) == (expected > 0)).all()
-
-
 def test_sums_equal_the_formula(tile):
     torch.manual_seed(0)
     states, embeddings, bias = torch.randn(3, 9, 8), torch.randn(300, 8), torch.randn(300)
