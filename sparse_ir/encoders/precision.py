@@ -14,6 +14,7 @@ from sparse_ir.errors import InvalidInputError
 # With AMX bfloat16 is about 10 times as fast, with AVX-512 BF16 at most 2: in between, so that
 # every run on one machine chooses alike, and an index is never half in one and half in the other.
 _WORTH = 4.0
+_EMULATED = 0.1  # .03 on a processor that knows AVX2; few rows do not fill AMX, but come near 1
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -53,18 +54,23 @@ def bfloat16_pays(device: torch.device) -> bool:
 def _is_faster() -> bool:
     """Measures one product of the shape that encoding spends its time on, about 50 ms.
 
-    One thread and its own CPU time: other work on the machine must not change the answer.
+    One thread and its own CPU time: other work on the machine must not change the answer. A few
+    rows come first: where bfloat16 is emulated, all would take seconds.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        left, right = torch.ones(1024, 384), torch.ones(384, 1024)
-        halves = left.bfloat16(), right.bfloat16()
-        with torch.inference_mode():
-            slow, fast = _seconds(lambda: left @ right), _seconds(lambda: halves[0] @ halves[1])
-        return slow > _WORTH * fast
+        return _ratio(n_rows=16) > _EMULATED and _ratio(n_rows=1024) > _WORTH
     finally:
         torch.set_num_threads(threads)
+
+
+def _ratio(n_rows: int) -> float:
+    """How many times as long a product in float32 takes as in bfloat16."""
+    left, right = torch.ones(n_rows, 384), torch.ones(384, 1024)
+    halves = left.bfloat16(), right.bfloat16()
+    with torch.inference_mode():
+        return _seconds(lambda: left @ right) / _seconds(lambda: halves[0] @ halves[1])
 
 
 def _seconds(product: Callable[[], torch.Tensor]) -> float:
