@@ -21,9 +21,9 @@ from sparse_ir.encoders.batches import batches
 from sparse_ir.encoders.hub_layout import Network, read_json
 from sparse_ir.encoders.lookup import TermSpan, term_spans, vocabulary_of
 from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, Precision
-from sparse_ir.encoders.precision import bfloat16_pays, choose_device, choose_dtype
-from sparse_ir.encoders.screening import BFloat16Screen, SubspaceScreen
-from sparse_ir.encoders.sparse_head import Screen, SparseHead, to_term_weights
+from sparse_ir.encoders.precision import choose_device, choose_dtype
+from sparse_ir.encoders.screening import choose_screen
+from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
 from sparse_ir.encoders.tensor_files import save_network
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
@@ -258,7 +258,7 @@ def load_masked_lm(
             activation=network.activation,
             pooling=network.pooling,
             silent=() if network.keeps_special else tokenizer.all_special_ids,
-            screen=_screen(matrix, dtype),
+            screen=choose_screen(matrix, dtype),
         ),
         tokenizer,
         max_length=_length(model.base_model, network.max_length, options.max_length),
@@ -313,7 +313,7 @@ def load_with_head(
             tensors["decoder.bias"],
             activation=network.activation,
             silent=tokenizer.all_special_ids,
-            screen=_screen(embeddings, dtype),
+            screen=choose_screen(embeddings, dtype),
         ),
         tokenizer,
         max_length=_length(body, network.max_length, options.max_length),
@@ -353,12 +353,6 @@ def _transform_of(model: Any) -> Callable[[Tensor], Tensor]:
         f"{type(model).__name__} has a head of an unknown kind; want BERT, DistilBERT, RoBERTa or "
         "ModernBERT"
     )
-
-
-def _screen(matrix: Tensor, dtype: torch.dtype) -> Screen | None:
-    if dtype != torch.float32 or matrix.device.type != "cpu":
-        return None
-    return BFloat16Screen(matrix) if bfloat16_pays(matrix.device) else SubspaceScreen(matrix)
 
 
 def _length(body: Any, usual: int | None, wanted: int | None) -> int:

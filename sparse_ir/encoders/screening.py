@@ -11,12 +11,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sparse_ir.encoders.sparse_head import max_logits
+from sparse_ir.encoders.precision import bfloat16_pays
+from sparse_ir.encoders.sparse_head import Screen, max_logits
 
 _BFLOAT16_ERROR = 2**-7  # of |state| |embedding|: both are rounded by 2**-9, and the product is too
 _FLOAT32_ERROR = 2**-14  # generous: of a rotation and a sum of some hundred products
 _LEARNED_FROM = 2048  # tokens
 _WORTH = 0.1  # share of terms that may pass: multiplying them costs more than it does all at once
+
+
+def choose_screen(embeddings: Tensor, dtype: torch.dtype) -> Screen | None:
+    """What saves the head products in ``dtype``; None on GPUs, and in bfloat16, which is fast.
+
+    Args:
+        embeddings: (V, H) float32.
+        dtype: Of the head.
+    """
+    if dtype != torch.float32 or embeddings.device.type != "cpu":
+        return None
+    if bfloat16_pays(embeddings.device):
+        return BFloat16Screen(embeddings)
+    return SubspaceScreen(embeddings)
 
 
 class BFloat16Screen:

@@ -23,6 +23,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
 from sparse_ir.encoders.precision import choose_device, choose_dtype
+from sparse_ir.encoders.screening import choose_screen
 from sparse_ir.encoders.sparse_head import SparseHead
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training import losses, sparsity
@@ -445,16 +446,18 @@ def student_encoders(
     student: Student, *, max_length: int, prune_ratio: float, bfloat16: bool
 ) -> tuple[Any, Any]:
     """(document encoder, query encoder) of a student as it is now, computing as in training."""
+    embeddings = student.body.get_input_embeddings().weight.detach()
     documents = MaskedLMEncoder(
         student.body,
         PredictionTransform(
             student.dense.weight.detach(), student.dense.bias.detach(), student.norm.detach()
         ),
         SparseHead(
-            student.body.get_input_embeddings().weight.detach(),
+            embeddings,
             student.bias.detach(),
             activation=student.settings.activation,
             silent=student.tokenizer.all_special_ids,
+            screen=None if bfloat16 else choose_screen(embeddings, torch.float32),
         ),
         student.tokenizer,
         max_length=max_length,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparse_ir.encoders import screening
@@ -46,6 +46,7 @@ def test_bfloat16(shift):
     assert head.most_products.dtype == torch.bfloat16
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.floats(-14, 2), st.floats(0, 1), st.booleans())
 def test_subspace(seed, shift, rest, strange):
     """Whatever it learned from, and whatever comes then."""
