@@ -40,7 +40,8 @@ def train(
         require_hub_name(push_to_hub)
     runs = experiment.each_run()
     for number, run in enumerate(runs):
-        if resume and is_finished(run) and run is not runs[-1]:
+        is_last = run is runs[-1]
+        if resume and is_finished(run) and not is_last:
             continue
         with progress("teachers read") as advance:
             earlier = [before.work for before in runs[:number]]
@@ -48,8 +49,8 @@ def train(
         begun = resume and (number == 0 or bool(checkpoints(run.work)))
         name = "training" if len(runs) == 1 else f"training, run {number + 1} of {len(runs)}"
         with progress(name, total=run.optimizer.steps) as advance:
-            finished = train_model(trainer, resume=begun, on_step=advance)
-        if not finished:
+            came_to_its_end = train_model(trainer, resume=begun, finish=is_last, on_step=advance)
+        if not came_to_its_end:
             err.print(f"stopped; go on with: sparse-ir train {config} --resume")
             raise typer.Exit(130)
     output = experiment.model.output

@@ -161,7 +161,9 @@ class Run(Protocol):
         ...
 
 
-def train_model(trainer: Run, *, resume: bool = False, on_step: Progress | None = None) -> bool:
+def train_model(
+    trainer: Run, *, resume: bool = False, finish: bool = True, on_step: Progress | None = None
+) -> bool:
     """Whether training came to its end; then the model with its card is in the output folder.
 
     Ctrl-C ends the step that is under way, saves a checkpoint, and gives False.
@@ -169,6 +171,7 @@ def train_model(trainer: Run, *, resume: bool = False, on_step: Progress | None 
     Args:
         trainer: From ``make_trainer``, or another one that has not run.
         resume: Whether to go on from the last checkpoint.
+        finish: False for a run before the last: its checkpoints are all that is wanted.
         on_step: Told after each step that one more is done.
 
     Raises:
@@ -193,7 +196,8 @@ def train_model(trainer: Run, *, resume: bool = False, on_step: Progress | None 
         signal.signal(signal.SIGINT, before)
     if stop.interrupted:
         return False
-    trainer.finish()
+    if finish:
+        trainer.finish()
     return True
 
 

@@ -170,7 +170,8 @@ def test_the_mean_is_over_all_runs(config, tmp_path):
     """By hand: each run alone, with the next seed in a folder of its own."""
     both = config(optimizer={"runs": 2, "seed": 3, "average_last": 2, "keep_checkpoints": 2})
     first, second = both.each_run()
-    train_model(make_trainer(first))
+    train_model(make_trainer(first), finish=False)
+    assert not (tmp_path / "out").exists()
     trainer = make_trainer(second, earlier=[first.work])
     train_model(trainer)
     assert "The mean of 2 runs" in (tmp_path / "out" / "README.md").read_text()
