@@ -37,7 +37,9 @@ def quickstart(
 
     require_models_extra()
     documents = list(standard_library())
-    err.print(f"{len(documents)} docstrings of Python's standard library; encoding takes a minute or two")
+    err.print(
+        f"{len(documents)} docstrings of Python's standard library; encoding takes a minute or two"
+    )
     with progress("indexing", total=len(documents)) as advance:
         ingest(
             folder, documents, commit_every=256, on_progress=lambda done, unchanged: advance(done)
