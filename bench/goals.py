@@ -51,7 +51,7 @@ def table(result: Result) -> str:
     parts = [_table(first)]
     for one in others:
         machine = one["machine"]
-        parts += [f"With {machine['kernel']} only, {machine['processor']}:", _table(one)]
+        parts += [f"Kernel {machine['kernel']}, {machine['processor']}:", _table(one)]
     return "\n\n".join(parts)
 
 

@@ -73,7 +73,7 @@ class SubspaceScreen:
     def may_fire(self, states: Tensor, mask: Tensor, bias: Tensor) -> Tensor | None:
         """(B, V) False where the term's weight is 0; None if all may fire."""
         if self._axes is not None:
-            return self._bounded(self._axes, states, mask, bias)
+            return self._axes.may_fire(states, mask, bias)
         if self._n_tokens < _LEARNED_FROM:
             self._learn(states, mask, bias)
         return None
@@ -84,17 +84,8 @@ class SubspaceScreen:
         self._n_tokens += len(own)
         if self._n_tokens >= _LEARNED_FROM:
             axes = _principal_axes(self._moments, self._embeddings)
-            passing = self._bounded(axes, states, mask, bias)
-            if passing.float().mean() < _WORTH:
+            if axes.may_fire(states, mask, bias).float().mean() < _WORTH:
                 self._axes, self.matrix = axes, axes.embeddings
-
-    @staticmethod
-    def _bounded(axes: _Axes, states: Tensor, mask: Tensor, bias: Tensor) -> Tensor:
-        rotated = states @ axes.rotation
-        kept, rest = rotated.tensor_split([axes.embeddings.shape[1]], dim=2)
-        bound = max_logits(kept, mask, axes.embeddings) + bias
-        bound.addcmul_(_longest(rest, mask), axes.rest)
-        return bound.addcmul_(_longest(states, mask), axes.error).gt(0)
 
 
 class _Axes(NamedTuple):
@@ -106,6 +97,12 @@ class _Axes(NamedTuple):
     """(V,) their lengths on the other ones."""
     error: Tensor
     """(V,) what rounding may do, of a state's length."""
+
+    def may_fire(self, states: Tensor, mask: Tensor, bias: Tensor) -> Tensor:
+        kept, rest = (states @ self.rotation).tensor_split([self.embeddings.shape[1]], dim=2)
+        bound = max_logits(kept, mask, self.embeddings) + bias
+        bound.addcmul_(_longest(rest, mask), self.rest)
+        return bound.addcmul_(_longest(states, mask), self.error).gt(0)
 
 
 def _principal_axes(moments: Tensor, embeddings: Tensor) -> _Axes:

@@ -28,7 +28,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from sparse_ir.encoders.dense_encoder import DenseEncoder, dense_folder, load_dense_encoder
 from sparse_ir.encoders.dense_layout import read_dense_layout
 from sparse_ir.encoders.options import EncoderOptions
-from sparse_ir.encoders.precision import choose_dtype
+from sparse_ir.encoders.precision import choose_device, choose_dtype
 from sparse_ir.encoders.tensor_files import save_network
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.evaluation.evaluate import evaluate
@@ -278,7 +278,7 @@ def _padded(name: str, encoder: DenseEncoder, texts: list[str]) -> dict[str, Ten
 
 
 def _arguments(run: DenseRun) -> TrainingArguments:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device("auto")
     return TrainingArguments(
         output_dir=str(run.work),
         max_steps=run.steps,

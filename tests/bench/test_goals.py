@@ -79,7 +79,7 @@ def test_what_is_missed_is_bold():
     first = {"rows": list(goals._rows([RESULT]))}
     machine = {"kernel": "avx2", "processor": "A B"}
     table = goals.table({"kernels": [first, {**first, "machine": machine}]})
-    one, other = table.split("\n\nWith avx2 only, A B:\n\n")
+    one, other = table.split("\n\nKernel avx2, A B:\n\n")
     assert one == other
     assert "| build CPU / VSAG | 1.50 | **2.00** |" in table
     assert "| bytes on disk / non-zero | 6.00 | 5.50 |" in table
