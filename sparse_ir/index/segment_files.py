@@ -207,13 +207,14 @@ class SegmentFiles:
         """Whether what the other thread joined, if done, took the place of its sources.
 
         What it reweights does so when the segments that came meanwhile can be reweighted in a few
-        milliseconds.
+        milliseconds, or are one: a writer of large commits alone would never get there otherwise,
+        and reweighting its last one costs about what writing it did.
         """
         coming, reweighting = self._coming, self._reweighting
         if not coming or not (wait or all(one.result.done() for one in coming)):
             return False
         newer = [] if reweighting is None else self._after_coming()
-        if not wait and sum(map(_size, newer)) > _QUICK:
+        if not wait and len(newer) > 1 and sum(map(_size, newer)) > _QUICK:
             return False
         self._coming, self._reweighting = [], None
         joined = [(one.rows, one.result.result()) for one in coming]

@@ -119,6 +119,18 @@ def test_a_commit_does_not_wait(path, monkeypatch):
     assert check(path, 38) == pytest.approx(35 / 2)  # the average when the thread was told
 
 
+def test_large_commits_alone_do_not_keep_the_average_from_moving(path, monkeypatch):
+    monkeypatch.setattr(QUICK, 0)
+    averages, n = set(), 0
+    with create(path) as writer:
+        while len(averages) < 4 and n < 2_000:
+            add(writer, 1 + n // 12)
+            n += 1 + n // 12
+            writer.commit()
+            averages.add(check(path, n))
+    assert len(averages) == 4
+
+
 def test_deleting_meanwhile_and_thinking_better_of_it(path, monkeypatch):
     monkeypatch.setattr(QUICK, 0)
     with create(path) as writer:
@@ -167,28 +179,31 @@ segment_files._QUICK = 50
 path = Path(sys.argv[1])
 writer = IndexWriter.open(path) if Catalog.exists(path) else create(path)
 while True:
-    add(writer, 1 + len(writer) // 6)
+    add(writer, 1 + len(writer) // 12)
     writer.commit()
-    print(len(writer), flush=True)
+    print(len(writer), writer.settings["average_length"], flush=True)
 """
 
 
 def test_kills(path):
-    n, averages = 0, set()
-    for lines in (3, 9, 5, 12, 7, 2, 10, 6):
+    """Killed soon after a commit in every second round, and as soon as the average moved in the others."""
+    averages = set()
+    for i, commits in enumerate((3, 9, 5, 12, 7, 2, 10, 6)):
         process = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(path), str(__file__).rpartition("/")[0]],
             stdout=subprocess.PIPE,
             text=True,
             cwd=path.parent,  # not the checkout, whose package is not the installed one
         )
-        said = [int(process.stdout.readline()) for _ in range(lines)]
+        said = [process.stdout.readline().split()]
+        while len(said) < commits or (i % 2 and said[-1][1] == said[0][1]):
+            said.append(process.stdout.readline().split())
         process.kill()
-        said += map(int, process.stdout.read().split())
+        said += map(str.split, process.stdout.read().splitlines())
         process.wait()
         process.stdout.close()
         with Index.open(path) as index:
-            assert len(index) >= max(said)
             n = len(index)
+            assert n >= max(int(documents) for documents, _ in said)
         averages.add(check(path, n))
     assert len(averages) > 2
