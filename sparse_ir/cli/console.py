@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +16,7 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -44,7 +45,27 @@ class Advance(Protocol):
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Advance]:
     """A bar with speed and, where the total is known, time left; nothing if nobody looks."""
-    bar = Progress(
+    with _bars() as bars:
+        task = bars.add_task(what, total=total)
+        yield lambda n: bars.advance(task, n)
+
+
+@contextmanager
+def stages(prefix: str = "") -> Iterator[Callable[[str, int], None]]:
+    """As ``progress``, for work of several stages: told of one, its bar appears."""
+    with _bars() as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(what: str, n: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(prefix + what, total=None)
+            bars.advance(tasks[what], n)
+
+        yield advance
+
+
+def _bars() -> Progress:
+    return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
@@ -54,9 +75,6 @@ def progress(what: str, total: int | None = None) -> Iterator[Advance]:
         console=err,
         disable=not err.is_terminal,
     )
-    with bar:
-        task = bar.add_task(what, total=total)
-        yield lambda n: bar.advance(task, n)
 
 
 class _Speed(ProgressColumn):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sparse_ir.cli.console import err, out, print_table, progress
+from sparse_ir.cli.console import err, out, print_table, progress, stages
 from sparse_ir.cli.options import (
     DEFAULT_DENSE_MODEL,
     BatchSizeOption,
@@ -153,10 +153,8 @@ def _measure(
     from sparse_ir.retrieval.systems import SYSTEMS
 
     cache = cache or default_cache()
-    with progress(f"{collection.name}: indexing") as advance:
-        indexes = CachedIndexes(
-            collection.documents, cache, **build, on_progress=lambda what, n: advance(n)
-        )
+    with stages(f"{collection.name}: ") as advance:
+        indexes = CachedIndexes(collection.documents, cache, **build, on_progress=advance)
         systems = {name: SYSTEMS[name](indexes) for name in names}
     n_searches = len(names) * len(collection.queries)
     with indexes, progress(f"{collection.name}: searching", total=n_searches) as advance:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.console import err, stages
 from sparse_ir.cli.options import (
     DEFAULT_DENSE_MODEL,
     DEFAULT_INDEX,
@@ -48,6 +48,16 @@ def index(
             help="Cut documents that are longer than the model reads, or leave their ends unread.",
         ),
     ] = True,
+    neighbour_weight: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=2,
+            help="Share of what its nearest neighbours have in common that a document takes over; "
+            "0 for nothing.",
+            show_default="0.7, or the index's",
+        ),
+    ] = None,
     dense: Annotated[
         bool,
         typer.Option("--dense", help="Give the index a dense part too, for --hybrid searches."),
@@ -91,7 +101,7 @@ def index(
     documents = chain.from_iterable(
         read_documents(source, allow_empty=allow_empty) for source in sources
     )
-    with progress("indexing") as advance:
+    with stages() as advance:
         report = ingest(
             folder,
             documents,
@@ -99,11 +109,13 @@ def index(
             language=language,
             options=EncoderOptions(device=device, precision=precision.value),
             passages=passages,
+            neighbour_weight=neighbour_weight,
             dense=dense_model if dense else None,
             codes=codes.value if codes else None,
             batch_size=batch_size,
             commit_every=commit_every,
-            on_progress=lambda done, unchanged: advance(done),
+            on_progress=lambda done, unchanged: advance("indexing", done),
+            on_expanded=lambda done: advance("looking at neighbours", done),
         )
     seconds = time.monotonic() - started
     if as_json:

@@ -146,7 +146,8 @@ class MaskedLMEncoder:
     def sources(self, text: str, terms: Sequence[int]) -> dict[int, tuple[int, int]]:
         """term -> where in the text the token is whose logit became the term's weight.
 
-        Terms that a special token brought are left out: they come from the text as a whole.
+        Terms that a special token brought are left out: they come from the text as a whole; so are
+        those that it does not bring at all, as a document's neighbours may.
         """
         if not terms:
             return {}
@@ -160,13 +161,14 @@ class MaskedLMEncoder:
         ids = encoded["input_ids"]
         states, _ = body_states(self.body, [ids], self.tokenizer.pad_token_id)
         states = self.transform(states[0, : len(ids)].float()).to(self.head.embeddings.dtype)
-        best = (self.head.embeddings[list(terms)] @ states.T).argmax(1).tolist()
+        logits, best = (self.head.embeddings[list(terms)] @ states.T).float().max(1)
+        is_read = (logits + self.head.bias[list(terms)] > 0).tolist()
         shift = len(self._prompt)
         spans = [(start - shift, end - shift) for start, end in encoded["offset_mapping"]]
         return {
             term: spans[at]
-            for term, at in zip(terms, best, strict=True)
-            if spans[at][0] >= 0 and spans[at][0] < spans[at][1]
+            for term, at, own in zip(terms, best.tolist(), is_read, strict=True)
+            if own and spans[at][0] >= 0 and spans[at][0] < spans[at][1]
         }
 
     def _tokenized(self, texts: Sequence[str]) -> list[list[int]]:

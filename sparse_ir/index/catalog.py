@@ -246,6 +246,10 @@ class Catalog:
         """The documents have these passages, a row of several each."""
         self._run_many("INSERT INTO passages VALUES (?, ?, ?, ?)", rows)
 
+    def replace_passages(self, rows: Iterable[PassageRow]) -> None:
+        """Documents that have several passages have these."""
+        self._run_many("REPLACE INTO passages VALUES (?, ?, ?, ?)", rows)
+
     def passages(self, docs: Sequence[int]) -> list[PassageRow]:
         """The rows of those of these documents that have several passages, in any order."""
         return self._select_in(

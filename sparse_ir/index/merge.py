@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,9 @@ from sparse_ir.index.bitsets import DocRows
 from sparse_ir.index.params import BuildParams
 
 _CHUNK = 8192  # documents read from a segment at a time
+
+Rows = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
+"""Stored documents: (n,) numbers, ascending, (n + 1,) indptr, (nnz,) terms and weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ def merge(
     deleted: NDArray[np.uint64],
     params: BuildParams,
     reweighting: Reweighting | None,
+    change: Callable[[Rows], Iterable[Rows]] = lambda rows: [rows],
 ) -> Merged:
     """The living documents of the segments as one.
 
@@ -88,6 +92,7 @@ def merge(
         deleted: Deleted doc numbers, ascending.
         params: How to build.
         reweighting: How to rewrite lexical weights; None leaves them.
+        change: What else becomes of the rows; their documents stay.
     """
     builder = _native.SegmentBuilder(params.precision, params.n_threads)
     gone = [np.empty(0, np.uint64)]
@@ -100,11 +105,9 @@ def merge(
             weights = stored
             if reweighting is not None:
                 weights = reweighting.apply(docs, indptr, terms, stored)
-            builder.add(docs, indptr, terms, weights)
+            for rows in change((docs, indptr, terms, weights)):
+                builder.add(*rows)
     return Merged(builder, np.concatenate(gone))
-
-
-Rows = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
 
 
 def _rows(segment: _native.Segment, left_out: NDArray[np.uint32]) -> Iterator[Rows]:
@@ -115,3 +118,14 @@ def _rows(segment: _native.Segment, left_out: NDArray[np.uint32]) -> Iterator[Ro
     for start in range(0, len(wanted), _CHUNK):
         chunk = wanted[start : start + _CHUNK]
         yield numbers[chunk], *segment.rows(chunk)
+
+
+def split(rows: Rows, first: int) -> tuple[Rows, Rows]:
+    """The rows of the documents numbered below ``first``, and those of the others."""
+    docs, indptr, terms, weights = rows
+    at = int(np.searchsorted(docs, first))
+    n = int(indptr[at])
+    return (
+        (docs[:at], indptr[: at + 1], terms[:n], weights[:n]),
+        (docs[at:], indptr[at:] - n, terms[n:], weights[n:]),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -31,6 +31,10 @@ class StoredPassage:
     end: int
     terms: NDArray[np.uint32]
     weights: NDArray[np.float32]
+
+
+Passages = Mapping[int, Sequence[StoredPassage]]
+"""doc number -> its passages, of documents that have several."""
 
 
 def to_row(doc: int, passages: Sequence[StoredPassage]) -> Row:

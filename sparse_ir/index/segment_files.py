@@ -12,7 +12,7 @@ of the others together.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +33,7 @@ from sparse_ir.index.compaction import (
 )
 from sparse_ir.index.dense_segment import DenseRows, DenseSegment, checked, holds
 from sparse_ir.index.faiss_codes import Codes
-from sparse_ir.index.merge import Reweighting, merge
+from sparse_ir.index.merge import Reweighting, Rows, merge
 from sparse_ir.index.params import BuildParams, DensePart
 
 _GLOB = "segment-*"
@@ -249,6 +249,15 @@ class SegmentFiles:
         if reweighting is not None:
             self.average_length = reweighting.new_average
 
+    def rewrite_from(self, first: int, change: Callable[[Rows], Iterable[Rows]]) -> None:
+        """Segments of documents numbered ``first`` or more are as ``change`` makes them."""
+        self.wait()
+        self.adopt(wait=True)
+        for row in self._catalog.segments():
+            if DocRows.of(self._open(row)).span()[1] >= first:
+                joined = self._join(self._new_name(), [row], self._deleted_of([row]), change=change)
+                self._exchange([row], joined)
+
     # the folder
 
     def remove_orphans(self) -> None:
@@ -307,9 +316,10 @@ class SegmentFiles:
         rows: list[SegmentRow],
         deleted: NDArray[np.uint64],
         reweighting: Reweighting | None = None,
+        change: Callable[[Rows], Iterable[Rows]] = lambda rows: [rows],
     ) -> _Joined:
         segments = [self._open(row) for row in rows]
-        merged = merge(segments, deleted, self._params, reweighting)
+        merged = merge(segments, deleted, self._params, reweighting, change)
         if merged.builder.n_docs:
             merged.builder.write(str(self._folder / name))
             if self.dense is not None:

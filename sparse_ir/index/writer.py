@@ -29,15 +29,16 @@ from sparse_ir.index.compaction import most_gathered
 from sparse_ir.index.dense import DenseIndex
 from sparse_ir.index.dense_segment import DenseRows, checked
 from sparse_ir.index.lock import WriterLock
-from sparse_ir.index.merge import Reweighting
+from sparse_ir.index.merge import Reweighting, Rows, split
 from sparse_ir.index.params import BuildParams, CodeKind, DensePart
-from sparse_ir.index.passages import StoredPassage, spans_of, to_row
+from sparse_ir.index.passages import Passages, StoredPassage, from_row, spans_of, to_row
 from sparse_ir.index.pending import Batch, Pending, Weigh, build, dense_segment
 from sparse_ir.index.reader import Index, dense_part
 from sparse_ir.index.recall import RecallCurves
 from sparse_ir.index.segment_files import SegmentFiles
 from sparse_ir.vectors import TermWeights, append_terms, as_term_weights
 
+Change = Callable[[Rows, Passages], tuple[Rows, Passages]]
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _DRIFT = 0.10  # relative change of the average length at which a commit rewrites BM25's weights
 _KNOWN_WORDS = 2**18  # whose numbers are kept in memory, about 30 MB; the catalog knows all
@@ -169,6 +170,11 @@ class IndexWriter:
         return dict(self._settings)
 
     @property
+    def params(self) -> BuildParams:
+        """How it is built."""
+        return self._params
+
+    @property
     def dense(self) -> DensePart | None:
         """What the dense part of the index holds; None if it has none."""
         return self._dense
@@ -270,6 +276,25 @@ class IndexWriter:
     def keep(self, name: str, value: Any) -> None:
         """The index keeps this setting, a JSON value, beside those of ``create``."""
         self._settings[name] = value
+        self._is_dirty = True
+
+    def rewrite(self, first: int, change: Change) -> None:
+        """Documents numbered ``first`` or more are stored as ``change`` gives them, uncommitted.
+
+        Args:
+            first: Doc number.
+            change: Given stored rows and their passages, returns both anew for the same documents.
+        """
+
+        def changed(rows: Rows) -> Iterable[Rows]:
+            before, rows = split(rows, first)
+            passages = self._catalog.passages(rows[0].tolist())
+            rows, anew = change(rows, {row[0]: from_row(row) for row in passages})
+            self._catalog.replace_passages(to_row(doc, own) for doc, own in anew.items())
+            return before, rows
+
+        self.flush()
+        self._files.rewrite_from(first, changed)
         self._is_dirty = True
 
     def replace_metadata(self, document: Document) -> None:

@@ -28,6 +28,7 @@ from sparse_ir.retrieval.dense_part import (
 )
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
+from sparse_ir.retrieval.neighbours import DEFAULT_WEIGHT
 from sparse_ir.retrieval.retriever import SparseRetriever
 from sparse_ir.retrieval.tantivy_bm25 import TantivyBM25
 
@@ -102,6 +103,7 @@ class CachedIndexes:
                 encoder=self._encoder,
                 batch_size=self._batch_size,
                 on_progress=lambda done, unchanged: self._tell("indexing", done),
+                on_expanded=lambda done: self._tell("looking at neighbours", done),
             )
         return SparseRetriever.open(folder)
 
@@ -173,9 +175,9 @@ def indexed_documents(index: Index, batch_size: int = 1024) -> Iterator[Document
 
 
 def model_digest(model: str) -> str:
-    """Of all that decides rankings: document weights, query weights, anchor weight."""
+    """Of all that decides rankings: weights of documents, queries, neighbours, and the anchor."""
     settings = model_settings(model)
-    key = [settings.fingerprint, settings.anchor_weight, settings.collection_idf]
+    key = [settings.fingerprint, settings.anchor_weight, settings.collection_idf, DEFAULT_WEIGHT]
     encoder = load_encoder(model, role="query")
     if isinstance(encoder, LookupEncoder):
         key += [hashlib.sha256(encoder.weights.tobytes()).hexdigest(), encoder.counts]

@@ -30,6 +30,7 @@ from sparse_ir.retrieval.dense_part import (
     vectors_of,
     wanted_part,
 )
+from sparse_ir.retrieval.neighbours import DEFAULT_WEIGHT, SETTING, checked_weight, expand
 from sparse_ir.retrieval.passages import Span, has_limit, join, passages_of
 from sparse_ir.retrieval.retriever import QUERY_ENCODER
 from sparse_ir.vectors import TermWeights
@@ -68,12 +69,14 @@ def ingest(
     options: EncoderOptions | None = None,
     encoder: Encoder | None = None,
     passages: bool = True,
+    neighbour_weight: float | None = None,
     dense: str | None = None,
     codes: CodeKind | None = None,
     dense_encoder: VectorEncoder | None = None,
     batch_size: int = 32,
     commit_every: int = 2048,
     on_progress: Progress | None = None,
+    on_expanded: Callable[[int], None] | None = None,
 ) -> IngestReport:
     """All documents are in the index at ``path``, committed; it is made if it does not exist.
 
@@ -92,6 +95,9 @@ def ingest(
             the first document must be encoded.
         passages: Whether documents longer than the encoder reads are cut into passages, so that
             all of their text counts; else their ends are not read on the learned side.
+        neighbour_weight: Share of its nearest neighbours' mean weights that a document has at
+            least, 0..2, 0 for none; None takes what the index has, .7 for a new one. New documents
+            are expanded so at the end of the call (see ``neighbours``).
         dense: Name or folder of the dense model, of which the index has or gets a dense part; None
             keeps what it has.
         codes: As ``DensePart``; None takes what the index has, or none.
@@ -99,10 +105,11 @@ def ingest(
         batch_size: Documents encoded at once, >= 1.
         commit_every: Documents between commits, >= 1.
         on_progress: Told about every batch.
+        on_expanded: Told how many more documents have their neighbours' terms.
 
     Raises:
-        InvalidInputError: an existing index was built with another model, dense model or language,
-            or the other way with passages.
+        InvalidInputError: an existing index was built with another model, dense model, language or
+            neighbour weight, or the other way with passages.
     """
     if batch_size < 1 or commit_every < 1:
         raise InvalidInputError(
@@ -121,7 +128,15 @@ def ingest(
         add_dense(
             path, part, dense_encoder, batch_size=batch_size, on_progress=lambda n: tell(n, 0)
         )
-    with open_writer(path, model, language, passages=passages, params=params, dense=part) as writer:
+    with open_writer(
+        path,
+        model,
+        language,
+        passages=passages,
+        neighbour_weight=neighbour_weight,
+        params=params,
+        dense=part,
+    ) as writer:
         if writer.dense is not None and dense_encoder is None:
             dense_encoder = DocumentVectors(writer.dense.model, options)
         pipeline = _Pipeline(
@@ -129,7 +144,10 @@ def ingest(
         )
         for chunk in chain([first], chunks):
             pipeline.add(chunk, report, tell)
-            writer.commit()
+            if len(chunk) == commit_every:  # else it is the last
+                writer.commit()
+        expand(writer, on_expanded)
+        writer.commit()
         if report.changed >= _COMPACT_SHARE * len(writer):
             writer.optimize()
     return report
@@ -141,16 +159,19 @@ def open_writer(
     language: str = "english",
     *,
     passages: bool = True,
+    neighbour_weight: float | None = None,
     params: BuildParams | None = None,
     dense: DensePart | None = None,
 ) -> IndexWriter:
     """A writer of the index of text at ``path``; it is made, with the model's queries, if missing.
 
     Raises:
-        InvalidInputError: it was built with another model or language, or the other way with
-            passages.
+        InvalidInputError: it was built with another model, language or neighbour weight, or the
+            other way with passages.
     """
     path, wanted = Path(path), _text_settings(model, language, passages)
+    if neighbour_weight is not None:
+        wanted[SETTING] = checked_weight(neighbour_weight)
     if not Catalog.exists(path):
         vocabulary = _copy_query_encoder(model, path)
         return IndexWriter.create(
@@ -159,7 +180,7 @@ def open_writer(
             vocabulary=vocabulary.fingerprint,
             params=params or BuildParams(precision="float32"),  # BM25 is to be exact
             dense=dense,
-            settings=wanted,
+            settings={SETTING: DEFAULT_WEIGHT} | wanted,
             beside=[QUERY_ENCODER],
         )
     writer = IndexWriter.open(path)
@@ -295,8 +316,8 @@ def _text_settings(model: str, language: str, passages: bool) -> dict[str, Any]:
 
 
 def _require_same_settings(path: Path, has: dict[str, Any], wanted: dict[str, Any]) -> None:
-    for name in ("model_fingerprint", "language", "passages"):
-        if has.get(name) != wanted[name]:
+    for name in ("model_fingerprint", "language", "passages", SETTING):
+        if name in wanted and has.get(name, 0) != wanted[name]:
             what = "model" if name == "model_fingerprint" else name
             raise InvalidInputError(
                 f"{path} was built with {what} {has.get(what)!r}, not {wanted[what]!r}; "

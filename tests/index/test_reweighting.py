@@ -186,7 +186,7 @@ while True:
 
 
 def test_kills(path):
-    """Killed soon after a commit in every second round, and as soon as the average moved in the others."""
+    """Every second time the writer is killed once the average has moved, else at any time."""
     averages = set()
     for i, commits in enumerate((3, 9, 5, 12, 7, 2, 10, 6)):
         process = subprocess.Popen(

@@ -1,0 +1,267 @@
+"""Neighbour expansion, against the formula written out in dense numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparse_ir.corpus import Document
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.index.params import BuildParams
+from sparse_ir.index.passages import StoredPassage
+from sparse_ir.index.reader import Index
+from sparse_ir.index.writer import IndexWriter
+from sparse_ir.retrieval.ingest import ingest
+from sparse_ir.retrieval.neighbours import expand
+from sparse_ir.retrieval.retriever import SparseRetriever
+
+N_TERMS, WEIGHT = 50, 0.8
+WORDS = [f"w{i}" for i in range(30)]
+
+
+def create(path, weight=WEIGHT):
+    return IndexWriter.create(
+        path,
+        n_terms=N_TERMS,
+        params=BuildParams(precision="float32"),
+        settings={"neighbour_weight": weight},
+    )
+
+
+def drawn(n, seed, density=0.3):
+    """n documents: (n, 50) weights without ties, and some words each."""
+    draw = np.random.default_rng(seed)
+    dense = draw.uniform(0.1, 3, (n, N_TERMS)) * (draw.random((n, N_TERMS)) < density)
+    words = [list(draw.choice(WORDS, draw.integers(0, 9))) for _ in range(n)]
+    return sp.csr_array(dense.astype(np.float32)), words
+
+
+def add(writer, vectors, words, passages=None):
+    first = writer.settings["next_doc"]
+    documents = [Document(f"d{first + i}", "") for i in range(len(words))]
+    writer.add(documents, vectors, words, passages=passages)
+
+
+def stored(path):
+    """(n,) doc numbers, (n, terms) weights in both blocks."""
+    with Index.open(path) as index:
+        index.verify()
+        parts = list(index.stored_vectors())
+        width = index.n_terms + index.n_words
+    rows = np.concatenate([np.zeros((0, width)), *(matrix.toarray() for _, matrix in parts)])
+    return [doc for docs, _ in parts for doc in docs], rows
+
+
+def lent(before):
+    """(n, 50) what its neighbours lend each document."""
+    n = len(before)
+    df = (before > 0).sum(0)
+    idf = np.log(1 + (n - df + 0.5) / (df + 0.5))
+    result = np.zeros((n, N_TERMS))
+    for i in range(n):
+        query = before[i] * idf
+        query[np.argsort(-query, kind="stable")[20:]] = 0
+        similarity = before @ query
+        is_near = similarity >= 0.1 * similarity[i]
+        is_near &= (similarity > 0) & (np.arange(n) != i)
+        best = [j for j in np.argsort(-similarity, kind="stable") if is_near[j]][:3]
+        result[i] = WEIGHT * before[best, :N_TERMS].sum(0) / 3
+    return result
+
+
+def expanded(before, chosen=None):
+    """What the rows should become: those of ``chosen``, or all."""
+    after = before.copy()
+    learned = np.maximum(before[:, :N_TERMS], lent(before))
+    learned[learned < 0.2 * learned.max(1, keepdims=True)] = 0
+    chosen = range(len(before)) if chosen is None else chosen
+    after[chosen, :N_TERMS] = learned[chosen]
+    return after
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10**6), st.integers(0, 40), st.sampled_from([0.05, 0.3, 0.8]))
+def test_documents_take_over_what_the_formula_says(tmp_path_factory, seed, n, density):
+    path = tmp_path_factory.mktemp("neighbours") / "index"
+    with create(path) as writer:
+        for size in (n // 3, n - n // 3):
+            add(writer, *drawn(size, seed + size, density))
+            writer.commit()
+    _, before = stored(path)
+    with IndexWriter.open(path) as writer:
+        expand(writer)
+    _, after = stored(path)
+    assert after == pytest.approx(expanded(before), rel=1e-4, abs=1e-5)
+
+
+def test_long_documents_keep_their_greatest_terms(tmp_path):
+    draw = np.random.default_rng(0)
+    vectors = sp.csr_array(draw.uniform(1, 2, (8, 400)).astype(np.float32))
+    with IndexWriter.create(
+        tmp_path / "i", n_terms=400, settings={"neighbour_weight": 0.5}
+    ) as writer:
+        writer.add([Document(str(i), "") for i in range(8)], vectors, [[]] * 8)
+        expand(writer)
+    with Index.open(tmp_path / "i") as index:
+        [(_, rows)] = index.stored_vectors()
+    assert np.diff(rows.indptr).tolist() == [150] * 8
+
+
+def test_each_document_is_expanded_once(tmp_path):
+    path = tmp_path / "index"
+    with create(path) as writer:
+        add(writer, *drawn(30, 1))
+        expand(writer)
+    _, first = stored(path)
+    with IndexWriter.open(path) as writer:
+        expand(writer)
+        add(writer, *drawn(2, 2))
+        writer.commit()
+    _, before = stored(path)
+    assert np.array_equal(before[:30, : first.shape[1]], first)
+    told = []
+    with IndexWriter.open(path) as writer:
+        expand(writer, told.append)
+    _, after = stored(path)
+    assert sum(told) == 2
+    assert after == pytest.approx(expanded(before, [30, 31]), rel=1e-4, abs=1e-5)
+
+
+def test_segments_without_new_documents_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr("sparse_ir.index.segment_files._QUICK", 0)
+    path = tmp_path / "index"
+    with create(path) as writer:
+        add(writer, *drawn(300, 1))
+        expand(writer)
+    files = set(path.glob("segment-*.sir"))
+    with IndexWriter.open(path) as writer:
+        add(writer, *drawn(2, 2))
+        expand(writer)
+        writer.commit()
+    assert len(files) == 1
+    assert files < set(path.glob("segment-*.sir"))
+
+
+def test_the_deleted_lend_nothing(tmp_path):
+    vectors, words = drawn(12, 3)
+    with create(tmp_path / "some") as writer:
+        add(writer, vectors, words)
+        writer.commit()
+        writer.delete(["d4", "d7"])
+        expand(writer)
+    with create(tmp_path / "none") as writer:
+        add(writer, vectors, words)
+        writer.commit()
+        writer.delete(["d4", "d7"])
+        writer.optimize()
+    docs, after = stored(tmp_path / "some")
+    assert docs == [i for i in range(12) if i not in (4, 7)]
+    assert after == pytest.approx(expanded(stored(tmp_path / "none")[1]), rel=1e-4, abs=1e-5)
+
+
+def test_passages_take_over_what_their_document_does(tmp_path):
+    vectors, words = drawn(9, 5)
+    second = drawn(9, 6)[0].toarray()
+    parts = [[row, other] for row, other in zip(vectors.toarray(), second, strict=True)]
+    greatest = sp.csr_array(np.maximum(vectors.toarray(), second))
+    passages = [[passage(i, row) for i, row in enumerate(own)] for own in parts]
+    passages[3] = []
+    with create(tmp_path / "i") as writer:
+        add(writer, greatest, words, passages)
+        writer.commit()
+    _, before = stored(tmp_path / "i")
+    with IndexWriter.open(tmp_path / "i") as writer:
+        expand(writer)
+    docs, after = stored(tmp_path / "i")
+    with Index.open(tmp_path / "i") as index:
+        found = index.passages(docs)
+        assert sorted(found) == [0, 1, 2, 4, 5, 6, 7, 8]
+    for doc, own in found.items():
+        row = after[doc, :N_TERMS]
+        dense = np.array([laid_out(one) for one in own])
+        expected = np.where(row > 0, np.maximum(parts[doc], lent(before)[doc]), 0)
+        assert dense == pytest.approx(expected, rel=1e-4, abs=1e-5)
+        assert np.array_equal(dense.max(0), row)
+        assert [(one.start, one.end) for one in own] == [(0, 5), (5, 10)]
+
+
+def passage(i, row):
+    terms = np.flatnonzero(row).astype(np.uint32)
+    return StoredPassage(5 * i, 5 * i + 5, terms, row[terms].astype(np.float32))
+
+
+def laid_out(one):
+    row = np.zeros(N_TERMS)
+    row[one.terms] = one.weights
+    return row
+
+
+def test_a_stop_leaves_all_as_it_was(tmp_path):
+    def stop(n):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "i"
+    with create(path) as writer:
+        add(writer, *drawn(20, 7))
+    _, before = stored(path)
+    with pytest.raises(KeyboardInterrupt), IndexWriter.open(path) as writer:
+        expand(writer, stop)
+    assert np.array_equal(stored(path)[1], before)
+    with IndexWriter.open(path) as writer:
+        expand(writer)
+    assert stored(path)[1] == pytest.approx(expanded(before), rel=1e-4, abs=1e-5)
+
+
+# the way of text
+
+DOCUMENTS = [
+    Document("a", "red fox red dog runs"),
+    Document("b", "red fox red dog sleeps"),
+    Document("c", "red dog fox quick puppy"),
+    Document("d", "fast quick"),
+]
+
+
+def run(path, documents=DOCUMENTS, **how):
+    return ingest(path, documents, model="words", **how)
+
+
+def test_text_is_found_by_what_its_neighbours_say(tmp_path, document_encoder):
+    for name, weight in {"none": 0, "default": None, "half": 0.5}.items():
+        run(tmp_path / name, neighbour_weight=weight)
+    found = {}
+    for name in ("none", "default", "half"):
+        with SparseRetriever.open(tmp_path / name) as retriever:
+            found[name] = [hit.doc_id for hit in retriever.search("sleeps", mode="learned")]
+            lexical = retriever.search("red dog sleeps", mode="lexical")
+            assert [hit.doc_id for hit in lexical] == ["b", "a", "c"]
+            assert retriever.index.settings["neighbour_weight"] == {"none": 0, "half": 0.5}.get(
+                name, 0.7
+            )
+    assert found["none"] == ["b"]
+    assert found["half"][0] == "b"
+    assert {"a", "c"} < set(found["half"])
+
+
+def test_an_index_stays_with_its_weight(tmp_path, document_encoder):
+    run(tmp_path / "i", DOCUMENTS[:2], neighbour_weight=0.5)
+    with pytest.raises(InvalidInputError, match=r"built with neighbour_weight 0\.5, not 0\.2"):
+        run(tmp_path / "i", DOCUMENTS[2:], neighbour_weight=0.2)
+    run(tmp_path / "i", DOCUMENTS[2:])
+    with Index.open(tmp_path / "i") as index:
+        assert (index.settings["neighbour_weight"], index.settings["expanded"]) == (0.5, 4)
+    with IndexWriter.open(tmp_path / "i") as writer:  # as releases before this one left it
+        writer.keep("neighbour_weight", None)
+    run(tmp_path / "i", [Document("e", "red fox runs")])
+    with Index.open(tmp_path / "i") as index:
+        assert index.settings["expanded"] == 4
+
+
+@pytest.mark.parametrize("weight", [-0.1, 2.1, float("nan")])
+def test_bad_weights(tmp_path, document_encoder, weight):
+    with pytest.raises(InvalidInputError, match=r"neighbour weight is .* want 0\.\.2"):
+        run(tmp_path / "i", neighbour_weight=weight)
+    assert not (tmp_path / "i").exists()
