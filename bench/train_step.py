@@ -4,7 +4,8 @@
 
 Both train the same body (all-MiniLM-L6-v2), inference-free, on the same texts, with in-batch
 InfoNCE and FLOPS, in a process of its own each; sentence-transformers by its SparseEncoder,
-SpladeLoss and SparseMultipleNegativesRankingLoss, in the type that each is asked for.
+SpladeLoss and SparseMultipleNegativesRankingLoss, in the type that each is asked for. ``--chunk``
+is ``model.chunk`` of a training: what is not kept is computed twice.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def main() -> None:
         "machine": machine.describe("torch", "transformers", "sentence-transformers"),
         "tokens": arguments.tokens,
         "bfloat16": arguments.bfloat16,
+        **({"what": f"ours {arguments.chunk} documents at a time"} if arguments.chunk else {}),
         "rows": [_raced(arguments, n) for n in arguments.documents],
     }
     records.add(result)
@@ -47,6 +49,7 @@ def _raced(arguments: argparse.Namespace, documents: int) -> dict[str, float]:
         command += ["--documents", str(documents), "--tokens", str(arguments.tokens)]
         command += ["--steps", str(arguments.steps)]
         command += ["--bfloat16"] if arguments.bfloat16 else []
+        command += ["--chunk", str(arguments.chunk)] if arguments.chunk else []
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         measured[who] = json.loads(done.stdout.splitlines()[-1])
     ours, theirs = (measured[who] for who in WHO)
@@ -64,7 +67,10 @@ def _measure(arguments: argparse.Namespace) -> dict[str, float]:
     torch.manual_seed(0)
     [documents] = arguments.documents
     pairs = _pairs(documents, arguments.tokens)
-    step = {"sparse_ir": _our_step, "sentence_transformers": _their_step}[arguments.only](pairs)
+    if arguments.only == "sparse_ir":
+        step = _our_step(pairs, arguments.chunk)
+    else:
+        step = _their_step(pairs)
     before = _peak_mb()
     seconds = []
     for _ in range(arguments.steps + 1):
@@ -88,14 +94,14 @@ def _pairs(n: int, tokens: int) -> list[tuple[str, str]]:
     return [(" ".join(draw.sample(text.split(), 4)), text) for text in texts]
 
 
-def _our_step(pairs: list[tuple[str, str]]):
+def _our_step(pairs: list[tuple[str, str]], chunk: int | None):
     import numpy as np
     import torch
 
     from sparse_ir.training import losses, sparsity
     from sparse_ir.training.student import Student, collate_texts
 
-    student = Student("mini")
+    student = Student("mini", chunk=chunk)
     ids, mask = collate_texts(student.tokenizer([d for _, d in pairs])["input_ids"], 0)
     asked = student.tokenizer([q for q, _ in pairs], add_special_tokens=False)["input_ids"]
     columns = np.unique(np.concatenate(asked))
@@ -167,6 +173,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--chunk", type=int, help="documents of ours whose activations are kept")
     parser.add_argument("--only", choices=WHO, help=argparse.SUPPRESS)
     return parser.parse_args()
 
