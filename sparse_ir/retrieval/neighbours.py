@@ -90,13 +90,12 @@ class NeighbourExpander:
         self._index = index
         self._weight = np.float32(weight)
         self._threads = threads
-        terms = np.arange(index.n_terms + index.n_words, dtype=np.uint32)
-        self._idf = bm25.idf(index.document_frequencies(terms), len(index)).astype(np.float32)
 
     def expand(self, rows: Rows, passages: Passages) -> tuple[Rows, Passages]:
         """Stored rows and their passages, as they are to be stored now."""
         docs, indptr, terms, weights = rows
-        shape, n_terms = (len(docs), len(self._idf)), self._index.n_terms
+        n_terms = self._index.n_terms
+        shape = (len(docs), n_terms + self._index.n_words)
         stored = sp.csr_array((weights, terms.astype(np.int64), indptr), shape=shape)
         lent = self._means(docs, stored) * self._weight
         learned = prune(
@@ -122,9 +121,10 @@ class NeighbourExpander:
             docs: (n,) doc numbers.
             stored: (n, n_terms + n_words) their weights.
         """
-        weighed = sp.csr_array(
-            (stored.data * self._idf[stored.indices], stored.indices, stored.indptr), stored.shape
-        )
+        terms, at = np.unique(stored.indices, return_inverse=True)
+        frequencies = self._index.document_frequencies(terms.astype(np.uint32))
+        idf = bm25.idf(frequencies, len(self._index)).astype(np.float32)
+        weighed = sp.csr_array((stored.data * idf[at], stored.indices, stored.indptr), stored.shape)
         queries = prune(weighed, top_terms=_SEARCHED_TERMS)
         hits = self._index.search_terms(
             queries.indptr, queries.indices, queries.data, _NEIGHBOURS + 1, threads=self._threads
