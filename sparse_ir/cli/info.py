@@ -35,6 +35,7 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
         "model": settings.get("model", "none: raw vectors"),
         "language": settings.get("language", "none"),
         "anchor weight": settings.get("anchor_weight", "none"),
+        "neighbour weight": settings.get("neighbour_weight", "none"),
         "precision": settings["params"]["precision"],
         "recall": _recall(settings.get(SETTING)),
         "metadata fields": ", ".join(facts["fields"]) or "none",
