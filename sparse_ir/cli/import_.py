@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sparse_ir.cli.console import err, progress
-from sparse_ir.cli.options import DEFAULT_INDEX, JsonOption
+from sparse_ir.cli.console import err, stages
+from sparse_ir.cli.options import DEFAULT_INDEX, JsonOption, NeighbourWeightOption
 from sparse_ir.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def import_(
             show_default="english",
         ),
     ] = None,
+    neighbour_weight: NeighbourWeightOption = None,
     terms: Annotated[
         int | None,
         typer.Option(
@@ -66,31 +67,45 @@ def import_(
 
     A document whose id the index knows is replaced. All goes in, or nothing: what was imported
     shows when the last source is read. With --model, and later into the same index, texts that
-    came with the vectors are indexed by their words too.
+    came with the vectors are indexed by their words too. Vectors stay as they are, unless
+    --neighbour-weight says otherwise, with which they become what ``index`` makes of documents.
     """
     from sparse_ir.export.vector_source import open_vectors
+    from sparse_ir.index.catalog import Catalog
     from sparse_ir.index.params import BuildParams
     from sparse_ir.retrieval.ingest import open_writer
+    from sparse_ir.retrieval.neighbours import expand
 
     started, n = time.monotonic(), 0
     params: Any = {"precision": precision, "memory_mb": memory_mb}
     opened = [open_vectors(source) for source in sources]
     if language is not None and model is None:
         raise InvalidInputError("--language came without --model; name the vectors' model too")
+    if neighbour_weight is not None and model is None:
+        raise InvalidInputError("--neighbour-weight came without --model; name the model too")
+    if neighbour_weight is None and not Catalog.exists(folder):
+        neighbour_weight = 0.0
     if model is None:
         opening = _open_writer(folder, opened, terms, BuildParams(**params))
     elif terms is None:
-        opening = open_writer(folder, model, language or "english", params=BuildParams(**params))
+        opening = open_writer(
+            folder,
+            model,
+            language or "english",
+            neighbour_weight=neighbour_weight,
+            params=BuildParams(**params),
+        )
     else:
         raise InvalidInputError("--terms came with --model, which knows its terms; leave it out")
-    with opening as writer, progress("importing") as advance:
+    with opening as writer, stages() as advance:
         put = _Put(writer, folder)
         put.require_known(opened, terms or 0)
         for source in opened:
             for documents, vectors in source.batches(put.columns, put.n_terms):
                 put(documents, vectors)
                 n += len(documents)
-                advance(len(documents))
+                advance("importing", len(documents))
+        expand(writer, lambda n: advance("looking at neighbours", n))
     seconds = time.monotonic() - started
     if as_json:
         print(json.dumps({"imported": n, "seconds": round(seconds, 3), "index": str(folder)}))

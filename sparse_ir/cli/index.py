@@ -20,6 +20,7 @@ from sparse_ir.cli.options import (
     DeviceOption,
     JsonOption,
     ModelOption,
+    NeighbourWeightOption,
     PrecisionChoice,
     PrecisionOption,
     ThreadsOption,
@@ -48,16 +49,7 @@ def index(
             help="Cut documents that are longer than the model reads, or leave their ends unread.",
         ),
     ] = True,
-    neighbour_weight: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=2,
-            help="Share of what its nearest neighbours have in common that a document takes over; "
-            "0 for nothing.",
-            show_default="0.7, or the index's",
-        ),
-    ] = None,
+    neighbour_weight: NeighbourWeightOption = None,
     dense: Annotated[
         bool,
         typer.Option("--dense", help="Give the index a dense part too, for --hybrid searches."),

@@ -19,6 +19,16 @@ ModelOption = Annotated[
     str, typer.Option(help="A model that ships with the package, a model folder, or a hub name.")
 ]
 BatchSizeOption = Annotated[int, typer.Option(help="Texts encoded at once.")]
+NeighbourWeightOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=2,
+        help="Share of what its nearest neighbours have in common that a document takes over; 0 "
+        "for nothing.",
+        show_default="0.7 of documents, 0 of imported vectors, or the index's",
+    ),
+]
 MaxLengthOption = Annotated[
     int | None, typer.Option(help="Tokens of a text that are read.", show_default="the model's")
 ]

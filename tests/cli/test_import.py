@@ -84,7 +84,8 @@ def test_vectors_with_their_model_are_found_by_text(cli, tmp_path, fables_jsonl_
     (tmp_path / "fables.jsonl").write_text(fables_jsonl_text)
     cli("index", "fables.jsonl", "--index", "whole", "--precision", "float32")
     cli("encode", "fables.jsonl", "-o", "v.jsonl", "--precision", "float32")
-    cli("import", "v.jsonl", "--model", "mini", "--index", "i")
+    weight = ["--neighbour-weight", "0.7"]
+    cli("import", "v.jsonl", "--model", "mini", *weight, "--index", "i")
     question = ["a raven looking for a drink", "--json", "--index"]
     expected, found = (
         [json.loads(line) for line in cli("search", *question, one).stdout.splitlines()]
@@ -94,6 +95,13 @@ def test_vectors_with_their_model_are_found_by_text(cli, tmp_path, fables_jsonl_
     scores = [hit["score"] for hit in found]
     assert scores == pytest.approx([hit["score"] for hit in expected], rel=1e-4)
     assert "mini" in cli("info", "--index", "i").stdout
+    cli("import", "v.jsonl", "--model", "mini", "--index", "as-given")
+    with Index.open(tmp_path / "as-given") as index:
+        for line in (tmp_path / "v.jsonl").read_text().splitlines():
+            given = json.loads(line)
+            row = index.vector(given["id"])[:, : index.n_terms].data.tolist()
+            assert sorted(row) == pytest.approx(sorted(given["vector"].values()), rel=1e-6)
+    assert "without --model" in cli.refuses("import", "v.jsonl", *weight, "--index", "j")
 
     (tmp_path / "more.jsonl").write_text('{"id": "x", "contents": "Zebra!", "vector": {"fox": 2}}')
     cli("import", "more.jsonl", "--index", "i")  # the index knows its model
