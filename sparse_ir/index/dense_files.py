@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir.errors import IndexFormatError
+from sparse_ir.files import whole_file
 from sparse_ir.index import dense_segment, faiss_codes
 from sparse_ir.index.catalog import SegmentRow
 from sparse_ir.index.dense_segment import DenseSegment
@@ -33,6 +36,25 @@ def write(
     path = segment.with_suffix(dense_segment.SUFFIX)
     dense_segment.write(path, part.dimension, halves, left_out)
     write_codes(segment, part)
+
+
+def share(segment: Path, other: Path) -> None:
+    """What is beside the one segment's postings is beside the other's: such files never change."""
+    for suffix in (dense_segment.SUFFIX, faiss_codes.SUFFIX):
+        if (file := segment.with_suffix(suffix)).is_file():
+            with whole_file(other.with_suffix(suffix)) as beside:
+                _link(file, beside)
+
+
+def _link(file: Path, other: Path) -> None:
+    other.unlink(missing_ok=True)  # a crash may have left it
+    try:
+        os.link(file, other)
+    except OSError:  # some file systems have no links
+        with file.open("rb") as source, other.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
 
 
 def write_codes(segment: Path, part: DensePart) -> None:

@@ -322,7 +322,9 @@ class SegmentFiles:
         merged = merge(segments, deleted, self._params, reweighting, change)
         if merged.builder.n_docs:
             merged.builder.write(str(self._folder / name))
-            if self.dense is not None:
+            if self.dense is not None and len(rows) == 1 and not len(merged.gone):
+                dense_files.share(self._folder / rows[0].name, self._folder / name)
+            elif self.dense is not None:
                 halves = [dense_files.open_vectors(self._folder / row.name) for row in rows]
                 dense_files.write(self._folder / name, self.dense, halves, merged.gone)
         row = SegmentRow(name, merged.builder.n_docs, merged.builder.n_postings)

@@ -270,6 +270,33 @@ def test_codes_of_another_kind(many, tmp_path):
         assert found.ids == [[f"d{i}"] for i in range(1, 6)]
 
 
+@pytest.mark.parametrize("has_links", [True, False])
+def test_rewritten_postings_keep_their_vectors_and_codes(tmp_path, monkeypatch, has_links):
+    pytest.importorskip("faiss", reason="faiss-cpu is not installed")
+    vectors = RANDOM.normal(size=(5000, 16)).astype(np.float32)
+    rows = DenseRows(vectors, np.ones(5000, np.int64))
+    terms = sp.csr_array(np.eye(10, dtype=np.float32)[np.arange(5000) % 10])
+    ids = [f"d{i}" for i in range(5000)]
+    with IndexWriter.create(tmp_path, n_terms=10, dense=DensePart("", 16, "ivf-sq8")) as writer:
+        writer.add_vectors(terms, ids, dense=rows)
+        writer.commit()
+
+    def refuse(*arguments):
+        raise OSError("no such thing here")
+
+    monkeypatch.setattr("sparse_ir.index.faiss_codes.Codes.build", refuse)
+    if not has_links:
+        monkeypatch.setattr("os.link", refuse)
+    with IndexWriter.open(tmp_path) as writer:
+        writer.rewrite(4000, lambda rows, passages: ((*rows[:3], rows[3] * 2), passages))
+    with Index.open(tmp_path) as index:
+        index.verify()
+        assert index.dense.search(vectors[:5], 1).ids == [[f"d{i}"] for i in range(5)]
+        weights = sp.vstack([matrix for _, matrix in index.stored_vectors()]).data
+        assert np.array_equal(weights, np.repeat([1, 2], [4000, 1000]))
+    assert len(list(tmp_path.glob("segment-*"))) == 3
+
+
 def test_damaged_codes(many, tmp_path):
     paths, _ = many
     shutil.copytree(paths["ivf-sq8"], tmp_path / "index")
