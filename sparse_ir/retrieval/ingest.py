@@ -97,7 +97,7 @@ def ingest(
             all of their text counts; else their ends are not read on the learned side.
         neighbour_weight: Share of its nearest neighbours' mean weights that a document has at
             least, 0..2, 0 for none; None takes what the index has, .7 for a new one. New documents
-            are expanded so at the end of the call (see ``neighbours``).
+            are expanded so at the end of the call, once there are 100 (see ``neighbours``).
         dense: Name or folder of the dense model, of which the index has or gets a dense part; None
             keeps what it has.
         codes: As ``DensePart``; None takes what the index has, or none.

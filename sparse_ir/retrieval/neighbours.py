@@ -31,6 +31,7 @@ from sparse_ir.vectors import TermWeights
 SETTING = "neighbour_weight"
 DEFAULT_WEIGHT = 0.7  # chosen on dev splits, as the most terms were: flat from .5 to .9
 _EXPANDED = "expanded"  # setting: documents numbered below it have their neighbours' terms
+_LEAST_DOCUMENTS = 100  # among fewer the nearest are not near
 _NEIGHBOURS = 3
 _LEAST_SIMILARITY = 0.1
 _SEARCHED_TERMS = 20  # of a document, by which its neighbours are found; 40 found no better ones
@@ -42,7 +43,7 @@ def expand(writer: IndexWriter, on_progress: Callable[[int], None] | None = None
     """Documents added since the last call have their neighbours' terms, uncommitted.
 
     Neighbours are looked for among all documents. Those that were expanded before stay as they are,
-    so few new ones cost little.
+    so few new ones cost little. The documents of an index of fewer than 100 wait until it has more.
 
     Args:
         writer: Of an index of text; nothing happens if its settings name no neighbour weight.
@@ -50,7 +51,7 @@ def expand(writer: IndexWriter, on_progress: Callable[[int], None] | None = None
     """
     weight, first = writer.settings.get(SETTING), writer.settings.get(_EXPANDED, 0)
     end = writer.settings["next_doc"]
-    if not weight or first == end:
+    if not weight or first == end or len(writer) < _LEAST_DOCUMENTS:
         return
     tell = on_progress or (lambda n: None)
     writer.flush()

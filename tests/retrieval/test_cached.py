@@ -53,7 +53,7 @@ def test_an_interrupted_build_is_gone_on_with(tmp_path, document_encoder):
     with pytest.raises(KeyboardInterrupt):
         open_sparse(tmp_path, on_progress=count)
     assert open_sparse(tmp_path, on_progress=count) == 7
-    assert told == [("indexing", 7), ("indexing", 7), ("looking at neighbours", 7)]
+    assert told == [("indexing", 7), ("indexing", 7)]
 
 
 def test_damaged_indexes_are_made_anew(tmp_path, document_encoder):

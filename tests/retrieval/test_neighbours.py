@@ -22,6 +22,12 @@ N_TERMS, WEIGHT = 50, 0.8
 WORDS = [f"w{i}" for i in range(30)]
 
 
+@pytest.fixture(autouse=True)
+def few_are_enough(request, monkeypatch):
+    if "waits" not in request.node.name:
+        monkeypatch.setattr("sparse_ir.retrieval.neighbours._LEAST_DOCUMENTS", 0)
+
+
 def create(path, weight=WEIGHT):
     return IndexWriter.create(
         path,
@@ -128,6 +134,21 @@ def test_each_document_is_expanded_once(tmp_path):
     _, after = stored(path)
     assert sum(told) == 2
     assert after == pytest.approx(expanded(before, [30, 31]), rel=1e-4, abs=1e-5)
+
+
+def test_a_small_index_waits(tmp_path):
+    path = tmp_path / "index"
+    with create(path) as writer:
+        add(writer, *drawn(99, 1))
+        expand(writer)
+        writer.commit()
+        assert "expanded" not in writer.settings
+        add(writer, *drawn(1, 2))
+        writer.commit()
+    _, before = stored(path)
+    with IndexWriter.open(path) as writer:
+        expand(writer)
+    assert stored(path)[1] == pytest.approx(expanded(before), rel=1e-4, abs=1e-5)
 
 
 def test_segments_without_new_documents_stay(tmp_path, monkeypatch):

@@ -112,7 +112,7 @@ QUERIES = ["fox", "dog runs", "quick red animal", "puppy sleeps fast fox", "noth
 @pytest.mark.parametrize("mode", ["learned", "anchored"])
 @pytest.mark.parametrize("k", [1, 3, 100])
 def test_a_document_scores_as_its_best_passage(tmp_path, limited, mode, k):
-    ingest(tmp_path / "i", DOCUMENTS, model="words", neighbour_weight=0)
+    ingest(tmp_path / "i", DOCUMENTS, model="words")
     parts = {d.doc_id: passages_of(d, limited) for d in DOCUMENTS}
     assert max(map(len, parts.values())) > 3
     with SparseRetriever.open(tmp_path / "i") as retriever:

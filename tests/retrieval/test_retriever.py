@@ -27,7 +27,7 @@ DOCUMENTS = [
 
 @pytest.fixture
 def retriever(tmp_path, document_encoder):
-    ingest(tmp_path / "i", DOCUMENTS, model="words", neighbour_weight=0)
+    ingest(tmp_path / "i", DOCUMENTS, model="words")
     with SparseRetriever.open(tmp_path / "i") as opened:
         yield opened
 
