@@ -39,6 +39,7 @@ from sparse_ir.index.segment_files import SegmentFiles
 from sparse_ir.vectors import TermWeights, append_terms, as_term_weights
 
 Change = Callable[[Rows, Passages], tuple[Rows, Passages]]
+"""Given stored rows and their passages, returns both anew, of the same documents."""
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _DRIFT = 0.10  # relative change of the average length at which a commit rewrites BM25's weights
 _KNOWN_WORDS = 2**18  # whose numbers are kept in memory, about 30 MB; the catalog knows all
@@ -283,7 +284,7 @@ class IndexWriter:
 
         Args:
             first: Doc number.
-            change: Given stored rows and their passages, returns both anew for the same documents.
+            change: What becomes of some of them; called until all are done.
         """
 
         def changed(rows: Rows) -> Iterable[Rows]:

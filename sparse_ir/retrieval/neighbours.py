@@ -2,13 +2,13 @@
 
 Documents on one matter say it in different words, and a network that reads them one by one expands
 each its own way. So each learned weight becomes the greater of the document's own and a share of
-the mean of its nearest neighbours'. This happens once, when documents are added; a search costs
-what it did. BM25's part stays as it is.
+the mean of its nearest neighbours'. This happens once, when documents are added; queries do not
+change. BM25's part stays as it is.
 
 Source: document expansion by a neighbourhood as in Tao, Wang, Mei and Zhai 2006, "Language Model
 Information Retrieval with Document Expansion", NAACL, section 3. There word counts are mixed, as
-smoothing does; here the greater counts, so that no document loses what it alone says: mixing cost
-scifact .02 nDCG@10 where this gained .005.
+smoothing does; here the greater counts, so that no document loses what it alone says. (Mixing a
+share of .3 cost .018 learned on scifact's train questions, where this gained .012.)
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LEAST_DOCUMENTS = 100  # among fewer the nearest are not near
 _NEIGHBOURS = 3
 _LEAST_SIMILARITY = 0.1
 _SEARCHED_TERMS = 20  # of a document, by which its neighbours are found; 40 found no better ones
-_LEAST_RATIO = 0.2  # of the greatest weight; less is dropped: as many terms stay as there were
+_LEAST_RATIO = 0.2  # of the greatest weight; less is dropped: about as many terms stay
 _MOST_TERMS = 150  # learned ones, of an expanded document
 
 
@@ -54,7 +54,7 @@ def expand(writer: IndexWriter, on_progress: Callable[[int], None] | None = None
     if not weight or first == end or len(writer) < _LEAST_DOCUMENTS:
         return
     tell = on_progress or (lambda n: None)
-    writer.flush()
+    writer.flush()  # else ``index`` would build in memory what ``rewrite`` writes at once
     with writer.index() as index:
         expander = NeighbourExpander(index, weight, threads=writer.params.n_threads)
 
