@@ -68,7 +68,7 @@ class PrecisionChoice(str, Enum):
 
 PrecisionOption = Annotated[
     PrecisionChoice,
-    typer.Option(help="Of the products; auto takes bfloat16 where it is much faster."),
+    typer.Option(help="Of the products; auto takes bfloat16 where it is faster."),
 ]
 
 

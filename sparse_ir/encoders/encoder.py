@@ -82,7 +82,7 @@ def load_encoder(
             takes the model's.
         device: ``auto`` (a GPU if there is one), or a name of torch: ``cpu``, ``cuda:1``, ``mps``.
         precision: ``float32`` gives the numbers of the model's home library; ``auto`` takes
-            ``bfloat16`` where the processor multiplies it much faster.
+            ``bfloat16`` where the processor multiplies it faster.
 
     Raises:
         InvalidInputError: no such model, its files do not fit together, or a bad argument.

@@ -21,7 +21,7 @@ class EncoderOptions:
         prune_ratio: Terms below this share of the text's greatest weight are dropped; 0..1; None
             takes the model's.
         device: ``auto`` (a GPU if there is one), or a name of torch: ``cpu``, ``cuda:1``, ``mps``.
-        precision: Of the products; ``auto`` takes bfloat16 where it is much faster, as a short
+        precision: Of the products; ``auto`` takes bfloat16 where it is faster, as a short
             probe at start shows.
 
     Raises:

@@ -11,9 +11,10 @@ import torch
 from sparse_ir.encoders.options import Precision
 from sparse_ir.errors import InvalidInputError
 
-# With AMX bfloat16 is about 10 times as fast, with AVX-512 BF16 at most 2: in between, so that
-# every run on one machine chooses alike, and an index is never half in one and half in the other.
-_WORTH = 4.0
+# With AMX bfloat16 is about 10 times as fast, with AVX-512 BF16 about 2, else never faster:
+# in between, so that every run on one machine chooses alike, and an index is never half in one and
+# half in the other.
+_WORTH = 1.4
 _EMULATED = 0.1  # .03 on a processor that knows AVX2; few rows do not fill AMX, but come near 1
 
 
@@ -46,7 +47,7 @@ def choose_dtype(wanted: Precision, device: torch.device) -> torch.dtype:
 
 
 def bfloat16_pays(device: torch.device) -> bool:
-    """Whether products in bfloat16 are much faster on this processor; False on others than CPUs."""
+    """Whether products in bfloat16 are faster on this processor; False on others than CPUs."""
     return device.type == "cpu" and _is_faster()
 
 

@@ -35,7 +35,7 @@ def choose_screen(embeddings: Tensor, dtype: torch.dtype) -> Screen | None:
 
 
 class BFloat16Screen:
-    """Bounds by products in bfloat16, where the processor is much faster at them.
+    """Bounds by products in bfloat16, where the processor is faster at them.
 
     Args:
         embeddings: (V, H) float32.

@@ -130,7 +130,7 @@ class OptimizerTable(_Table):
     warmup: float = Field(default=0.05, ge=0, le=1)
     clip: float = Field(default=1.0, gt=0)
     bfloat16: bool | None = None
-    """Of the products; None takes it on GPUs and on processors where it is much faster."""
+    """Of the products; None takes it on GPUs and on processors where it is faster."""
     seed: int = 0
     save_every: int = Field(default=250, ge=1)
     log_every: int = Field(default=20, ge=1)
