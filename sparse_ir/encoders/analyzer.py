@@ -76,11 +76,20 @@ class Analyzer:
 
     def words(self, text: str) -> list[str]:
         """The text's words in order, repeats included."""
+        return self.stems(self.plain_words(text))
+
+    def plain_words(self, text: str) -> list[str]:
+        """As ``words``, but not stemmed."""
         lowered = text.lower()
         if self.language == "none":
             return _ANY_WORD.findall(lowered)
-        kept = [word for word in _WORD.findall(lowered) if word not in self._stop_words]
-        stems: list[str] = self._stemmer().stemWords(kept)
+        return [word for word in _WORD.findall(lowered) if word not in self._stop_words]
+
+    def stems(self, plain_words: list[str]) -> list[str]:
+        """What of each word is indexed."""
+        if self.language == "none":
+            return plain_words
+        stems: list[str] = self._stemmer().stemWords(plain_words)
         return stems
 
     def word_spans(self, text: str) -> list[tuple[int, int, str]]:
@@ -88,15 +97,9 @@ class Analyzer:
         lowered = text.lower()
         pattern = _ANY_WORD if self.language == "none" else _WORD
         found = [match for match in pattern.finditer(lowered) if match[0] not in self._stop_words]
-        words = [match[0] for match in found]
-        if self.language != "none":
-            words = self._stemmer().stemWords(words)
+        words = self.stems([match[0] for match in found])
         at = _origins(text, lowered)
         return [(at[m.start()], at[m.end()], word) for m, word in zip(found, words, strict=True)]
-
-    def plain_words(self, text: str) -> list[str]:
-        """As ``words``, but not stemmed."""
-        return [word for word in _WORD.findall(text.lower()) if word not in self._stop_words]
 
     def _stemmer(self) -> Stemmer.Stemmer:
         if not hasattr(self._stemmers, "own"):

@@ -75,7 +75,8 @@ class ModelSettings:
             name.
         max_length: Tokens of a document that are read, special ones included.
         activation: ``log1p_relu`` (SPLADE) or ``log1p_log1p_relu`` (once more, as in v3 models).
-        anchor_weight: g of anchored search: the weight of the learned score beside BM25.
+        anchor_weight: g of anchored search: the weight of the learned score beside BM25, for
+            documents of 150 words; an index of shorter ones takes more.
         collection_idf: Whether the query table holds idfs, which each index adapts to its own.
         prune_ratio: Terms below this share of a text's greatest weight are dropped where the
             network reads the text; queries that are looked up keep all. 0..1.

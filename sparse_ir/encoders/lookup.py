@@ -96,6 +96,11 @@ class LookupEncoder:
             on_progress(len(rows))
         return prune(matrix, top_terms=self._top_terms, prune_ratio=self._prune_ratio)
 
+    def word_weight(self, word: str) -> float:
+        """The greatest weight of the word's pieces; 0 if it has none."""
+        pieces = self._tokenizer.encode(word, add_special_tokens=False).ids
+        return float(self.weights[pieces].max(initial=0))
+
     def own_terms(self, text: str) -> set[int]:
         """The terms that the text contains."""
         return set(self._tokenizer.encode(text, add_special_tokens=False).ids)

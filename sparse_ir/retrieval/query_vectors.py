@@ -1,14 +1,16 @@
 """QueryVectors: a query's text as one vector over both blocks of an index.
 
-Lexical terms weigh count x idf, learned ones what the query encoder says, times g in anchored mode.
-The modes differ only in this vector: one pass over one inverted index answers each.
+Lexical terms weigh count x idf, learned ones what the query encoder says. In anchored mode learned
+ones are multiplied by g, lexical ones by how much the word says in any text. The modes differ only
+in this vector: one pass over one inverted index answers each.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -25,6 +27,8 @@ from sparse_ir.vectors import TermWeights, append_terms
 
 Mode = Literal["anchored", "learned", "lexical"]
 _PRIOR_DOCS = 300  # chosen on dev splits: flat from 0 to 1,000 at 5,000 documents
+_USUAL_LENGTH = 150  # words; chosen, as the root and the limits, on dev splits of 10 to 157
+_SHORTEST, _LONGEST = 0.3, 1.2
 
 
 class QueryVectors:
@@ -41,6 +45,7 @@ class QueryVectors:
         self._encoder = encoder
         self._analyzer = analyzer
         self._idf: dict[str, tuple[int, float]] = {}
+        self._significance = _significance(encoder)
 
     def arrays(
         self, queries: Sequence[str], mode: Mode, learned: TermWeights | None = None
@@ -55,15 +60,14 @@ class QueryVectors:
         if mode not in get_args(Mode):
             raise InvalidInputError(f"mode is {mode!r}; want {', '.join(get_args(Mode))}")
         n = len(queries)
-        lexical = [self._lexical(text) for text in queries] if mode != "learned" else [{}] * n
+        lexical = [self._lexical(text, mode) for text in queries] if mode != "learned" else [{}] * n
         if mode == "lexical":
             return append_terms(sp.csr_array((n, self._index.n_terms), dtype=np.float32), lexical)
         indptr, terms, weights = append_terms(
             self._adapted_encoder.encode(queries) if learned is None else learned, lexical
         )
         if mode == "anchored":
-            g = np.float32(self._index.settings["anchor_weight"])
-            weights[terms < self._index.n_terms] *= g
+            weights[terms < self._index.n_terms] *= self._anchor_weight
         return indptr, terms, weights
 
     @cached_property
@@ -84,12 +88,28 @@ class QueryVectors:
         idf = bm25.idf(frequencies + expected, n_docs + _PRIOR_DOCS)
         return encoder.with_weights(np.sqrt(encoder.weights * idf).astype(np.float32))
 
-    def _lexical(self, text: str) -> Mapping[int, float]:
-        """{term number: count x idf} of the text's words that the index knows."""
-        counts = Counter(self._analyzer.words(text))
-        self._look_up([word for word in counts if word not in self._idf])
-        known = [(self._idf[word], n) for word, n in counts.items() if word in self._idf]
-        return {term: n * idf for (term, idf), n in known}
+    @cached_property
+    def _anchor_weight(self) -> np.float32:
+        """g of this index: the model's, which is for documents of 150 words, more for shorter ones.
+
+        A short text holds fewer of the words by which it could be asked for, and each but once. So
+        BM25 says less of it, beside the learned terms.
+        """
+        settings = self._index.settings
+        longer = math.sqrt(settings["average_length"] / _USUAL_LENGTH)
+        return np.float32(settings["anchor_weight"] / min(max(longer, _SHORTEST), _LONGEST))
+
+    def _lexical(self, text: str, mode: Mode) -> Mapping[int, float]:
+        """{term number: weight} of the text's words that the index knows."""
+        plain = self._analyzer.plain_words(text)
+        words = self._analyzer.stems(plain)
+        self._look_up([word for word in words if word not in self._idf])
+        weights: dict[int, float] = defaultdict(float)
+        for form, word in zip(plain, words, strict=True):
+            if word in self._idf:
+                term, idf = self._idf[word]
+                weights[term] += idf * (self._significance(form) if mode == "anchored" else 1)
+        return weights
 
     def _look_up(self, words: Sequence[str]) -> None:
         if not words:
@@ -101,3 +121,21 @@ class QueryVectors:
         for word, df, weight in zip(numbers, frequencies.tolist(), idf, strict=True):
             if df:  # a word whose documents are all deleted matches nothing
                 self._idf[word] = (numbers[word], weight)
+
+
+def _significance(encoder: Encoder) -> Callable[[str], float]:
+    """How much a word says in any text: the root of its weight in the query table over the median.
+
+    How rare a word is in a collection says little of it where that is small or on one matter:
+    "obeyed" is as rare among abstracts as what was meant to be found. Where there is no table, and
+    for words that it does not weigh, 1.
+    """
+    if not isinstance(encoder, LookupEncoder) or not encoder.weights.any():
+        return lambda word: 1.0
+    median = float(np.median(encoder.weights[encoder.weights > 0]))
+
+    @cache  # the root was chosen on dev splits: it gains on each, more or less of it on some
+    def significance(word: str) -> float:
+        return math.sqrt(encoder.word_weight(word) / median) or 1.0
+
+    return significance

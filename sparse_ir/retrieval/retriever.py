@@ -1,8 +1,8 @@
 """SparseRetriever: query text in, ranked documents out, in one pass over one index.
 
 Anchored search (the default) adds BM25 and the learned score: a document's score is
-``sum over words of tf idf x stored weight + g x sum over word pieces of query x stored weight``.
-Both sums run over one query vector and one inverted index. The modes differ only in that vector.
+``sum over words of tf idf x stored weight + g x sum over word pieces of query x stored weight``,
+where words count by what they say in any text (see ``query_vectors``). Both sums run over one query vector and one inverted index. The modes differ only in that vector.
 """
 
 from __future__ import annotations
@@ -155,7 +155,8 @@ class SparseRetriever:
         Args:
             queries: A text, or a sequence of texts.
             k: Hits wanted a query, >= 1.
-            mode: ``anchored`` = BM25 + g x learned, ``learned``, or ``lexical`` = BM25.
+            mode: ``anchored`` = BM25, its words weighed by the query table, + g x learned;
+                ``learned``; or ``lexical`` = BM25.
             filter: Only documents whose metadata match, as ``"year >= 2020"`` or
                 ``{"year": 2020}`` (see ``index.filters``).
             plan: ``Exact()``, or ``Approximate(recall=.99)`` once ``tune_recall`` has measured.

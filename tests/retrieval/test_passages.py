@@ -116,19 +116,17 @@ def test_a_document_scores_as_its_best_passage(tmp_path, limited, mode, k):
     parts = {d.doc_id: passages_of(d, limited) for d in DOCUMENTS}
     assert max(map(len, parts.values())) > 3
     with SparseRetriever.open(tmp_path / "i") as retriever:
-        learned = retriever.query_vectors(QUERIES, "learned").toarray()[
-            :, : retriever.index.n_terms
-        ]
-        g = retriever.index.settings["anchor_weight"] if mode == "anchored" else 1
+        queries = retriever.query_vectors(QUERIES, mode).toarray()
+        learned, words = np.split(queries, [retriever.index.n_terms], axis=1)
+        ((_, stored),) = retriever.index.stored_vectors()
+        lexical_scores = words @ stored.toarray()[:, retriever.index.n_terms :].T
         found = retriever.search(QUERIES, k, mode=mode)
-        words = retriever.search(QUERIES, 100, mode="lexical")
-        for query, hits, lexical in zip(learned, found, words, strict=True):
+        for query, hits, lexical in zip(learned, found, lexical_scores, strict=True):
             scores, best = {}, {}
-            base = {hit.doc_id: hit.score for hit in lexical} if mode == "anchored" else {}
-            for doc_id, own in parts.items():
+            for (doc_id, own), base in zip(parts.items(), lexical, strict=True):
                 each = limited.encode([text for _, text in own]).toarray() @ query
                 best[doc_id] = {i for i in range(len(own)) if each[i] >= each.max() - 1e-5}
-                scores[doc_id] = base.get(doc_id, 0) + g * each.max()
+                scores[doc_id] = base + each.max()
             expected = sorted((s for s in scores.values() if s > 0), reverse=True)[:k]
             assert [hit.score for hit in hits] == pytest.approx(expected, rel=1e-4)
             for hit in hits:

@@ -43,15 +43,35 @@ def test_learned_finds_what_the_text_does_not_say(retriever):
     assert scores(retriever.search("quick quick puppy", mode="learned")) == {"c": 2.25, "b": 0.5}
 
 
-def test_anchored_is_lexical_plus_g_learned(retriever):
-    query = "red animal fox fast"
-    lexical = scores(retriever.search(query, mode="lexical"))
-    learned = scores(retriever.search(query, mode="learned"))
-    anchored = scores(retriever.search(query))
-    assert anchored.keys() == lexical.keys() | learned.keys()
+@pytest.mark.parametrize(
+    ("times", "g"),
+    [(1, 0.5 / 0.3), (25, 0.5 * 1.5), (56, 0.5 / 1.0), (900, 0.5 / 1.2)],
+    ids=["shortest", "short", "usual", "longest"],
+)
+def test_anchored_is_lexical_by_significance_plus_g_learned(tmp_path, document_encoder, times, g):
+    """The documents' mean length is 8/3 words, times as many; at 150 words g is the model's."""
+    longer = [Document(d.doc_id, " ".join([d.text] * times)) for d in DOCUMENTS]
+    ingest(tmp_path / "i", longer, model="words", passages=False)
+    with SparseRetriever.open(tmp_path / "i") as retriever:
+        learned = scores(retriever.search("red animal fox fast", mode="learned"))
+        # query weights of red, fox and fast are 1/4, 2/4 and 8/4, the median of all nine is 5/4
+        parts = {"red": 1 / 5, "fox": 2 / 5, "fast": 8 / 5}
+        lexical = {word: scores(retriever.search(word, mode="lexical")) for word in parts}
+        anchored = scores(retriever.search("red animal fox fast"))
+    assert anchored.keys() == {"a", "c"}
     for doc_id, score in anchored.items():
-        expected = lexical.get(doc_id, 0) + 0.5 * learned.get(doc_id, 0)
-        assert score == pytest.approx(expected, rel=1e-6)
+        words = sum(math.sqrt(part) * lexical[w].get(doc_id, 0) for w, part in parts.items())
+        assert score == pytest.approx(words + g * learned[doc_id], rel=2e-3)
+
+
+def test_a_word_without_a_weight_counts_as_in_bm25(retriever, tmp_path, make_lookup):
+    """Of an empty table, too."""
+    for table in ([0] * 10, [0, 0, *[3] * 8]):
+        index = Index.open(retriever.index.path)
+        with SparseRetriever(index, make_lookup(table), Analyzer()) as other:
+            for query in ("red", "red red"):
+                expected = scores(other.search(query, mode="lexical"))
+                assert scores(other.search(query)) == pytest.approx(expected)
 
 
 def test_a_string_gives_hits_and_several_give_lists(retriever):
