@@ -89,7 +89,7 @@ class QueryVectors:
         return encoder.with_weights(np.sqrt(encoder.weights * idf).astype(np.float32))
 
     @cached_property
-    def _anchor_weight(self) -> np.float32:
+    def _anchor_weight(self) -> float:
         """g of this index: the model's, which is for documents of 150 words, more for shorter ones.
 
         A short text holds fewer of the words by which it could be asked for, and each but once. So
@@ -97,7 +97,8 @@ class QueryVectors:
         """
         settings = self._index.settings
         longer = math.sqrt(settings["average_length"] / _USUAL_LENGTH)
-        return np.float32(settings["anchor_weight"] / min(max(longer, _SHORTEST), _LONGEST))
+        of_model: float = settings["anchor_weight"]
+        return of_model / min(max(longer, _SHORTEST), _LONGEST)
 
     def _lexical(self, text: str, mode: Mode) -> Mapping[int, float]:
         """{term number: weight} of the text's words that the index knows."""

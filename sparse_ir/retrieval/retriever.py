@@ -2,7 +2,8 @@
 
 Anchored search (the default) adds BM25 and the learned score: a document's score is
 ``sum over words of tf idf x stored weight + g x sum over word pieces of query x stored weight``,
-where words count by what they say in any text (see ``query_vectors``). Both sums run over one query vector and one inverted index. The modes differ only in that vector.
+where words count by what they say in any text (see ``query_vectors``). Both sums run over one query
+vector and one inverted index. The modes differ only in that vector.
 """
 
 from __future__ import annotations
