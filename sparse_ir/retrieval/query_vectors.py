@@ -125,18 +125,9 @@ class QueryVectors:
 
 
 def _significance(encoder: Encoder) -> Callable[[str], float]:
-    """How much a word says in any text: the root of its weight in the query table over the median.
+    """How much a word says in any text, by the query table; 1 where there is none.
 
     How rare a word is in a collection says little of it where that is small or on one matter:
-    "obeyed" is as rare among abstracts as what was meant to be found. Where there is no table, and
-    for words that it does not weigh, 1.
+    "obeyed" is as rare among abstracts as what was meant to be found.
     """
-    if not isinstance(encoder, LookupEncoder) or not encoder.weights.any():
-        return lambda word: 1.0
-    median = float(np.median(encoder.weights[encoder.weights > 0]))
-
-    @cache  # the root was chosen on dev splits: it gains on each, more or less of it on some
-    def significance(word: str) -> float:
-        return math.sqrt(encoder.word_weight(word) / median) or 1.0
-
-    return significance
+    return cache(encoder.significance) if isinstance(encoder, LookupEncoder) else lambda word: 1.0

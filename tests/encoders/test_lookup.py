@@ -36,6 +36,16 @@ def test_presence_and_counts():
     assert once.has_canonical_format
 
 
+def test_significance():
+    """The median of 1/2 and 2 is 5/4; words are cut at dashes, and "x" has no weight."""
+    encoder = LookupEncoder(tokenizer(), WEIGHTS, counts=True)
+    words = {"a": np.sqrt(0.4), "b": np.sqrt(1.6), "a-b-c": np.sqrt(1.6), "c": 1, "x": 1, "": 1}
+    assert {word: encoder.significance(word) for word in words} == pytest.approx(words)
+    other = encoder.with_weights(np.array([0, 1, 1, 4], np.float32))
+    assert [other.significance(word) for word in "abc"] == [1, 1, 2]
+    assert encoder.significance("a") == pytest.approx(words["a"])
+
+
 def test_special_tokens_and_limits_are_left_out():
     made = tokenizer()
     made.enable_truncation(2)
