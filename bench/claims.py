@@ -69,6 +69,12 @@ def _residual() -> Iterator[tuple[str, Change]]:
 
 
 VARIANTS = {"idf": _idf, "teachers": _teachers, "sides": _sides, "residual": _residual}
+COMPARED = (
+    *(("idf", f"idf_flops {weight:g}", f"flops {weight:g}") for weight in LAMBDAS),
+    *(("teachers", "fitted", alone) for alone in ("dense", "bm25", "even")),
+    ("sides", "siamese", "inference-free"),
+    ("residual", "both", "plain"),
+)
 
 
 def _run(
@@ -116,12 +122,35 @@ def table(rows: list[dict[str, Any]]) -> str:
     if bm25 := _bm25(rows):
         lines.append(f"| | BM25 | | {bm25:.4f} | | | |")
     for claim, variant in dict.fromkeys((row["claim"], row["variant"]) for row in rows):
-        same = [row for row in rows if (row["claim"], row["variant"]) == (claim, variant)]
+        same = _seeds(rows, claim, variant)
         cells = [_spread([row[name] for row in same], 4) for name in ("anchored", "learned")]
         cells += [_spread([row["terms"] for row in same], 0)]
         cells += [_spread([row["flops"] for row in same], 2)]
         lines.append(f"| {claim} | {variant} | {len(same)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def differences(rows: list[dict[str, Any]]) -> str:
+    """What each claim comes to, in Markdown; starred where the seeds of both are wholly apart."""
+    lines = ["| claim | anchored | learned | FLOPS |", "|---|---|---|---|"]
+    for claim, variant, other in COMPARED:
+        one, two = (_seeds(rows, claim, name) for name in (variant, other))
+        cells = [
+            _difference([row[name] for row in one], [row[name] for row in two], digits)
+            for name, digits in (("anchored", 4), ("learned", 4), ("flops", 2))
+        ]
+        lines.append(f"| {variant}, not {other} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _difference(values: list[float], others: list[float], digits: int) -> str:
+    mean = sum(values) / len(values) - sum(others) / len(others)
+    apart = min(values) > max(others) or max(values) < min(others)
+    return f"{mean:+.{digits}f}" + ("*" if apart else "")
+
+
+def _seeds(rows: list[dict[str, Any]], claim: str, variant: str) -> list[dict[str, Any]]:
+    return [row for row in rows if (row["claim"], row["variant"]) == (claim, variant)]
 
 
 def _bm25(rows: list[dict[str, Any]]) -> float | None:
@@ -157,7 +186,7 @@ def _curves(rows: list[dict[str, Any]], mode: str) -> dict[str, list[tuple[float
     """(FLOPS, mean nDCG@10, half the range over seeds) of each variant; a sweep is one curve."""
     curves: dict[str, list[tuple[float, float, float]]] = {}
     for claim, variant in dict.fromkeys((row["claim"], row["variant"]) for row in rows):
-        same = [row for row in rows if (row["claim"], row["variant"]) == (claim, variant)]
+        same = _seeds(rows, claim, variant)
         values = [row[mode] for row in same]
         flops = sum(row["flops"] for row in same) / len(same)
         point = (flops, sum(values) / len(values), (max(values) - min(values)) / 2)

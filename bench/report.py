@@ -78,6 +78,8 @@ def _claims() -> Iterator[str]:
     yield "Short runs that differ in one setting; nDCG@10: mean of three dev sets, +- half the"
     yield "range of the seeds. `terms` is learned terms a document. How: `bench/claims.py`.\n"
     yield f"![nDCG@10 against FLOPS](claims.svg)\n\n{claims.table(rows)}\n"
+    yield "Differences of the means; starred where all seeds of one are above all of the other.\n"
+    yield f"{claims.differences(rows)}\n"
     yield f"{_source(rows[-1], claims.RESULTS)}\n"
     for _, result in _by_kernel("text_latency"):
         if result["workload"] == "arxiv_titles":
