@@ -34,11 +34,18 @@ def main() -> None:
         "machine": machine.describe("torch", "transformers", "sentence-transformers"),
         "tokens": arguments.tokens,
         "bfloat16": arguments.bfloat16,
-        **({"what": f"ours {arguments.chunk} documents at a time"} if arguments.chunk else {}),
+        **_what(arguments),
         "rows": [_raced(arguments, n) for n in arguments.documents],
     }
     records.add(result)
     print(json.dumps(result, indent=2))
+
+
+def _what(arguments: argparse.Namespace) -> dict[str, str]:
+    """What sets this race apart from the usual one."""
+    parts = ["in bfloat16"] if arguments.bfloat16 else []
+    parts += [f"ours {arguments.chunk} documents at a time"] if arguments.chunk else []
+    return {"what": ", ".join(parts)} if parts else {}
 
 
 def _raced(arguments: argparse.Namespace, documents: int) -> dict[str, float]:
