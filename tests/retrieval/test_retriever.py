@@ -64,7 +64,7 @@ def test_anchored_is_lexical_by_significance_plus_g_learned(tmp_path, document_e
         assert score == pytest.approx(words + g * learned[doc_id], rel=2e-3)
 
 
-def test_a_word_without_a_weight_counts_as_in_bm25(retriever, tmp_path, make_lookup):
+def test_a_word_without_a_weight_counts_as_in_bm25(retriever, make_lookup):
     """Of an empty table, too."""
     for table in ([0] * 10, [0, 0, *[3] * 8]):
         index = Index.open(retriever.index.path)
