@@ -76,7 +76,8 @@ def _claims() -> Iterator[str]:
     rows = claims.runs()
     yield "# What helps in training, by how much\n"
     yield "Short runs that differ in one setting; nDCG@10: mean of three dev sets, +- half the"
-    yield "range of the seeds. `terms` is learned terms a document. How: `bench/claims.py`.\n"
+    yield "range of the seeds. `terms` is learned terms a document. How: `bench/claims.py`."
+    yield "Most runs were in bfloat16, some in float32: each row of the file names its machine.\n"
     yield f"![nDCG@10 against FLOPS](claims.svg)\n\n{claims.table(rows)}\n"
     yield "Differences of the means; starred where all seeds of one are above all of the other.\n"
     yield f"{claims.differences(rows)}\n"

@@ -11,9 +11,9 @@ import torch
 from sparse_ir.encoders.options import Precision
 from sparse_ir.errors import InvalidInputError
 
-# With AMX bfloat16 is about 10 times as fast, with AVX-512 BF16 about 2, else never faster:
-# in between, so that every run on one machine chooses alike, and an index is never half in one and
-# half in the other.
+# With AMX bfloat16 is about 10 times as fast, with AVX-512 BF16 about 2, with less no faster
+# where it was tried: in between, so that every run on one machine chooses alike, and an index is
+# never half in one and half in the other.
 _WORTH = 1.4
 _EMULATED = 0.1  # .03 on a processor that knows AVX2; few rows do not fill AMX, but come near 1
 

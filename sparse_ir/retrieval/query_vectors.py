@@ -28,7 +28,7 @@ from sparse_ir.vectors import TermWeights, append_terms
 Mode = Literal["anchored", "learned", "lexical"]
 _PRIOR_DOCS = 300  # chosen on dev splits: flat from 0 to 1,000 at 5,000 documents
 _USUAL_LENGTH = 150  # words; chosen, as the root and the limits, on dev splits of 10 to 157
-_SHORTEST, _LONGEST = 0.3, 1.2
+_SHORTEST, _LONGEST = 0.3, 1.2  # roots of lengths over the usual one, beyond which g stays
 
 
 class QueryVectors:
@@ -90,7 +90,7 @@ class QueryVectors:
 
     @cached_property
     def _anchor_weight(self) -> float:
-        """g of this index: the model's, which is for documents of 150 words, more for shorter ones.
+        """g of this index: the model's, which is for 150 words a document, more for fewer.
 
         A short text holds fewer of the words by which it could be asked for, and each but once. So
         BM25 says less of it, beside the learned terms.
@@ -104,7 +104,7 @@ class QueryVectors:
         """{term number: weight} of the text's words that the index knows."""
         plain = self._analyzer.plain_words(text)
         words = self._analyzer.stems(plain)
-        self._look_up([word for word in words if word not in self._idf])
+        self._look_up([word for word in dict.fromkeys(words) if word not in self._idf])
         weights: dict[int, float] = defaultdict(float)
         for form, word in zip(plain, words, strict=True):
             if word in self._idf:
