@@ -34,7 +34,7 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
         "dense": _dense(facts["dense"], settings.get("dense")),
         "model": settings.get("model", "none: raw vectors"),
         "language": settings.get("language", "none"),
-        "anchor weight": settings.get("anchor_weight", "none"),
+        "anchor weight": _anchor_weight(settings),
         "neighbour weight": settings.get("neighbour_weight", "none"),
         "precision": settings["params"]["precision"],
         "recall": _recall(settings.get(SETTING)),
@@ -48,6 +48,15 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
             f"[dim]{segment['file']:<20} {segment['documents']:>12,} documents "
             f"{segment['postings']:>14,} postings {segment['bytes'] / 2**20:>9.1f} MiB[/dim]"
         )
+
+
+def _anchor_weight(settings: dict[str, Any]) -> str:
+    from sparse_ir.retrieval.query_vectors import anchor_weight
+
+    if "anchor_weight" not in settings:
+        return "none"
+    of_model = settings["anchor_weight"]
+    return f"{anchor_weight(settings):.2f} at this length; the model's is {of_model:g}"
 
 
 def _shares(sections: dict[str, int], n_postings: int) -> str:

@@ -11,7 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -67,7 +67,7 @@ class QueryVectors:
             self._adapted_encoder.encode(queries) if learned is None else learned, lexical
         )
         if mode == "anchored":
-            weights[terms < self._index.n_terms] *= self._anchor_weight
+            weights[terms < self._index.n_terms] *= anchor_weight(self._index.settings)
         return indptr, terms, weights
 
     @cached_property
@@ -87,18 +87,6 @@ class QueryVectors:
         expected = _PRIOR_DOCS * np.exp(-encoder.weights)
         idf = bm25.idf(frequencies + expected, n_docs + _PRIOR_DOCS)
         return encoder.with_weights(np.sqrt(encoder.weights * idf).astype(np.float32))
-
-    @cached_property
-    def _anchor_weight(self) -> float:
-        """g of this index: the model's, which is for 150 words a document, more for fewer.
-
-        A short text holds fewer of the words by which it could be asked for, and each but once. So
-        BM25 says less of it, beside the learned terms.
-        """
-        settings = self._index.settings
-        longer = math.sqrt(settings["average_length"] / _USUAL_LENGTH)
-        of_model: float = settings["anchor_weight"]
-        return of_model / min(max(longer, _SHORTEST), _LONGEST)
 
     def _lexical(self, text: str, mode: Mode) -> Mapping[int, float]:
         """{term number: weight} of the text's words that the index knows."""
@@ -122,6 +110,20 @@ class QueryVectors:
         for word, df, weight in zip(numbers, frequencies.tolist(), idf, strict=True):
             if df:  # a word whose documents are all deleted matches nothing
                 self._idf[word] = (numbers[word], weight)
+
+
+def anchor_weight(settings: Mapping[str, Any]) -> float:
+    """g of an index: the model's, which is for 150 words a document, more for fewer.
+
+    A short text holds fewer of the words by which it could be asked for, and each but once. So
+    BM25 says less of it, beside the learned terms.
+
+    Args:
+        settings: Of an index of text.
+    """
+    longer = math.sqrt(settings["average_length"] / _USUAL_LENGTH)
+    of_model: float = settings["anchor_weight"]
+    return of_model / min(max(longer, _SHORTEST), _LONGEST)
 
 
 def _significance(encoder: Encoder) -> Callable[[str], float]:

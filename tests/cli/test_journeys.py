@@ -58,7 +58,9 @@ def test_info(cli, fables_index):
     assert facts["documents"] == 5
     assert facts["settings"]["model"] == "mini"
     assert facts["fields"] == ["number"]
-    assert "5 (0 deleted" in cli("info", cwd=fables_index).stdout
+    shown = cli("info", cwd=fables_index).stdout
+    assert "5 (0 deleted" in shown
+    assert "2.00 at this length; the model's is 0.6" in shown  # .6 / .3: fables of some ten words
 
 
 def test_second_run_and_standard_input(cli, fables_index, tmp_path):
