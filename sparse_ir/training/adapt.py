@@ -38,8 +38,9 @@ from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.held_out import held_out
 from sparse_ir.training.trainer import (
     StudentTrainer,
-    checkpoints,
     mean_state,
+    require_new,
+    require_place,
     train_model,
     trainer_of,
 )
@@ -50,6 +51,11 @@ _MAX_LENGTH = 160
 _MEASURED_DOCUMENTS = 128  # whose terms are counted
 
 Kept = Literal["adapted", "mean", "as it was"]
+_ORIGINS: dict[Kept, str] = {
+    "adapted": "It was adapted to a corpus of its own by `sparse-ir adapt`.",
+    "mean": "It is the mean of that and what `sparse-ir adapt` made of it for a corpus of its own.",
+    "as it was": "It is that model: `sparse-ir adapt` made no better one for the corpus.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +99,9 @@ def adapt_trainer(
         on_progress: Told how many more texts the dense teacher has read.
 
     Raises:
-        InvalidInputError: too few documents.
+        InvalidInputError: too few documents, or the output exists.
     """
+    require_new(output)
     if len(documents) < _LEAST_DOCUMENTS:
         raise InvalidInputError(
             f"{len(documents)} documents came; want at least {_LEAST_DOCUMENTS} to adapt to"
@@ -110,7 +117,11 @@ def adapt_trainer(
             target_terms=target_terms or mean_terms(model, examples.documents), ramp=0.1
         ),
         batch=BatchTable(
-            tokens=4096, max_documents=32, max_length=_MAX_LENGTH, neighbours=5, pseudo_queries=3
+            tokens=4096,
+            max_documents=32,
+            max_length=min(_MAX_LENGTH, model_settings(model).max_length),
+            neighbours=5,
+            pseudo_queries=3,
         ),
         optimizer=OptimizerTable(
             steps=steps,
@@ -130,34 +141,42 @@ def adapt_trainer(
 
 
 def adapt_model(
-    trainer: StudentTrainer, *, on_step: Callable[[int], None] | None = None
+    trainer: StudentTrainer,
+    *,
+    resume: bool = False,
+    on_step: Callable[[int], None] | None = None,
 ) -> Adaptation | None:
     """What was measured; the best of old, new and their mean is in the output folder.
 
-    None if Ctrl-C came first; then there is no output.
+    None if Ctrl-C came first; then there is no output, but a checkpoint.
 
     Args:
         trainer: From ``adapt_trainer``.
+        resume: Whether to go on from the last checkpoint.
         on_step: Told after each step that one more is done.
+
+    Raises:
+        InvalidInputError: as ``require_place``.
     """
-    for old in checkpoints(trainer.config.work):  # nothing goes on from them
-        shutil.rmtree(old)
+    work = trainer.config.work
+    require_place(work, resume=resume)
     before = _copy(trainer.student.state_dict())
     measured: dict[Kept, dict[str, float]] = {"as it was": trainer.validate()}
-    if not train_model(trainer, on_step=on_step):
+    if not train_model(trainer, resume=resume, finish=False, on_step=on_step):
         return None
+    measured["adapted"] = trainer.validate()
     after = _copy(trainer.student.state_dict())
     states: dict[Kept, dict[str, Tensor]] = {
         "as it was": before,
         "adapted": after,
         "mean": mean_state([before, after]),
     }
-    measured["adapted"] = trainer.measured
     trainer.student.load_state_dict(states["mean"])
     measured["mean"] = trainer.validate()
     kept = max(measured, key=lambda name: measured[name]["selection"])  # the first if all are equal
     trainer.student.load_state_dict(states[kept])
-    trainer.save_student(measured[kept])
+    trainer.save_student(measured[kept], _ORIGINS[kept])
+    shutil.rmtree(work)
     return Adaptation(measured, kept, len(trainer.dev_sets[0].queries))
 
 

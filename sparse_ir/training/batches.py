@@ -62,7 +62,7 @@ class TaughtSet:
         weights: One a teacher.
         lexical: BM25, for residual training.
         share: Of batches, relative to the other sets.
-        near: (N, K) of each document, documents that a teacher confuses with it.
+        near: Of each document, documents that a teacher confuses with it.
     """
 
     examples: TrainingSet
@@ -70,34 +70,42 @@ class TaughtSet:
     weights: Sequence[float]
     lexical: PairScorer
     share: float
-    near: NDArray[np.int64]
+    near: Sequence[Rows]
 
 
 def hard_neighbours(
     examples: TrainingSet, scorers: Sequence[PairScorer], *, per_teacher: int = 16
-) -> NDArray[np.int64]:
-    """(N, K) of each document, the best documents for its first query by every cheap teacher.
+) -> list[Rows]:
+    """Of each document, the negatives of its queries, and others like it.
 
-    Mined negatives of the query come first. A document without a query is its own neighbour.
+    Those are the best documents for its first query by every cheap teacher; the more negatives
+    there are, the fewer of them. A document without a query is its own neighbour.
     """
-    n = len(examples.documents)
-    cheap = [scorer for scorer in scorers if scorer.is_cheap]
-    per_teacher = min(per_teacher, n)
-    near = np.repeat(np.arange(n)[:, None], max(1, per_teacher * len(cheap)), axis=1)
     asked = examples.queries_of_documents()
     rows = np.array([row for row, queries in enumerate(asked) if queries], np.int64)
     first = np.array([asked[row][0] for row in rows], np.int64)
-    for number, scorer in enumerate(cheap):
-        columns = slice(number * per_teacher, (number + 1) * per_teacher)
-        for start in range(0, len(rows), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            scores = scorer.scores(first[chunk], np.arange(n))
-            best = np.argpartition(-scores, per_teacher - 1, axis=1)[:, :per_teacher]
-            near[rows[chunk], columns] = best
-    for row, query in zip(rows, first, strict=True):
-        given = examples.negatives[query][: near.shape[1]]
-        near[row, : len(given)] = given
+    best = dict(zip(rows.tolist(), _best(first, scorers, per_teacher, examples), strict=True))
+    near = []
+    for row, queries in enumerate(asked):
+        given = list(dict.fromkeys(d for query in queries for d in examples.negatives[query]))
+        near.append(np.r_[given, best.get(row, [row])[len(given) :]].astype(np.int64))
     return near
+
+
+def _best(
+    queries: Rows, scorers: Sequence[PairScorer], per_teacher: int, examples: TrainingSet
+) -> Rows:
+    """(Q, cheap teachers x ``per_teacher``) the documents that each finds for the queries."""
+    everything = np.arange(len(examples.documents))
+    kept = min(per_teacher, len(everything))
+    parts = [np.empty((len(queries), 0), np.int64)]
+    for scorer in (one for one in scorers if one.is_cheap):
+        found = np.empty((len(queries), kept), np.int64)
+        for start in range(0, len(queries), _CHUNK):
+            scores = scorer.scores(queries[start : start + _CHUNK], everything)
+            found[start : start + _CHUNK] = np.argpartition(-scores, kept - 1, axis=1)[:, :kept]
+        parts.append(found)
+    return np.concatenate(parts, axis=1)
 
 
 class Batches(Dataset[dict[str, Any]]):
@@ -143,6 +151,7 @@ class Batches(Dataset[dict[str, Any]]):
         self._network_queries = network_queries
         self._seed = seed
         self._mean_tokens = [self._measure(taught.examples) for taught in sets]
+        self._seeds = [self._seeds_of(number) for number in range(len(sets))]
 
     def __len__(self) -> int:
         return self._n_batches
@@ -175,10 +184,9 @@ class Batches(Dataset[dict[str, Any]]):
 
     def _draw_documents(self, chosen: int, draw: np.random.Generator) -> Rows:
         taught, shape = self.sets[chosen], self._shape
-        n_all = len(taught.examples.documents)
         wanted = int(np.clip(shape.tokens / self._mean_tokens[chosen], 4, shape.max_documents))
         documents: dict[int, None] = {}
-        for seed in draw.permutation(n_all):
+        for seed in draw.permutation(self._seeds[chosen]):
             if len(documents) >= wanted:
                 break
             documents[int(seed)] = None
@@ -203,8 +211,25 @@ class Batches(Dataset[dict[str, Any]]):
         hidden = np.zeros((len(rows), len(documents)), bool)
         for i, row in enumerate(rows):
             if row >= examples.n_labelled and draw.random() < shape.hide_source:
-                hidden[i] = np.isin(documents, examples.positives[row])
+                source = np.isin(documents, examples.positives[row])
+                hidden[i] = source & ~source.all()  # something must be left
         return rows, hidden
+
+    def _seeds_of(self, chosen: int) -> Rows:
+        """The documents about which something is asked: each batch has one at least."""
+        labelled, pseudo = self._shape.labelled_queries, self._shape.pseudo_queries
+        examples = self.sets[chosen].examples
+        seeds = [
+            row
+            for row, asked in enumerate(self._asked[chosen])
+            if any(labelled if query < examples.n_labelled else pseudo for query in asked)
+        ]
+        if not seeds:
+            raise InvalidInputError(
+                f"nothing is asked about the documents of {examples.name}; want labelled queries "
+                "or pseudo_queries, and batches that draw some of them"
+            )
+        return np.array(seeds, np.int64)
 
     def _query_counts(self, asked: Sequence[str]) -> tuple[Tensor, Tensor]:
         """((C,) the terms of all queries, (Q, C) how often each has each)."""

@@ -31,14 +31,17 @@ class ModelTable(_Table):
     """Model folder or shipped model to start from."""
     output: Path = Path("trained")
     name: str = ""
+    licence: str = ""
+    """Of the finished model, as the hub names it (``apache-2.0``); its card says none without."""
     queries: Literal["lookup", "network"] = "lookup"
-    max_length: int = Field(default=256, ge=3)
-    """Tokens that the finished model reads of a document."""
+    max_length: int | None = Field(default=None, ge=3)
+    """Tokens that the finished model reads of a document; None keeps what the start does."""
     prune_ratio: float | None = Field(default=None, ge=0, le=1)
     """Terms below this share of a text's greatest weight are dropped where the finished model's
     network reads the text; None keeps what the start does."""
     chunk: int | None = Field(default=None, ge=1)
-    """Documents whose activations are in memory at once; None is all of a batch."""
+    """Documents whose activations are in memory at once; None is all of a batch. This takes the
+    place of gradient accumulation: batches stay whole for FLOPS and for negatives."""
     lora_rank: int | None = Field(default=None, ge=1)
     """Train low-rank adapters of the body instead of the whole body."""
 
@@ -64,6 +67,7 @@ class TeacherTable(_Table):
 
     kind: Literal["dense", "bm25", "sparse", "cross_encoder", "file"]
     model: str = DENSE_TEACHER
+    """``package:NAME``, folder or hub name."""
     max_length: int = Field(default=160, ge=3)
     """Tokens that a network reads of a text."""
     weight: float = Field(default=1.0, ge=0)
@@ -87,13 +91,23 @@ class LossTable(_Table):
     contrast: float = Field(default=0.1, ge=0)
     contrast_kind: Literal["info_nce", "decoupled", "individual", "soft"] = "info_nce"
     temperature: float = Field(default=1.0, gt=0)
+    """Of the contrast; ``individual`` ones are learned."""
+
+    @model_validator(mode="after")
+    def _something_is_minimised(self) -> LossTable:
+        if not (self.distillation or self.margin_mse or self.contrast):
+            raise PydanticCustomError(
+                "loss", "distillation, margin_mse and contrast are all 0; want one of them at least"
+            )
+        return self
 
 
 class SparsityTable(_Table):
     """What keeps documents short."""
 
-    regularizer: Literal["idf_flops", "flops", "df_flops", "l1"] = "idf_flops"
-    """``idf_flops`` presses on document weights as stored, ``flops`` on them times the query's."""
+    regularizer: Literal["idf_flops", "flops", "df_flops", "joint_flops", "l1"] = "idf_flops"
+    """``idf_flops`` presses on document weights as stored, ``flops`` on them times the query's,
+    ``joint_flops`` on what network queries and documents share."""
     target_terms: float | None = Field(default=150.0, gt=0)
     """Terms a document that a controller steers to; None keeps the weight as it is."""
     weight: float = Field(default=1e-3, ge=0)
@@ -184,7 +198,9 @@ class TrainConfig(_Table):
 
     model: ModelTable = ModelTable()
     data: tuple[DataTable, ...] = Field(min_length=1)
-    teachers: tuple[TeacherTable, ...] = (TeacherTable(kind="dense"), TeacherTable(kind="bm25"))
+    teachers: tuple[TeacherTable, ...] = Field(
+        default=(TeacherTable(kind="dense"), TeacherTable(kind="bm25")), min_length=1
+    )
     distillation: DistillationTable = DistillationTable()
     loss: LossTable = LossTable()
     sparsity: SparsityTable = SparsityTable()
@@ -211,6 +227,23 @@ class TrainConfig(_Table):
                 "average",
                 "optimizer.average_last is {averaged}; want at most keep_checkpoints = {kept}",
                 {"averaged": averaged, "kept": kept},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tables_fit(self) -> TrainConfig:
+        for table in self.data:
+            if table.weights is not None and len(table.weights) != len(self.teachers):
+                raise PydanticCustomError(
+                    "weights",
+                    "data.weights of {path} are {came}; want {wanted}, one a teacher",
+                    {"path": str(table.path), "came": len(table.weights)}
+                    | {"wanted": len(self.teachers)},
+                )
+        if self.sparsity.regularizer == "joint_flops" and self.model.queries == "lookup":
+            raise PydanticCustomError(
+                "joint_flops",
+                "sparsity.regularizer is joint_flops; want model.queries = network with it",
             )
         return self
 
@@ -262,8 +295,12 @@ def _beside(config: TrainConfig, folder: Path) -> TrainConfig:
             "model": config.model.model_copy(
                 update={
                     "output": folder / config.model.output,
-                    "start": _start_beside(config.model.start, folder),
+                    "start": _model_beside(config.model.start, folder),
                 }
+            ),
+            "teachers": tuple(
+                one.model_copy(update={"model": _model_beside(one.model, folder)})
+                for one in config.teachers
             ),
             "data": tuple(
                 one.model_copy(update={"path": folder / one.path}) for one in config.data
@@ -275,7 +312,7 @@ def _beside(config: TrainConfig, folder: Path) -> TrainConfig:
     )
 
 
-def _start_beside(start: str, folder: Path) -> str:
+def _model_beside(model: str, folder: Path) -> str:
     """A path is relative to the file; a name alone may also be a shipped model's."""
-    beside = folder / start
-    return str(beside) if beside.is_dir() else start
+    beside = folder / model
+    return str(beside) if beside.is_dir() else model

@@ -8,10 +8,10 @@ before the first step.
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from sparse_ir.corpus import Document, read_documents, read_queries
 from sparse_ir.errors import DataFormatError, InvalidInputError
+from sparse_ir.lines import error_at, read_lines
 
 
 @dataclass(slots=True)
@@ -118,14 +119,12 @@ def _from_beir(folder: Path, split: str) -> TrainingSet:
 
 def _qrels(path: Path) -> Iterator[tuple[str, str, str]]:
     """(place, query_id, doc_id) of the relevant pairs."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for (_, number), line in read_lines(path):
         cells = line.split("\t")
         if number == 1 and cells[0] == "query-id":
             continue
-        if len(cells) != 3 or not cells[2].lstrip("-").isdigit():
-            raise DataFormatError(
-                f"{path}:{number}: {line[:60]!r} came; want query id TAB document id TAB grade"
-            )
+        if len(cells) != 3 or not cells[2].lstrip("-").isdecimal():
+            raise error_at((str(path), number), repr(line[:60]), "query TAB document TAB grade")
         if int(cells[2]) > 0:
             yield f"{path}:{number}", cells[0], cells[1]
 
@@ -140,14 +139,12 @@ def _from_jsonl(path: Path) -> TrainingSet:
             found.documents.append(Document(str(len(rows)), text))
         return rows[text]
 
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                query, positives, negatives, scores = _record(f"{path}:{number}", line)
-                good, bad = tuple(map(row, positives)), tuple(map(row, negatives))
-                given = dict(zip(good + bad, scores, strict=False))
-                found.add_query(query, good, negatives=bad, scores=given)
+    for (file, number), line in read_lines(path):
+        if line.strip():
+            query, positives, negatives, scores = _record(f"{file}:{number}", line)
+            good, bad = tuple(map(row, positives)), tuple(map(row, negatives))
+            given = dict(zip(good + bad, scores, strict=False))
+            found.add_query(query, good, negatives=bad, scores=given)
     found.n_labelled = len(found.queries)
     return found
 
@@ -167,11 +164,15 @@ def _record(place: str, line: str) -> tuple[str, list[str], list[str], list[floa
         raise DataFormatError(f"{place}: no positives came; want at least one text")
     scores = record.get("scores", [])
     n = len(positives) + len(negatives)
-    if scores and (not isinstance(scores, list) or len(scores) != n):
-        raise DataFormatError(f"{place}: scores came; want a list of {n}, one a text")
-    if not all(isinstance(s, int | float) and np.isfinite(s) for s in scores):
-        raise DataFormatError(f"{place}: a score is no finite number; want all to be")
+    if not isinstance(scores, list) or len(scores) not in (0, n):
+        raise DataFormatError(f"{place}: scores are {scores!r}; want a list of {n}, one a text")
+    if not all(map(_is_finite, scores)):
+        raise DataFormatError(f"{place}: scores are {scores!r}; want finite numbers")
     return query, positives, negatives, [float(score) for score in scores]
+
+
+def _is_finite(score: Any) -> bool:
+    return isinstance(score, int | float) and not isinstance(score, bool) and isfinite(score)
 
 
 def _texts(place: str, record: dict[str, Any], key: str) -> list[str]:

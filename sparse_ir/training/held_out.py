@@ -68,6 +68,6 @@ def split_document(document: Document, draw: Generator) -> tuple[str, Document] 
     if len(words) < _LEAST_WORDS:
         return None
     third = len(words) // 3
-    start = int(draw.integers(len(words) - third))
+    start = int(draw.integers(len(words) - third + 1))
     rest = " ".join(words[:start] + words[start + third :])
     return " ".join(words[start : start + third]), replace(document, text=rest)

@@ -5,10 +5,10 @@ A pair may be masked out of a row by a score of ``-inf`` for student and teacher
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
-
-from sparse_ir.errors import InvalidInputError
 
 
 def info_nce(scores: Tensor, positives: Tensor, *, temperature: float | Tensor = 1.0) -> Tensor:
@@ -114,6 +114,7 @@ class IndividualTemperatures:
             positives: (Q, D) bool, at least one a row.
             query_numbers: (Q,) int64, the rows of the state.
         """
+        query_numbers = query_numbers.cpu()  # as the state, which is as long as the training set
         tau = self.temperatures[query_numbers].to(scores)[:, None]
         own = torch.where(positives, scores, 0).sum(1, keepdim=True) / positives.sum(1)[:, None]
         gaps = (scores - own).masked_fill(positives, -torch.inf)
@@ -124,6 +125,14 @@ class IndividualTemperatures:
         finite = torch.where(positives, 0, gaps)
         self._move_temperatures(query_numbers, weights, finite.detach(), tau, log_sum)
         return (weights * finite).sum(1).mean()
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        return {"temperatures": self.temperatures, "log_sums": self._log_sums}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from what ``state`` gave."""
+        self.temperatures, self._log_sums = state["temperatures"], state["log_sums"]
 
     def _updated(self, numbers: Tensor, log_mean: Tensor) -> Tensor:
         before = self._log_sums[numbers].to(log_mean)
@@ -149,6 +158,9 @@ def margin_mse(scores: Tensor, teacher: Tensor, positives: Tensor) -> Tensor:
         teacher: (Q, D), on the student's scale.
         positives: (Q, D) bool; each row's first positive is the one that margins are taken from.
 
+    Returns:
+        Scalar; 0 if the teacher knows no pair of a positive and a negative.
+
     Source: Hofstaetter et al. 2020, arXiv:2010.02666, eq. 5.
     """
     counted = positives.any(1)
@@ -156,7 +168,9 @@ def margin_mse(scores: Tensor, teacher: Tensor, positives: Tensor) -> Tensor:
         return scores.sum() * 0
     first = positives.float().argmax(1, keepdim=True)
     error = (scores.gather(1, first) - scores) - (teacher.gather(1, first) - teacher)
-    is_negative = ~positives & counted[:, None] & torch.isfinite(teacher)
+    is_negative = ~positives & counted[:, None] & torch.isfinite(error)
+    if not is_negative.any():
+        return scores.sum() * 0
     return nn.functional.mse_loss(error[is_negative], torch.zeros_like(error[is_negative]))
 
 
@@ -178,14 +192,3 @@ def distillation(scores: Tensor, teacher: Tensor) -> Tensor:
 
 
 CONTRASTS = {"info_nce": info_nce, "decoupled": decoupled_contrastive}
-
-
-def contrast_named(name: str) -> object:
-    """The contrastive loss of that name.
-
-    Raises:
-        InvalidInputError: there is none.
-    """
-    if name not in CONTRASTS:
-        raise InvalidInputError(f"contrast is {name!r}; want {' or '.join(CONTRASTS)}")
-    return CONTRASTS[name]

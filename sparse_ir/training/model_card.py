@@ -6,18 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sparse_ir.training.batches import TaughtSet
-from sparse_ir.training.config import TrainConfig
+from sparse_ir.training.config import TeacherTable, TrainConfig
 
+_TABLES = (
+    "loss",
+    "sparsity",
+    "batch",
+    "pretraining",
+    "optimizer",
+    "distillation",
+    "selection",
+)
 _HEAD = """---
-license: apache-2.0
-library_name: sparse-ir
+{licence}library_name: sparse-ir
 pipeline_tag: feature-extraction
 tags: [sparse-ir, learned-sparse-retrieval, splade]
 ---
 # {name}
 
 A learned sparse retriever: documents are encoded by a network, queries {queries}.
-It was trained from `{start}` by `sparse-ir train`.
+It was trained from `{start}`. {origin}
 
     sparse-ir index docs.jsonl --model FOLDER
     sparse-ir search "your question"
@@ -58,6 +66,7 @@ def model_card(
     *,
     name: str,
     anchor_weight: float,
+    origin: str,
 ) -> str:
     """The card in Markdown.
 
@@ -67,16 +76,18 @@ def model_card(
         measured: As ``StudentTrainer.validate`` gives it; may be empty.
         name: Of the model.
         anchor_weight: g of anchored search.
+        origin: A sentence: which checkpoints it is.
     """
-    queries = "by a table of term weights" if config.model.queries == "lookup" else "likewise"
-    teachers = [table.kind for table in config.teachers]
-    lines = [_HEAD.format(name=name, queries=queries, start=config.model.start)]
-    lines += ["## Data", "", f"Teachers: {', '.join(teachers)}.", ""]
-    if config.optimizer.runs > 1:
-        lines += [
-            f"The mean of {config.optimizer.runs} runs, each on data like these, drawn anew.",
-            "",
-        ]
+    table = config.model
+    head = _HEAD.format(
+        name=name,
+        licence=f"license: {table.licence}\n" if table.licence else "",
+        queries="by a table of term weights" if table.queries == "lookup" else "likewise",
+        start=table.start,
+        origin=origin,
+    )
+    teachers = ", ".join(_teacher(one) for one in config.teachers)
+    lines = [head, "## Data", "", f"Teachers: {teachers}.", ""]
     lines += [
         "| set | documents | labelled queries | pseudo-queries | teacher weights | licence |",
         "|---|---|---|---|---|---|",
@@ -95,9 +106,18 @@ def model_card(
     return "\n".join(lines) + "\n"
 
 
+def _teacher(table: TeacherTable) -> str:
+    networks = ("dense", "sparse", "cross_encoder")
+    return f"{table.kind} `{table.model}`" if table.kind in networks else table.kind
+
+
 def _settings(config: TrainConfig) -> list[tuple[str, object]]:
-    return [
+    found: list[tuple[str, object]] = [
+        (f"model.{key}", getattr(config.model, key))
+        for key in ("queries", "max_length", "prune_ratio", "lora_rank")
+    ]
+    return found + [
         (f"{table}.{key}", value)
-        for table in ("loss", "sparsity", "batch", "optimizer", "distillation")
+        for table in _TABLES
         for key, value in getattr(config, table).model_dump().items()
     ]

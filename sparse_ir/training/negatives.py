@@ -61,7 +61,8 @@ def mine_negatives(
 
     Args:
         examples: Are changed.
-        retriever: Searches the documents of the examples, under their doc_ids.
+        retriever: Searches the documents of the examples, under their doc_ids; hits that are none
+            of them do not count.
         judge: Has read the examples; None trusts every hit that is no positive.
         mining: Which hits are taken.
         on_progress: Told how many more queries are done.
@@ -71,7 +72,9 @@ def mine_negatives(
     for start in range(0, len(examples.queries), _BATCH):
         texts = examples.queries[start : start + _BATCH]
         for query, hits in enumerate(retriever.search(texts, k=mining.last), start):
-            found = [row_of[hit.doc_id] for hit in hits[mining.first - 1 :]]
+            # An index that was used before may hold other documents too.
+            known = [row_of[hit.doc_id] for hit in hits if hit.doc_id in row_of]
+            found = known[mining.first - 1 :]
             answers = {*examples.positives[query], *examples.negatives[query]}
             seeming = [row for row in found if row not in answers]
             if judge is not None:

@@ -87,7 +87,7 @@ def pretraining_loss(
 
     Args:
         student: Whose body and head are asked.
-        ids: (B, T).
+        ids: (B, T), on the CPU as ``draw``.
         mask: (B, T) 1 for tokens.
         masked: Share hidden.
         bag_weight: Of the bag of words.
@@ -96,6 +96,9 @@ def pretraining_loss(
     special = torch.tensor(student.tokenizer.all_special_ids)
     words = mask.bool() & ~torch.isin(ids, special)
     is_hidden = words & (torch.rand(ids.shape, generator=draw) < masked)
+    ids, mask, words, is_hidden = (
+        tensor.to(student.bias.device) for tensor in (ids, mask, words, is_hidden)
+    )
     seen = ids.masked_fill(is_hidden, student.tokenizer.mask_token_id)
     states = student.hidden(seen, mask)
     embeddings = student.body.get_input_embeddings().weight

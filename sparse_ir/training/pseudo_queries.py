@@ -109,7 +109,7 @@ def _keywords(document: Document, draw: Generator) -> str:
 
 
 def _span(words: Sequence[str], length: int, draw: Generator) -> str:
-    start = int(draw.integers(max(1, len(words) - length)))
+    start = int(draw.integers(max(1, len(words) - length + 1)))
     return " ".join(words[start : start + length])
 
 

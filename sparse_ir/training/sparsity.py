@@ -69,7 +69,8 @@ def df_flops(
 
 def l1(weights: Tensor) -> Tensor:
     """Mean over texts of the sum of weights, (B, V) >= 0: what keeps queries short."""
-    return mean_over_all(weights).sum()
+    # Summed first: the columns of queries that are looked up are those of a process's own batch.
+    return mean_over_all(weights.sum(1, keepdim=True)).sum()
 
 
 def joint_flops(queries: Tensor, documents: Tensor) -> Tensor:
@@ -82,16 +83,6 @@ def joint_flops(queries: Tensor, documents: Tensor) -> Tensor:
     Source: Lassance, Clinchant 2022, arXiv:2207.03834, section 3.
     """
     return (mean_over_all(queries) * mean_over_all(documents)).sum()
-
-
-def expected_flops(queries: Tensor, documents: Tensor) -> float:
-    """Expected terms that a query and a document share, from how often each term fires.
-
-    Args:
-        queries: (Q, V).
-        documents: (D, V).
-    """
-    return float(((queries > 0).float().mean(0) * (documents > 0).float().mean(0)).sum())
 
 
 def mean_over_all(weights: Tensor) -> Tensor:

@@ -22,8 +22,8 @@ from sparse_ir.encoders.checkpoint import (
     OWN_BODY,
     QUERY_FOLDER,
     ModelSettings,
+    Queries,
     body_source,
-    load_query_encoder,
     model_folder,
     model_settings,
     save_model,
@@ -87,10 +87,8 @@ class Student(nn.Module):
         self.dense.load_state_dict({"weight": head["dense.weight"], "bias": head["dense.bias"]})
         self.norm = nn.Parameter(head["norm.weight"])
         self.bias = nn.Parameter(head["decoder.bias"])
-        lookup = load_query_encoder(model)
-        assert isinstance(lookup, LookupEncoder)  # every folder of ours has one
-        self.lookup = lookup
-        table = torch.from_numpy(lookup.weights)
+        self.lookup = LookupEncoder.load(folder / QUERY_FOLDER)
+        table = torch.from_numpy(self.lookup.weights)
         self.query_logits = nn.Parameter(_inverse_softplus(table))
         self.register_buffer("asked", table > 0, persistent=False)
         silent = torch.zeros(len(table))
@@ -128,11 +126,11 @@ class Student(nn.Module):
         if self.network_queries:
             assert query_ids is not None
             assert query_mask is not None
-            queries = self.term_weights(query_ids, query_mask)
-            learned = queries @ documents.T
+            queries, matching = self.term_weights(query_ids, query_mask), documents
         else:
-            queries = query_counts * self.query_table()[columns]
-            learned = queries @ documents[:, columns].T
+            queries, matching = query_counts * self.query_table()[columns], documents[:, columns]
+        with torch.autocast(documents.device.type, enabled=False):  # a softmax sees the difference
+            learned = queries.float() @ matching.float().T
         anchored = self.log_scale.exp() * (lexical + self.log_anchor.exp() * learned)
         return Scored(documents, queries, self.log_learned_scale.exp() * learned, anchored)
 
@@ -231,7 +229,8 @@ class Student(nn.Module):
             folder: To be made.
             changed: Settings that differ from those of the model that training began with.
         """
-        settings = dataclasses.replace(self.settings, body=OWN_BODY, **changed)
+        queries: Queries = "network" if self.network_queries else "lookup"
+        settings = dataclasses.replace(self.settings, body=OWN_BODY, queries=queries, **changed)
         save_model(
             folder,
             settings,

@@ -19,11 +19,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.causal_lm import CausalVectors
-from sparse_ir.encoders.checkpoint import require_models_extra
-from sparse_ir.encoders.dense_encoder import DenseEncoder, load_dense_encoder
+from sparse_ir.encoders.checkpoint import Role, require_models_extra
+from sparse_ir.encoders.dense_encoder import DenseEncoder, fingerprint, load_dense_encoder
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
@@ -57,7 +58,7 @@ class Teacher(Protocol):
 
 
 class BM25Teacher:
-    """The same BM25 that anchored search adds, with the training set's own statistics."""
+    """BM25 with the training set's own statistics, every word at its full weight."""
 
     def __init__(self, language: str = "english") -> None:
         self._analyzer = Analyzer(language)
@@ -117,33 +118,34 @@ class DenseTeacher:
         self._max_length = max_length
         self._cache = cache
         self._tell = on_progress or (lambda n: None)
-        self._encoder: CausalVectors | DenseEncoder | None = None
+        self._encoders: dict[Role, CausalVectors | DenseEncoder] = {}
 
     def read(self, examples: TrainingSet) -> PairScorer:
         """As ``Teacher``."""
-        documents = self.vectors([d.content for d in examples.documents])
-        return _VectorScorer(self.vectors(examples.queries), documents)
+        documents = self.vectors([d.content for d in examples.documents], "document")
+        return _VectorScorer(self.vectors(examples.queries, "query"), documents)
 
-    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, H) float32 unit vectors."""
+    def vectors(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+        """(n, H) float32 unit vectors of texts in this role, which may have a prompt of its own."""
         if self._cache is None:
-            return self._embed(texts)
-        key = hashlib.blake2b(f"{self._name}\0{self._max_length}".encode(), digest_size=16)
+            return self._embed(texts, role)
+        made_by = f"{fingerprint(self._name)}\0{role}\0{self._max_length}"
+        key = hashlib.blake2b(made_by.encode(), digest_size=16)
         for text in texts:
             key.update(hashlib.blake2b(text.encode(), digest_size=16).digest())
         path = self._cache / f"{key.hexdigest()}.npy"
         if not path.is_file():
             self._cache.mkdir(parents=True, exist_ok=True)
             with whole_file(path) as beside, beside.open("wb") as file:
-                np.save(file, self._embed(texts).astype(np.float16))
+                np.save(file, self._embed(texts, role).astype(np.float16))
         kept: NDArray[np.float32] = np.load(path).astype(np.float32)
         return kept
 
-    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        if self._encoder is None:
+    def _embed(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+        if role not in self._encoders:
             options = EncoderOptions(max_length=self._max_length)
-            self._encoder = load_dense_encoder(self._name, "document", options)
-        return self._encoder.encode(texts, on_progress=self._tell)
+            self._encoders[role] = load_dense_encoder(self._name, role, options)
+        return self._encoders[role].encode(texts, on_progress=self._tell)
 
 
 class SparseTeacher:
@@ -151,12 +153,13 @@ class SparseTeacher:
 
     Args:
         model: As ``load_encoder``; a bare masked language model encodes both sides (siamese).
+        max_length: Tokens read of a text; None takes the model's own limit.
         batch_size: Texts encoded at once.
     """
 
-    def __init__(self, model: str, *, batch_size: int = 32) -> None:
-        self._query: Encoder = load_encoder(model, "query")
-        self._document: Encoder = load_encoder(model, "document")
+    def __init__(self, model: str, *, max_length: int | None = None, batch_size: int = 32) -> None:
+        self._query: Encoder = load_encoder(model, "query", max_length=max_length)
+        self._document: Encoder = load_encoder(model, "document", max_length=max_length)
         self._batch_size = batch_size
 
     def read(self, examples: TrainingSet) -> PairScorer:
@@ -272,8 +275,8 @@ def normalized(scores: Scores, how: Normalization) -> Scores:
         centred = np.where(known, values - values.sum(1, keepdims=True) / n, 0)
         out = centred / (np.sqrt((centred**2).sum(1, keepdims=True) / n) + 1e-6)
     elif how == "rank":
-        unknown_last = np.where(known, scores, np.inf).argsort(1, kind="stable")
-        out = unknown_last.argsort(1, kind="stable") / np.maximum(1, n - 1)
+        ranks = rankdata(np.where(known, scores, np.nan), axis=1, nan_policy="omit")  # ties: means
+        out = (ranks - 1) / np.maximum(1, n - 1)
     else:
         raise InvalidInputError(f"normalization is {how!r}; want minmax, zscore or rank")
     return np.where(known, out, scores).astype(np.float32)

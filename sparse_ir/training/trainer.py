@@ -6,7 +6,6 @@ Resuming, mixed precision, data parallelism and logging are theirs.
 from __future__ import annotations
 
 import importlib.util
-import json
 import logging
 import os
 import signal
@@ -16,7 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from accelerate import PartialState
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -54,7 +54,7 @@ from sparse_ir.training.validation import (
 _log = logging.getLogger(__name__)
 Progress = Callable[[int], None]
 _CALIBRATION = 4  # batches by which the scales of the scores start
-_CONTROLLER = "sparsity.json"  # in a checkpoint: what the controller knows
+_AVERAGES = "moving_averages.safetensors"  # in a checkpoint: what the losses remember of batches
 
 
 def make_trainer(
@@ -102,11 +102,14 @@ def trainer_of(
     )
     if config.model.lora_rank is not None:
         student.add_adapters(config.model.lora_rank)
-    teachers = [_teacher(table, config, on_progress) for table in config.teachers]
-    sets = [
-        taught_set(one, table, config, teachers)
-        for one, table in zip(examples, config.data, strict=True)
-    ]
+    _require_positions(student, config)
+    on_cpu = not torch.cuda.is_available()
+    with PartialState(cpu=on_cpu).main_process_first():  # the others find what the first has kept
+        teachers = [_teacher(table, config, on_progress) for table in config.teachers]
+        sets = [
+            taught_set(one, table, config, teachers)
+            for one, table in zip(examples, config.data, strict=True)
+        ]
     batches = Batches(
         sets,
         student.tokenizer,
@@ -175,30 +178,49 @@ def train_model(
         on_step: Told after each step that one more is done.
 
     Raises:
-        InvalidInputError: there is no checkpoint to resume from; or there is one that would be
-            mixed with this training's.
+        InvalidInputError: as ``require_place``.
     """
     work = Path(trainer.args.output_dir)
-    if resume and not checkpoints(work):
-        raise InvalidInputError(f"{work} holds no checkpoint; start without --resume")
-    if not resume and checkpoints(work):
-        raise InvalidInputError(
-            f"{work} holds checkpoints of another training; go on with --resume, or remove them"
-        )
+    require_place(work, resume=resume)
     stop = _StopOnInterrupt(on_step)
     trainer.add_callback(stop)
     before = signal.signal(signal.SIGINT, stop.interrupt)
     try:
         if not resume:
             trainer.prepare()
-        trainer.train(resume_from_checkpoint=resume or None)
+        trainer.train(resume_from_checkpoint=str(checkpoints(work)[-1]) if resume else None)
     finally:
         signal.signal(signal.SIGINT, before)
     if stop.interrupted:
         return False
-    if finish:
+    if finish and trainer.args.process_index == 0:
         trainer.finish()
     return True
+
+
+def require_place(work: Path, *, resume: bool) -> None:
+    """Returns if a training can go on from what is in ``work``, or begin there.
+
+    Raises:
+        InvalidInputError: there is no checkpoint to resume from; or there is one that would be
+            mixed with this training's.
+    """
+    if resume and not checkpoints(work):
+        raise InvalidInputError(f"{work} holds no checkpoint; start without --resume")
+    if not resume and checkpoints(work):
+        raise InvalidInputError(
+            f"{work} holds checkpoints of another training; go on with --resume, or remove them"
+        )
+
+
+def require_new(output: Path) -> None:
+    """Returns if nothing is in the way of a model at ``output``.
+
+    Raises:
+        InvalidInputError: something is.
+    """
+    if output.exists():
+        raise InvalidInputError(f"{output} exists; want a folder that is to be made")
 
 
 class StudentTrainer(Trainer):  # type: ignore[misc]
@@ -283,35 +305,39 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
                 return scores.sum() * 0
             return self._individual(scores[has], positives[has], inputs["query_numbers"][has])
         if table.contrast_kind == "soft":
-            relatedness = inputs["teacher"].clamp(min=0) / self.config.distillation.scale
+            teacher = inputs["teacher"]
+            scores = scores.masked_fill(torch.isneginf(teacher), -torch.inf)
+            relatedness = teacher.clamp(min=0) / self.config.distillation.scale
             return losses.soft_contrastive(scores, relatedness, temperature=table.temperature)
         contrast = losses.CONTRASTS[table.contrast_kind]
         return contrast(scores, positives, temperature=table.temperature)
 
     def _pressure(self, scored: Scored) -> Tensor:
         """The regularisers, weighed; lambda follows the number of terms."""
-        table, documents = self.config.sparsity, scored.documents
-        fires = (documents.detach() > 0).float()
-        self._frequency = 0.98 * self._frequency + 0.02 * fires.mean(0).cpu()
+        table = self.config.sparsity
+        fires = sparsity.mean_over_all((scored.documents.detach() > 0).float())
+        self._frequency = 0.98 * self._frequency + 0.02 * fires.cpu()
         ramp = sparsity.quadratic_ramp(
             self.state.global_step, int(table.ramp * self.args.max_steps)
         )
         if table.target_terms is not None:
-            weight = self._controller.update(float(fires.sum(1).mean()))
+            weight = self._controller.update(float(fires.sum()))
         else:
             weight = table.weight
-        pressure = ramp * weight * self._regularizer(documents)
+        pressure = ramp * weight * self._regularizer(scored)
         if table.query_l1:
             pressure = pressure + table.query_l1 * sparsity.l1(scored.queries)
         return pressure
 
-    def _regularizer(self, documents: Tensor) -> Tensor:
-        table = self.config.sparsity
+    def _regularizer(self, scored: Scored) -> Tensor:
+        table, documents = self.config.sparsity, scored.documents
         if table.regularizer == "l1":
             return sparsity.l1(documents)
         if table.regularizer == "df_flops":
             return sparsity.df_flops(documents, self._frequency.to(documents))
-        if table.regularizer == "flops":
+        if table.regularizer == "joint_flops":
+            return sparsity.joint_flops(scored.queries, documents)
+        if table.regularizer == "flops" and not self.student.network_queries:
             documents = documents * self.student.query_table().detach()
         return sparsity.flops(documents, least_terms=table.least_terms)
 
@@ -347,13 +373,22 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
-        state = {"weight": self._controller.weight, "terms": self._controller.terms}
-        (Path(output_dir or self.args.output_dir) / _CONTROLLER).write_text(json.dumps(state))
+        controller = [self._controller.weight, self._controller.terms]
+        save_file(
+            {
+                "controller": torch.tensor(controller, dtype=torch.float64),
+                "frequency": self._frequency,
+                **self._individual.state(),
+            },
+            Path(output_dir or self.args.output_dir) / _AVERAGES,
+        )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-        state = json.loads((Path(resume_from_checkpoint) / _CONTROLLER).read_text())
-        self._controller.weight, self._controller.terms = state["weight"], state["terms"]
+        state = load_file(Path(resume_from_checkpoint) / _AVERAGES)
+        self._controller.weight, self._controller.terms = state.pop("controller").tolist()
+        self._frequency = state.pop("frequency")
+        self._individual.load_state(state)
 
     def prepare(self) -> None:
         """The student is pre-trained, if that is asked for, and its scores have their scales."""
@@ -364,7 +399,8 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
             ]
             pretrain(self.student, texts, **table.model_dump(), seed=self.config.optimizer.seed)
         n = min(_CALIBRATION, len(self.train_dataset))
-        self.student.calibrate([self.train_dataset[number] for number in range(n)])
+        batches = [self._prepare_inputs(self.train_dataset[number]) for number in range(n)]
+        self.student.calibrate(batches)
 
     def finish(self) -> None:
         """The mean of the last checkpoints of all runs is in the model's folder, with a card.
@@ -372,15 +408,29 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         Or this run's best single one, if dev sets say so; ``measured`` is what they say of the
         chosen.
         """
-        n = self.config.optimizer.average_last
-        last = [folder for work in self._works for folder in checkpoints(work)[-n:]]
-        best = self.state.best_model_checkpoint
-        candidates = [last, [Path(best)]] if best and len(last) > 1 else [last]
-        measured = [self._measured_mean(folders) for folders in candidates]
-        chosen = max(range(len(candidates)), key=lambda i: measured[i].get("selection", 0))
+        last = [folder for work in self._works for folder in self._regular(work)]
+        candidates = {_origin(last, len(self._works)): last}
+        if best := self.state.best_model_checkpoint:
+            candidates[_origin([Path(best)], 1)] = [Path(best)]
+        measured = {origin: self._measured_mean(one) for origin, one in candidates.items()}
+        chosen = max(measured, key=lambda origin: measured[origin].get("selection", 0))
         average_checkpoints(self.student, candidates[chosen])
         self.measured = measured[chosen]
-        self.save_student(self.measured)
+        self.save_student(self.measured, chosen)
+
+    def _regular(self, work: Path) -> list[Path]:
+        """A run's last checkpoints as its steps have them, not those that Ctrl-C left."""
+        table = self.config.optimizer
+        due = [
+            folder
+            for folder in checkpoints(work)
+            if (step := _step_of(folder)) % table.save_every == 0 or step == table.steps
+        ]
+        return due[-table.average_last :]
+
+    @property
+    def _max_length(self) -> int:
+        return self.config.model.max_length or self.student.settings.max_length
 
     @property
     def _prune_ratio(self) -> float:
@@ -391,20 +441,25 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         average_checkpoints(self.student, folders)
         return self.validate() if self.dev_sets else {}
 
-    def save_student(self, measured: dict[str, float]) -> None:
-        """The student as it is now is in the model's folder, with a card that says ``measured``."""
+    def save_student(self, measured: dict[str, float], origin: str) -> None:
+        """The student as it is now is in the model's folder, with a card.
+
+        Args:
+            measured: What dev sets say of it.
+            origin: What it is, for the card: which checkpoints, of what.
+        """
         table = self.config.model
         name = table.name or table.output.name
         g = measured.get("anchor_weight", self.student.settings.anchor_weight)
         self.student.save(
             table.output,
             name=name,
-            max_length=table.max_length,
+            max_length=self._max_length,
             prune_ratio=self._prune_ratio,
             anchor_weight=g,
         )
         reports = data_reports(self.train_dataset.sets, self.config)
-        card = model_card(self.config, reports, measured, name=name, anchor_weight=g)
+        card = model_card(self.config, reports, measured, name=name, anchor_weight=g, origin=origin)
         (table.output / "README.md").write_text(card, encoding="utf-8")
 
     # validation
@@ -422,7 +477,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         """As ``evaluate``, without a trace."""
         encoder, queries = student_encoders(
             self.student,
-            max_length=self.config.model.max_length,
+            max_length=self._max_length,
             prune_ratio=self._prune_ratio,
             bfloat16=self.args.bf16,
         )
@@ -473,13 +528,27 @@ def student_encoders(
 
 def is_finished(run: TrainConfig) -> bool:
     """Whether it has its last checkpoint."""
-    return (run.work / f"checkpoint-{run.optimizer.steps}").is_dir()
+    found = checkpoints(run.work)
+    return bool(found) and _step_of(found[-1]) == run.optimizer.steps
 
 
 def checkpoints(work: Path) -> list[Path]:
-    """The checkpoint folders in a work folder, oldest first."""
-    folders = (path for path in work.glob("checkpoint-*") if path.is_dir())
-    return sorted(folders, key=lambda path: int(path.name.split("-")[1]))
+    """The whole checkpoints in a work folder, oldest first; what a kill left of one is none."""
+    # transformers writes this file last.
+    folders = (file.parent for file in work.glob("checkpoint-*/trainer_state.json"))
+    return sorted(folders, key=_step_of)
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.split("-")[1])
+
+
+def _origin(folders: Sequence[Path], n_runs: int) -> str:
+    """What the mean of these checkpoints is, in words."""
+    if len(folders) == 1:
+        return f"It is the checkpoint of step {_step_of(folders[0])}."
+    mean = f"It is the mean of {len(folders)} checkpoints"
+    return f"{mean} of {n_runs} runs, each on data drawn anew." if n_runs > 1 else f"{mean}."
 
 
 def average_checkpoints(student: Student, folders: Sequence[Path]) -> None:
@@ -508,10 +577,20 @@ def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | N
     if table.kind == "bm25":
         return BM25Teacher()
     if table.kind == "sparse":
-        return SparseTeacher(table.model)
+        return SparseTeacher(table.model, max_length=table.max_length)
     if table.kind == "cross_encoder":
         return CrossEncoderTeacher(table.model, max_length=table.max_length)
     return FileTeacher()
+
+
+def _require_positions(student: Student, config: TrainConfig) -> None:
+    most = getattr(student.body.config, "max_position_embeddings", None)
+    for name in ("model", "batch"):
+        asked = getattr(config, name).max_length or 0
+        if most is not None and asked > most:
+            raise InvalidInputError(
+                f"{name}.max_length is {asked}; {config.model.start} reads at most {most} tokens"
+            )
 
 
 def _arguments(config: TrainConfig, *, has_dev: bool) -> TrainingArguments:
@@ -532,7 +611,8 @@ def _arguments(config: TrainConfig, *, has_dev: bool) -> TrainingArguments:
         logging_steps=table.log_every,
         logging_nan_inf_filter=False,
         save_steps=table.save_every,
-        save_total_limit=table.keep_checkpoints,
+        # Beside the best one, which is kept however old, and one that Ctrl-C left.
+        save_total_limit=table.keep_checkpoints + 2,
         eval_strategy="steps" if has_dev else "no",
         eval_steps=config.selection.every if has_dev else None,
         metric_for_best_model="selection" if has_dev else None,

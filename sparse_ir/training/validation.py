@@ -1,4 +1,7 @@
-"""Validation by real search: the number that is printed is the number that a user gets."""
+"""Validation by real search: documents in an index, queries searched, hits judged.
+
+The index is made without neighbours and passages (``retrieval``): a model is judged by itself.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def read_dev_set(
 
     Raises:
         DataFormatError: a line of the qrels is malformed.
-        InvalidInputError: no query has a relevant document.
+        InvalidInputError: no query has a relevant document, or a judged one has no text.
         OSError: a file is missing.
     """
     draw = np.random.default_rng(seed)
@@ -60,6 +63,11 @@ def read_dev_set(
     kept = set(others[: max(0, max_documents - len(judged))])
     documents = [d for i, d in enumerate(all_documents) if i in kept or d.doc_id in judged]
     texts = {q.query_id: q.text for q in read_queries(folder) if q.query_id in qrels}
+    if missing := [query_id for query_id in asked if query_id not in texts]:
+        raise InvalidInputError(
+            f"{folder}: {len(missing)} judged queries are not in queries.jsonl, {missing[0]!r} is "
+            "the first; want the text of each"
+        )
     return DevSet(folder.name, documents, texts, qrels)
 
 

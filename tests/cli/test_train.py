@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from tiny_model import make_tiny_model
 
 from sparse_ir.cli.train import train
+from sparse_ir.errors import InvalidInputError
 
 TEXTS = [
     ("fast red fox", "the red fox runs fast over water"),
@@ -65,6 +66,34 @@ def test_runs_go_on_where_they_were(cli, experiment):
     assert "holds checkpoints" in cli.refuses("train", experiment)
 
 
+def test_what_is_in_the_way_is_said_before_the_teachers_read(cli, experiment, monkeypatch):
+    monkeypatch.setattr("sparse_ir.training.trainer.make_trainer", None)  # not callable
+    (cli.folder / "out").mkdir()
+    with pytest.raises(InvalidInputError, match="out exists; want a folder that is to be made"):
+        train(experiment)
+    (cli.folder / "out").rmdir()
+    kept = cli.folder / ".sparse-ir-train" / "checkpoint-2" / "trainer_state.json"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    with pytest.raises(InvalidInputError, match="go on with --resume, or remove them"):
+        train(experiment)
+
+
+def test_the_card_says_what_was_used_and_no_licence_that_nobody_gave(cli, experiment):
+    cli("train", experiment)
+    card = (cli.folder / "out" / "README.md").read_text()
+    assert "license:" not in card
+    for line in ("It is the checkpoint of step 4.", "Teachers: bm25.", "- model.max_length = 16",
+                 "- pretraining.steps = 0", "- selection.every = 500"):  # fmt: skip
+        assert line in card
+    shutil.rmtree(cli.folder / "out")
+    shutil.rmtree(cli.folder / ".sparse-ir-train")
+    given = experiment.read_text().replace("[model]", '[model]\nlicence = "cc-by-nc-4.0"')
+    experiment.write_text(given)
+    cli("train", experiment)
+    assert "\nlicense: cc-by-nc-4.0\n" in (cli.folder / "out" / "README.md").read_text()
+
+
 def test_mistakes_are_said_in_one_line(cli, experiment):
     assert "holds no checkpoint" in cli.refuses("train", experiment, "--resume")
     (cli.folder / "train.jsonl").write_text('{"query": "fox"}\n')
@@ -98,7 +127,12 @@ def test_adapting_says_what_it_measured(cli, experiment):
     assert "on 10 questions made of documents that were held out" in told
     assert [told.count(name) for name in ("as it was", "adapted ", "mean")] == [1, 1, 1]
     assert told.count("<- in the output") == 1
+    assert not (cli.folder / "adapted.work").exists()
+    assert "`sparse-ir adapt`" in (cli.folder / "adapted" / "README.md").read_text()
     cli("index", "docs.jsonl", "--model", "adapted")
+    assert "adapted exists; want a folder that is to be made" in cli.refuses(
+        "adapt", "docs.jsonl", "-o", "adapted", "--model", tiny
+    )
 
 
 def test_mined_negatives_are_training_data(cli, experiment):

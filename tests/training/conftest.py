@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from tiny_model import make_tiny_model
@@ -24,6 +25,23 @@ TEXTS = [
 def model_folder(tmp_path):
     """As ``make_tiny_model``."""
     return make_tiny_model(tmp_path)
+
+
+@pytest.fixture
+def prompting_model(model_folder):
+    """A dense model that pools the greatest, with "fox " before queries, "dog " before others."""
+    folder = shutil.copytree(model_folder.parent / "body", model_folder.parent / "prompting")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_max_tokens": True}))
+    kinds = ["Transformer", "Pooling"]
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(zip(kinds, ("", "1_Pooling"), strict=True))
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    prompts = {"prompts": {"query": "fox ", "document": "dog "}}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    return folder
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ import torch
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import load_encoder
+from sparse_ir.errors import InvalidInputError
 from sparse_ir.training.adapt import adapt_model, adapt_trainer
 from sparse_ir.training.student import Student
 from sparse_ir.training.trainer import StudentTrainer, mean_state
@@ -67,6 +71,26 @@ def test_the_output_is_what_does_best_on_held_out_questions(
         saved.dense.weight.detach(), states[kept]["dense.weight"], rtol=1e-3, atol=1e-3
     )
     assert model_settings(str(tmp_path / "out")).anchor_weight == g
+
+
+def test_it_goes_on_where_ctrl_c_came(trainer, documents, model_folder, tmp_path):
+    def interrupt(_):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    body = str(model_folder.parent / "body")
+    same = {"model": str(model_folder), "teacher": body, "steps": 3}
+    whole = adapt_trainer(documents, tmp_path / "whole", **same)
+    expected = adapt_model(whole)
+    assert adapt_model(trainer, on_step=interrupt) is None
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InvalidInputError, match="go on with --resume"):
+        adapt_model(adapt_trainer(documents, tmp_path / "out", **same))
+    done = adapt_model(adapt_trainer(documents, tmp_path / "out", **same), resume=True)
+    assert done.measured["adapted"]["learned"] == pytest.approx(
+        expected.measured["adapted"]["learned"], abs=0.05
+    )
+    assert (tmp_path / "out" / "model.json").is_file()
+    assert not (tmp_path / "out.work").exists()
 
 
 def test_nothing_is_learned_from_what_is_held_out(trainer, documents):

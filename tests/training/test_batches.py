@@ -5,8 +5,10 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training.batches import Batches, BatchShape, TaughtSet, hard_neighbours
+from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.pseudo_queries import add_pseudo_queries
 from sparse_ir.training.teachers import BM25Teacher, CallableTeacher, FileTeacher
 
@@ -78,6 +80,39 @@ def test_neighbours_are_what_the_teacher_ranks_high_and_mined_ones_come_first(ex
     assert set(near[0]) == shortest
     assert near[1][0] == 3
     assert set(near[5]) == {5}
+
+
+def test_negatives_of_all_queries_are_neighbours(examples):
+    """However little the teachers know of other pairs."""
+    examples.add_query("dog under water", (1,), negatives=(0, 3, 5))
+    near = hard_neighbours(examples, [FileTeacher().read(examples)])
+    assert near[1].tolist() == [3, 0, 5]
+    assert near[5].tolist() == [5]
+    by_bm25 = hard_neighbours(examples, [BM25Teacher().read(examples)], per_teacher=4)
+    assert by_bm25[1].tolist()[:3] == [3, 0, 5]
+    assert len(by_bm25[1]) == 4
+
+
+def test_something_is_asked_in_every_batch(tokenizer):
+    documents = [Document(f"d{i}", text) for i, text in enumerate(["red fox", "dog"] * 20)]
+    rare = TrainingSet("rare", documents)
+    rare.add_query("fox", (7,), negatives=tuple(range(8, 40)))
+    rare.n_labelled = 1
+    scorers = [BM25Teacher().read(rare)]
+    near = hard_neighbours(rare, scorers)
+    taught = TaughtSet(rare, scorers, (1.0,), scorers[0], 1.0, near)
+    batches = batches_of(taught, tokenizer)
+    assert all(len(batches[number]["query_numbers"]) == 1 for number in range(len(batches)))
+    with pytest.raises(InvalidInputError, match="nothing is asked about the documents of rare"):
+        batches_of(taught, tokenizer, labelled_queries=0)
+
+
+def test_a_source_that_is_all_there_is_is_not_hidden(tokenizer):
+    alone = TrainingSet("alone", [Document("d", "red fox")])
+    alone.add_query("fox", (0,))
+    scorers = [BM25Teacher().read(alone)]
+    taught = TaughtSet(alone, scorers, (1.0,), scorers[0], 1.0, hard_neighbours(alone, scorers))
+    assert torch.isfinite(batches_of(taught, tokenizer, hide_source=1.0)[0]["teacher"]).all()
 
 
 def test_network_queries_bring_their_tokens(taught, tokenizer):

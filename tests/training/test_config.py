@@ -29,6 +29,12 @@ def test_a_start_beside_the_file_is_found_there_and_a_shipped_one_by_name(tmp_pa
     assert read_config(write(tmp_path, text.format("mini"))).model.start == "mini"
 
 
+def test_a_teacher_beside_the_file_is_found_there(tmp_path):
+    (tmp_path / "dense").mkdir()
+    text = '[[data]]\npath = "a"\n[[teachers]]\nkind = "dense"\nmodel = "dense"\n'
+    assert read_config(write(tmp_path, text)).teachers[0].model == str(tmp_path / "dense")
+
+
 def test_runs_differ_in_their_seeds_and_folders(tmp_path):
     text = '[[data]]\npath = "a"\n[optimizer]\nseed = 5\nruns = 2\n[batch]\nseed = 7\n'
     runs = read_config(write(tmp_path, text)).each_run()
@@ -67,6 +73,13 @@ def test_the_recipes_are_valid(path):
             r"toml: selection\.every is 500; want a multiple of optimizer\.save_every = 300",
         ),
         ("[[data]]\npath='a'\n[loss]\nresidual=2\n", r"loss\.residual: .*less than or equal to 1"),
+        ("[[data]]\npath='a'\n[loss]\ndistillation=0\ncontrast=0\n", "loss: .* are all 0"),
+        ("teachers=[]\n[[data]]\npath='a'\n", "teachers: .* at least 1 item"),
+        ("[[data]]\npath='a'\nweights=[1.0]\n", "data.weights of a are 1; want 2, one a teacher"),
+        (
+            "[[data]]\npath='a'\n[sparsity]\nregularizer='joint_flops'\n",
+            "joint_flops; want model.queries = network",
+        ),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, message):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from dataclasses import replace
@@ -154,20 +153,8 @@ def test_what_is_refused(examples, run, tmp_path):
         DenseTrainer(run, examples)
 
 
-def test_pooling_and_prompts_come_along(examples, run, body, tmp_path):
-    model = tmp_path / "layered"
-    (model / "1_Pooling").mkdir(parents=True)
-    (model / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
-    for file in body.iterdir():
-        (model / file.name).write_bytes(file.read_bytes())
-    kinds = ["Transformer", "Pooling"]
-    modules = [
-        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for i, (kind, path) in enumerate(zip(kinds, ("", "1_Pooling"), strict=True))
-    ]
-    (model / "modules.json").write_text(json.dumps(modules))
-    prompts = {"prompts": {"query": "fox ", "document": "dog "}}
-    (model / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+def test_pooling_and_prompts_come_along(examples, run, prompting_model):
+    model = prompting_model
     trainer = DenseTrainer(replace(run, model=str(model), steps=2), examples)
     train_model(trainer)
     for role, prompt in (("query", "fox "), ("document", "dog ")):

@@ -29,7 +29,10 @@ def test_jsonl_shares_documents_between_queries(jsonl):
         ({"query": "q"}, "no positives came"),
         ({"query": "q", "positives": [3]}, "positives is no list of texts"),
         ({"query": "q", "positives": ["x"], "scores": [1, 2]}, "want a list of 1"),
-        ({"query": "q", "positives": ["x"], "scores": ["high"]}, "no finite number"),
+        ({"query": "q", "positives": ["x"], "scores": ["high"]}, "want finite numbers"),
+        ({"query": "q", "positives": ["x"], "scores": [True]}, "want finite numbers"),
+        ({"query": "q", "positives": ["x"], "scores": None}, "scores are None; want a list of 1"),
+        ({"query": "q", "positives": ["x"], "scores": 0}, "scores are 0; want a list of 1"),
     ],
 )
 def test_errors_name_file_and_line(jsonl, line, message):
@@ -37,6 +40,13 @@ def test_errors_name_file_and_line(jsonl, line, message):
     with pytest.raises(DataFormatError, match=message) as raised:
         read_training_set(path)
     assert str(raised.value).startswith(f"{path}:2: ")
+
+
+def test_what_is_not_utf8_is_named(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(b'{"query": "q", "positives": ["x"]}\n{"query": "caf\xe9"}\n')
+    with pytest.raises(DataFormatError, match=r"train\.jsonl:2: byte 0xe9 .* want UTF-8"):
+        read_training_set(path)
 
 
 def beir(tmp_path, qrels):
@@ -69,7 +79,7 @@ def test_fewer_documents_keep_their_own_queries(tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [("q1\td1\n", "want query id TAB"), ("q9\td1\t1\n", "query 'q9'"), ("q1\tx\t1\n", "'x'")],
+    [("q1\td1\n", "want query TAB"), ("q9\td1\t1\n", "query 'q9'"), ("q1\tx\t1\n", "'x'")],
 )
 def test_wrong_qrels_are_refused_with_their_line(tmp_path, line, message):
     with pytest.raises(DataFormatError, match=message) as raised:

@@ -74,6 +74,8 @@ def test_margin_mse_by_hand():
     errors = [(2 - 1) - 2, (2 - 0) - 3, (3 - 0) - 1, (3 - 1) - 1]
     expected = np.mean(np.square(errors))
     assert losses.margin_mse(SCORES, teacher, POSITIVES).item() == pytest.approx(expected)
+    knows_positives = torch.where(POSITIVES, teacher, torch.nan)
+    assert losses.margin_mse(SCORES, knows_positives, POSITIVES).item() == 0
 
 
 @pytest.mark.parametrize(

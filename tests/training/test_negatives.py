@@ -41,6 +41,16 @@ def test_the_judge_takes_out_what_scores_like_the_positive(examples):
     assert examples.negatives[0] == (2, 3, 5)
 
 
+def test_hits_of_an_index_with_more_in_it_do_not_count(examples):
+    class WithOthers(InOrder):
+        def search(self, queries, k=10):
+            other = Hit("of another file", 99.0, "", "", {})
+            return [[other, *hits][:k] for hits in super().search(queries, k)]
+
+    mine_negatives(examples, WithOthers(), None, Mining(count=9, first=2, last=5))
+    assert examples.negatives[0] == (1, 2, 3)  # ranks 2 to 4 of its own
+
+
 def test_no_more_than_count(examples):
     mine_negatives(examples, InOrder(), None, Mining(count=2, first=1, last=6))
     assert len(examples.negatives[0]) == 2

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sparse_ir.encoders.analyzer import Analyzer
+from sparse_ir.encoders.dense_encoder import load_dense_encoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training import teachers
 
@@ -26,7 +27,7 @@ def test_the_dense_teacher_pools_the_mean_and_caches(model_folder, examples, tmp
 
     body = model_folder.parent / "body"
     teacher = teachers.DenseTeacher(str(body), cache=tmp_path / "cache")
-    vectors = teacher.vectors(examples.queries)
+    vectors = teacher.vectors(examples.queries, "query")
     tokenizer, model = AutoTokenizer.from_pretrained(body), AutoModel.from_pretrained(body).eval()
     for text, vector in zip(examples.queries, vectors, strict=True):
         states = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0)
@@ -34,8 +35,20 @@ def test_the_dense_teacher_pools_the_mean_and_caches(model_folder, examples, tmp
         assert vector @ expected == pytest.approx(1, abs=2e-2)  # bfloat16
     kept = list((tmp_path / "cache").glob("*.npy"))
     assert len(kept) == 1
-    again = teachers.DenseTeacher(str(body), cache=tmp_path / "cache").vectors(examples.queries)
+    another = teachers.DenseTeacher(str(body), cache=tmp_path / "cache")
+    again = another.vectors(examples.queries, "query")
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
     np.testing.assert_allclose(again, vectors, atol=1e-3)
+
+
+def test_a_dense_teacher_reads_each_side_as_the_model_does(prompting_model, examples, tmp_path):
+    teacher = teachers.DenseTeacher(str(prompting_model), cache=tmp_path / "cache")
+    texts = examples.queries
+    asked, read = (teacher.vectors(texts, role) for role in ("query", "document"))
+    assert np.abs(asked - read).max() > 1e-2
+    for got, role in ((asked, "query"), (read, "document")):
+        expected = load_dense_encoder(str(prompting_model), role).encode(texts)
+        np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
 def test_a_sparse_teacher_multiplies_term_weights(model_folder, examples):
@@ -100,6 +113,9 @@ def test_normalisations_by_hand():
         atol=1e-5,
     )
     np.testing.assert_allclose(teachers.normalized(scores, "rank"), [[0, 1, 0.5, *tail]], atol=1e-5)
+    ties = np.array([[5.0, 0.0, 0.0, 0.0, np.nan]], np.float32)
+    expected = [[1, 1 / 3, 1 / 3, 1 / 3, np.nan]]  # the mean of ranks 1, 2 and 3 is 2
+    np.testing.assert_allclose(teachers.normalized(ties, "rank"), expected, atol=1e-5)
     with pytest.raises(InvalidInputError, match="'softmax'"):
         teachers.normalized(scores, "softmax")
 

@@ -19,7 +19,7 @@ from sparse_ir.training.config import TrainConfig
 from sparse_ir.training.pretraining import pretraining_loss
 from sparse_ir.training.student import Student
 from sparse_ir.training.trainer import average_checkpoints, checkpoints, make_trainer, train_model
-from sparse_ir.training.validation import DevResult, summary
+from sparse_ir.training.validation import DevResult, read_dev_set, summary
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
@@ -135,11 +135,21 @@ def test_the_saved_encoders_give_the_students_own_weights(config, tmp_path):
     np.testing.assert_allclose(table, student.query_table().detach().numpy(), rtol=1e-6)
 
 
-def test_resuming_gives_what_an_unbroken_run_gives(config, tmp_path):
-    whole = make_trainer(config(work=tmp_path / "whole", model={"output": tmp_path / "whole_out"}))
+REMEMBERING = {
+    "loss": {"contrast_kind": "individual", "contrast": 1.0},
+    "sparsity": {"regularizer": "df_flops", "weight": 1.0, "target_terms": None},
+    "optimizer": {"average_last": 2, "keep_checkpoints": 2},
+}
+
+
+@pytest.mark.parametrize("changed", [{}, REMEMBERING])
+def test_resuming_gives_what_an_unbroken_run_gives(config, tmp_path, changed):
+    """Also of losses that remember earlier batches; the mean knows no checkpoint of Ctrl-C."""
+    elsewhere = {"work": tmp_path / "whole", "model": {"output": tmp_path / "whole_out"}}
+    whole = make_trainer(config(**elsewhere, **changed))
     train_model(whole)
 
-    broken = make_trainer(config())
+    broken = make_trainer(config(**changed))
 
     def interrupt(_):
         if broken.state.global_step == 3:
@@ -147,8 +157,9 @@ def test_resuming_gives_what_an_unbroken_run_gives(config, tmp_path):
 
     assert not train_model(broken, on_step=interrupt)
     assert not (tmp_path / "out").exists()
+    (tmp_path / "work" / "checkpoint-4").mkdir()  # as a kill leaves one
     assert [path.name for path in checkpoints(tmp_path / "work")] == ["checkpoint-3"]
-    resumed = make_trainer(config())
+    resumed = make_trainer(config(**changed))
     assert train_model(resumed, resume=True)
     assert losses_of(resumed)[-1] == pytest.approx(losses_of(whole)[-1], rel=1e-3)
     for name, tensor in whole.student.state_dict().items():
@@ -174,7 +185,8 @@ def test_the_mean_is_over_all_runs(config, tmp_path):
     assert not (tmp_path / "out").exists()
     trainer = make_trainer(second, earlier=[first.work])
     train_model(trainer)
-    assert "The mean of 2 runs" in (tmp_path / "out" / "README.md").read_text()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "It is the mean of 4 checkpoints of 2 runs" in card
     states = []
     for number, seed in enumerate((3, 4)):
         alone = config(work=tmp_path / f"alone-{seed}", optimizer={"seed": seed})
@@ -216,6 +228,14 @@ def test_validation_searches_for_real_and_the_budget_decides(config, tmp_path):
     train_model(trainer)
     assert trainer.validate()["lexical"] == values["lexical"]  # BM25 learns nothing
     assert "Measured" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_judged_query_without_a_text_is_refused(tmp_path):
+    folder = beir(tmp_path / "dev")
+    with (folder / "qrels" / "dev.tsv").open("a") as file:
+        file.write("q9\td0\t1\n")
+    with pytest.raises(InvalidInputError, match="1 judged queries are not in queries.jsonl, 'q9'"):
+        read_dev_set(folder, split="dev", max_queries=9, max_documents=9)
 
 
 def test_the_anchor_weight_is_the_one_that_dev_sets_choose(config, tmp_path):
@@ -282,6 +302,44 @@ def test_the_model_is_the_mean_or_the_best_whichever_dev_sets_prefer(config, tmp
     torch.testing.assert_close(trainer.student.bias.detach(), expected)
 
 
+def test_the_best_checkpoint_is_the_model_where_no_mean_is_asked_for(config, tmp_path):
+    sets = [{"path": beir(tmp_path / "dev")}]
+    selection = {"every": 4, "max_terms": 1000}
+    trainer = make_trainer(config(validation=sets, selection=selection))
+    work, during = tmp_path / "work", iter([0.9, 0.1])
+
+    def bias(name):
+        return load_file(work / name / "model.safetensors")["bias"]
+
+    def validate():
+        if value := next(during, None):
+            return {"selection": value}
+        is_first = torch.equal(trainer.student.bias, bias("checkpoint-4"))
+        return {"selection": 0.9 if is_first else 0.1}
+
+    trainer.validate = validate
+    train_model(trainer)
+    assert not torch.equal(bias("checkpoint-4"), bias("checkpoint-8"))
+    torch.testing.assert_close(trainer.student.bias.detach(), bias("checkpoint-4"))
+    assert "It is the checkpoint of step 4" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["model", "batch"])
+def test_texts_longer_than_the_body_reads_are_refused(config, name):
+    with pytest.raises(InvalidInputError, match=rf"{name}\.max_length is 1000; .* at most \d+"):
+        make_trainer(config(**{name: {"max_length": 1000}}))
+
+
+def test_what_comes_before_the_first_step_is_where_the_student_is(config):
+    """On a GPU batches are not."""
+    trainer, calibrated = make_trainer(config()), []
+    trainer._prepare_inputs = lambda batch: {"moved": batch}
+    trainer.student.calibrate = calibrated.extend
+    trainer.prepare()
+    assert calibrated
+    assert all(list(batch) == ["moved"] for batch in calibrated)
+
+
 def test_training_is_logged_for_tensorboard(config, tmp_path):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     train_model(make_trainer(config()))
@@ -339,11 +397,53 @@ def test_every_loss_and_regulariser_trains(config, kind, regularizer):
     assert np.isfinite(losses_of(trainer)).all()
 
 
-def test_siamese_students_encode_queries_by_the_network(config):
-    trainer = make_trainer(config(model={"queries": "network"}, sparsity={"query_l1": 1e-4}))
+def test_a_hidden_pair_is_no_part_of_the_soft_contrast(config):
+    trainer = make_trainer(config(loss={"contrast_kind": "soft"}))
+    scores = torch.tensor([[2.0, 1.0, 0.5]], requires_grad=True)
+    teacher = torch.tensor([[-torch.inf, 30.0, 15.0]])
+    loss = trainer._contrast(scores, {"teacher": teacher, "positives": None})
+    log_p = torch.log_softmax(torch.tensor([1.0, 0.5]), 0)
+    expected = -(log_p[0] * 1.0 + log_p[1] * 0.5) / 1.5
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert scores.grad[0, 0] == 0
+
+
+@pytest.mark.parametrize("regularizer", ["flops", "joint_flops"])
+def test_siamese_students_encode_queries_by_the_network(config, tmp_path, regularizer):
+    sparsity = {"query_l1": 1e-4, "regularizer": regularizer}
+    trainer = make_trainer(config(model={"queries": "network"}, sparsity=sparsity))
     before = trainer.student.query_logits.detach().clone()
     assert train_model(trainer)
     assert torch.equal(trainer.student.query_logits, before)
+    model, questions = str(tmp_path / "out"), [q for q, _ in TEXTS]
+    asked, read = (load_encoder(model, role).encode(questions) for role in ("query", "document"))
+    np.testing.assert_array_equal(asked.toarray(), read.toarray())
+    again = Student(model)  # can be trained on, either way
+    torch.testing.assert_close(again.query_table(), trainer.student.query_table())
+
+
+def test_the_parts_of_siamese_regularisers_by_hand(config):
+    trainer = make_trainer(
+        config(model={"queries": "network"}, sparsity={"regularizer": "joint_flops"})
+    )
+    scored = trainer.student(**trainer.train_dataset[0])
+    expected = (scored.queries.mean(0) * scored.documents.mean(0)).sum()
+    torch.testing.assert_close(trainer._regularizer(scored), expected)
+    plain = make_trainer(config(model={"queries": "network"}, sparsity={"regularizer": "flops"}))
+    expected = (scored.documents.mean(0) ** 2).sum()  # no table has part in it
+    torch.testing.assert_close(plain._regularizer(scored), expected)
+
+
+def test_scores_are_not_rounded_in_bfloat16(config):
+    trainer = make_trainer(config())
+    batch = trainer.train_dataset[0]
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        scored = trainer.student(**batch)
+    expected = scored.queries.float() @ scored.documents.float()[:, batch["columns"]].T
+    assert scored.learned.dtype == torch.float32
+    scale = trainer.student.log_learned_scale.detach().exp()
+    torch.testing.assert_close(scored.learned, scale * expected)
 
 
 def test_adapters_leave_the_body_as_it_was_until_they_are_merged(config, tmp_path, model_folder):
