@@ -11,12 +11,16 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Gives a path beside ``path`` to write to; it is renamed on success, removed on failure."""
+    """Gives a path beside ``path`` to write to; it is renamed on success, removed on failure.
+
+    Afterwards no power cut makes the folder forget the new name.
+    """
     path = Path(path)
     beside = path.with_name(path.name + ".tmp")
     try:
         yield beside
         os.replace(beside, path)
+        sync_folder(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -29,5 +33,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         yield beside
         os.replace(beside, path)
+        sync_folder(path.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in the folder are on the disk: what was renamed, made or removed in it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

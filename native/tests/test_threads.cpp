@@ -4,10 +4,12 @@
 #include <fstream>
 #include <iterator>
 #include <mutex>
+#include <stdexcept>
 #include <string>
-#include <thread>
+#include <vector>
 
 #include "check.h"
+#include "parallel.h"
 #include "random_rows.h"
 #include "search/search.h"
 
@@ -73,6 +75,21 @@ void search_until(const Index& index, const Rows& queries, const std::atomic<boo
   } while (!done);
 }
 
+/// Every call is made once, and an exception of one comes out after all threads are joined.
+void call_on_threads() {
+  for (const std::size_t n : {0, 1, 2, 7, 100}) {
+    for (const std::size_t n_threads : {1, 2, 5, 200}) {
+      std::vector<std::atomic<int>> calls(n);
+      parallel_for(n, n_threads, [&](std::size_t i) { ++calls[i]; });
+      for (const auto& count : calls) CHECK(count == 1);
+      if (n == 0) continue;
+      CHECK_THROWS(std::runtime_error, parallel_for(n, n_threads, [&](std::size_t i) {
+                     if (i + 1 == n) throw std::runtime_error("the last");
+                   }));
+    }
+  }
+}
+
 /// However many threads build, a segment's bytes are the same.
 void build_on_threads(const Folder& folder) {
   constexpr std::size_t kMany = 90'000;  // with more postings than one thread takes
@@ -96,11 +113,12 @@ void build_on_threads(const Folder& folder) {
 int main() {
   const Folder folder;
   build_on_threads(folder);
+  call_on_threads();
   Index index;
   std::atomic<bool> done = false;
   std::mt19937 random(6);
   const Rows queries = random_rows(8, 50, 8, random);
-  std::vector<std::jthread> threads;
-  threads.emplace_back([&] { write(index, folder, done); });
-  for (int i = 0; i < 3; ++i) threads.emplace_back([&] { search_until(index, queries, done); });
+  Threads threads;
+  threads.start([&] { write(index, folder, done); });
+  for (int i = 0; i < 3; ++i) threads.start([&] { search_until(index, queries, done); });
 }

@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -52,6 +52,9 @@ _MAPPED_BYTES = 2**40  # of a snapshot, as much as SQLite allows: passages are r
 
 _T = TypeVar("_T")
 
+Lookup = Callable[[list[int]], Mapping[int, str]]
+"""Gives the doc_ids of documents by their numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
@@ -74,12 +77,19 @@ class SegmentRow:
 
 
 class Catalog:
-    """An open catalog; made by ``create``, ``open_for_writing`` or ``open_snapshot``."""
+    """An open catalog; made by ``create``, ``open_for_writing`` or ``open_snapshot``.
+
+    An error that ends a write transaction (a full disk does), or leaves half a batch in it, makes
+    every later call raise ``OSError``, until ``roll_back``: no part of it is ever committed.
+    """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
         self._lock = threading.Lock()
+        self._is_writing = False  # between ``begin`` and the end of its transaction
+        self._failure = ""  # what SQLite said when it broke that
+        self.is_closed = False
         self.n_changes = 0
         """Grows when documents go or their metadata change: what was read before may be stale."""
 
@@ -120,8 +130,10 @@ class Catalog:
     def open_snapshot(cls, folder: Path) -> Catalog:
         """The catalog of ``folder`` as last committed; later commits do not show."""
         path = require_index(folder) / FILE_NAME
-        # Without write permission SQLite cannot join a write-ahead log, and nobody can write.
-        mode = "ro" if os.access(folder, os.W_OK) else "ro&immutable=1"
+        # SQLite reads a catalog without a log only where it may make one, unless told that nobody
+        # writes. Where there is a log somebody may, and "immutable" would not see what is in it.
+        has_log = cls.files(folder)[1].exists()
+        mode = "ro" if has_log or os.access(folder, os.W_OK) else "ro&immutable=1"
         uri = f"{path.resolve().as_uri()}?mode={mode}"
         catalog = cls(_connect(uri, uri=True), path)
         catalog._run(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
@@ -158,19 +170,33 @@ class Catalog:
 
     def close(self) -> None:
         """Ends the transaction without committing, and closes the file."""
+        self.is_closed, self._is_writing = True, False
         self._connection.close()
+
+    def closed(self) -> InvalidInputError:
+        """What is said to whoever uses what is closed."""
+        return InvalidInputError(f"{self._path.parent} is closed; open the index again")
 
     def begin(self) -> None:
         """A write transaction is open afterwards."""
+        self._is_writing = True
         self._run("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """All since ``begin`` is on the disk, or nothing."""
         self._run("COMMIT")
+        self._is_writing = False
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing but ``roll_back`` and ``close`` will do."""
+        return bool(self._failure)
 
     def roll_back(self) -> None:
-        """All since ``begin`` is forgotten."""
-        self._run("ROLLBACK")
+        """All since ``begin`` is forgotten, an error too."""
+        self._is_writing, self._failure = False, ""
+        if self._connection.in_transaction:
+            self._run("ROLLBACK")
         self.n_changes += 1
 
     # settings
@@ -195,7 +221,8 @@ class Catalog:
 
     def add_segment(self, row: SegmentRow) -> None:
         """The segment belongs to the index."""
-        self._run("INSERT INTO segments VALUES (?, ?, ?)", (row.name, row.n_docs, row.n_postings))
+        values = (row.name, row.n_docs, row.n_postings)
+        self._run_many("INSERT INTO segments VALUES (?, ?, ?)", [values])
 
     def remove_segments(self, names: Iterable[str]) -> None:
         """The segments do not belong to the index."""
@@ -225,7 +252,7 @@ class Catalog:
         insert = "INSERT INTO documents VALUES (?, ?, ?, ?, ?) ON CONFLICT (doc_id) DO NOTHING"
         if self._run_many(insert, rows) == len(doc_ids):
             return True
-        self._run("DELETE FROM documents WHERE doc >= ?", (first,))
+        self._run_many("DELETE FROM documents WHERE doc >= ?", [(first,)])
         return False
 
     def add_texts(self, first: int, texts: Iterable[tuple[str, str]]) -> None:
@@ -278,12 +305,22 @@ class Catalog:
 
     def replace_metadata(self, doc: int, metadata: str) -> None:
         """The document has this metadata (a JSON object)."""
-        self._run("UPDATE documents SET metadata = ? WHERE doc = ?", (metadata, doc))
+        self._run_many("UPDATE documents SET metadata = ? WHERE doc = ?", [(metadata, doc)])
         self.n_changes += 1
 
     def doc_ids(self, docs: Sequence[int]) -> dict[int, str]:
         """doc number -> doc_id."""
         return dict(self._select_in("SELECT doc, doc_id FROM documents WHERE doc IN", docs))
+
+    def looked_up(self, docs: NDArray[np.int64]) -> Lookup | None:
+        """The doc_ids of these documents as of now; None if a writer deleted some meanwhile.
+
+        Args:
+            docs: Doc numbers of any shape, -1 for none.
+        """
+        wanted = np.unique(docs[docs >= 0]).tolist()
+        doc_ids = self.doc_ids(wanted)
+        return (lambda _: doc_ids) if len(doc_ids) == len(wanted) else None
 
     def contents(self, docs: Sequence[int]) -> dict[int, tuple[str, str, dict[str, Any]]]:
         """doc number -> (title, text, metadata)."""
@@ -387,18 +424,33 @@ class Catalog:
 
     def _run(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._lock:
+            self._require_whole()
             try:
                 return self._connection.execute(sql, values).fetchall()
             except sqlite3.DatabaseError as error:
+                if self._is_writing and not self._connection.in_transaction:
+                    self._failure = str(error)
                 raise self._translated(error) from error
 
     def _run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-        """Returns how many rows changed."""
+        """As ``_run``, for all that changes tables. Returns how many rows changed."""
         with self._lock:
+            self._require_whole()
             try:
                 return self._connection.executemany(sql, rows).rowcount
-            except sqlite3.DatabaseError as error:
-                raise self._translated(error) from error
+            except BaseException as error:
+                if self._is_writing:  # some of the rows may be in, an interrupted batch's too
+                    self._failure = str(error) or type(error).__name__
+                if isinstance(error, sqlite3.DatabaseError):
+                    raise self._translated(error) from error
+                raise
+
+    def _require_whole(self) -> None:
+        if self._failure:
+            raise OSError(
+                f"{self._path}: {self._failure}; what came since the last commit is lost: close "
+                "the writer, open it again and add that anew"
+            )
 
     def _select_in(self, sql: str, values: Sequence[Any]) -> list[Any]:
         found = []
@@ -415,7 +467,7 @@ class Catalog:
     def _translated(self, error: sqlite3.DatabaseError) -> Exception:
         text = str(error)
         if "closed database" in text:
-            return InvalidInputError(f"{self._path.parent} is closed; open the index again")
+            return self.closed()
         if "locked" in text:
             return IndexLockedError(f"{self._path}: {text}; another writer has it open")
         if any(word in text for word in ("disk I/O", "full", "unable to open", "readonly")):

@@ -7,6 +7,7 @@ different types are never equal, and no value is less or greater than one of ano
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -32,7 +33,7 @@ class Comparison:
             hold an ISO 8601 string; if only one of the two names its zone, both are in that zone.
 
     Raises:
-        InvalidInputError: no such operator, or a value that it does not take.
+        InvalidInputError: no name, no such operator, or a value that it does not take.
     """
 
     field: str
@@ -40,6 +41,8 @@ class Comparison:
     value: Any
 
     def __post_init__(self) -> None:
+        if not isinstance(self.field, str) or not _is_scalar(self.field):
+            raise InvalidInputError(f"filter names the field {self.field!r}; want a string")
         if self.operator not in get_args(Operator):
             raise InvalidInputError(
                 f"operator is {self.operator!r}; want {', '.join(get_args(Operator))}"
@@ -47,7 +50,7 @@ class Comparison:
         wanted = _refusal(self.operator, self.value)
         if wanted:
             raise InvalidInputError(
-                f"filter compares {self.field!r} with {self.value!r} by {self.operator}; "
+                f"filter compares {self.field!r} with {_shown(self.value)} by {self.operator}; "
                 f"want {wanted}"
             )
 
@@ -94,9 +97,26 @@ def _refusal(operator: Operator, value: Any) -> str:
         if isinstance(value, list) and all(one is None or _is_scalar(one) for one in value):
             return ""
         return "a list of numbers, strings, dates, true, false or null"
-    if value is None or (operator in ("==", "!=") and isinstance(value, list | dict)):
+    if operator in ("==", "!=") and isinstance(value, list | dict):
+        return "" if _is_json(value) else "lists and mappings of plain JSON values"
+    if value is None:
         return "" if operator != "contains" else "a number, a string, a date, true or false"
     return "" if _is_scalar(value) else "a number, a string, a date, true, false or null"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python spells out no integer of more than 4,300 digits
+        return "a number too long to be shown"
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_scalar(value: Any) -> bool:

@@ -8,8 +8,8 @@ for candidates, whose vectors are then read and multiplied; one without is read 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from sparse_ir.errors import IndexFormatError, InvalidInputError
 from sparse_ir.hits import Hits
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.dense_segment import DenseSegment, holds
-from sparse_ir.index.faiss_codes import Codes
+from sparse_ir.index.faiss_codes import LEAST_ROWS, Codes
 from sparse_ir.index.filters import Filter, compile_filter
 
 Vectors = NDArray[np.float32]
@@ -79,6 +79,7 @@ class DenseIndex:
         segments: Oldest first.
         codes: Those of each segment, None where there are none.
         dimension: Of the vectors.
+        is_snapshot: Else the catalog is a writer's, which may change it.
     """
 
     def __init__(
@@ -87,14 +88,19 @@ class DenseIndex:
         segments: Sequence[DenseSegment],
         codes: Sequence[Codes | None],
         dimension: int,
+        *,
+        is_snapshot: bool = True,
     ) -> None:
         self._catalog = catalog
+        self._is_snapshot, self._is_closed = is_snapshot, False
         self._segments = list(segments)
         self._codes = list(codes)
         self.dimension = dimension
         self._deleted = np.array(catalog.deletions(), np.uint64)
         self._living = self._find_living()
-        self._matching = lru_cache(maxsize=_KEPT_FILTERS)(self._find_matching)
+        # Not of a method: the cycle would keep a closed index until the garbage collector comes.
+        find = partial(_find_matching, catalog, self._segments)
+        self._matching = lru_cache(maxsize=_KEPT_FILTERS)(find)
 
     @property
     def n_vectors(self) -> int:
@@ -129,11 +135,23 @@ class DenseIndex:
                 a graph's search; None takes a sixteenth of the lists, or 64.
 
         Raises:
-            InvalidInputError: another dimension, NaN in a query, k < 1, or an unknown field.
+            InvalidInputError: another dimension, NaN in a query, k < 1, an unknown field, or the
+                index is closed.
         """
+        self._require_open()
         if k < 1:
             raise InvalidInputError(f"k is {k}; want an integer >= 1")
         queries = self._checked(queries)
+        while True:
+            hits = self._search(queries, k, filter, probes)
+            if self._is_snapshot:
+                return hits
+            if lookup := self._catalog.looked_up(hits.docs):
+                return replace(hits, lookup=lookup)
+
+    def _search(
+        self, queries: Vectors, k: int, filter: Filter | None, probes: int | None
+    ) -> DenseHits:
         allowed = self._living if filter is None else self._allowed(filter)
         docs = np.full((len(queries), k), -1, np.int64)
         scores = np.zeros((len(queries), k), np.float32)
@@ -160,6 +178,7 @@ class DenseIndex:
         Returns:
             Those of these documents that are here, ascending.
         """
+        self._require_open()
         query = self._checked(query[None])[0]
         parts = [
             _exact(segment, rows, query)
@@ -209,8 +228,15 @@ class DenseIndex:
 
     def close(self) -> None:
         """The files are given up."""
+        self._is_closed = True
         self._segments.clear()
         self._codes.clear()
+        self._living.clear()
+        self._matching.cache_clear()
+
+    def _require_open(self) -> None:
+        if self._is_closed or self._catalog.is_closed:
+            raise self._catalog.closed()
 
     # searching
 
@@ -249,11 +275,16 @@ class DenseIndex:
         condition, values = compile_filter(filter, self._catalog.fields())
         return self._matching(self._catalog.n_changes, condition, tuple(values))
 
-    def _find_matching(
-        self, _: int, condition: str, values: tuple[object, ...]
-    ) -> list[Mask | None]:
-        matching = self._catalog.matching(condition, values)
-        return [holds(matching, one.docs) for one in self._segments]
+
+def _find_matching(
+    catalog: Catalog,
+    segments: Sequence[DenseSegment],
+    _: int,
+    condition: str,
+    values: tuple[object, ...],
+) -> list[Mask | None]:
+    matching = catalog.matching(condition, values)
+    return [holds(matching, one.docs) for one in segments]
 
 
 def _scan(segment: DenseSegment, allowed: Mask | None, queries: Vectors, k: int) -> list[Scored]:
@@ -288,7 +319,14 @@ def _ask(
     k: int,
     probes: int | None,
 ) -> list[Scored]:
-    """What the codes find, verified: all passages of each document found are read."""
+    """What the codes find, verified: all passages of each document found are read.
+
+    Few rows are read all: codes look where the nearest of all rows are, and could miss them.
+    """
+    if allowed is not None and np.count_nonzero(allowed) <= LEAST_ROWS:
+        rows = np.flatnonzero(allowed)
+        products = _products(queries, segment.vectors[rows])
+        return [_scored(segment, rows, scores) for scores in products]
     found = codes.search(queries, max(_OVERSAMPLING * k, _LEAST_VERIFIED), allowed, probes)
     return [
         _exact(segment, _rows_of(segment, np.unique(segment.docs[rows])), query)
@@ -298,9 +336,13 @@ def _ask(
 
 def _exact(segment: DenseSegment, rows: NDArray[np.int64], query: Vectors) -> Scored:
     """The scores of documents, of which ``rows`` are all the rows, ascending."""
+    return _scored(segment, rows, _products(query[None], segment.vectors[rows])[0])
+
+
+def _scored(segment: DenseSegment, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Scored:
+    """As ``_exact``, given the scores of the rows."""
     if not len(rows):
         return _joined([])
-    scores = _products(query[None], segment.vectors[rows])[0]
     docs = segment.docs[rows]
     starts = np.flatnonzero(np.r_[True, docs[1:] != docs[:-1]])
     greatest = np.maximum.reduceat(scores, starts)

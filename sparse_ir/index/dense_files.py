@@ -38,6 +38,12 @@ def write(
     write_codes(segment, part)
 
 
+def remove(segment: Path) -> None:
+    """Nothing is beside the segment's postings."""
+    for suffix in (dense_segment.SUFFIX, faiss_codes.SUFFIX):
+        segment.with_suffix(suffix).unlink(missing_ok=True)
+
+
 def share(segment: Path, other: Path) -> None:
     """What is beside the one segment's postings is beside the other's: such files never change."""
     for suffix in (dense_segment.SUFFIX, faiss_codes.SUFFIX):

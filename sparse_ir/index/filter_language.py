@@ -18,14 +18,17 @@ from sparse_ir.index.moments import parse_date
 
 _TOKEN = re.compile(
     r"""\s*(?:
-        (?P<date>\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d)?)?(?![\w.:]))
-      | (?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+        (?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2}
+          (?:T[0-9:.]+(?:Z|[+-][0-9]{2}:[0-9]{2})?)?(?![\w.:]))
+      | (?P<number>-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w.]))
       | (?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
       | (?P<operator>==|!=|<=|>=|=|<|>|\(|\)|,)
       | (?P<word>[^\W\d][\w.\-]*)
     )""",
     re.VERBOSE | re.DOTALL,
 )
+# A longer one is infinite as a float, and refused as such: Python reads none of 4,300 digits.
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{,400})")
 _COMPARISONS = {"=", "==", "!=", "<", "<=", ">", ">="}
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _KEYWORDS = {"and", "or", "not", "in", "contains", *_CONSTANTS}
@@ -124,7 +127,7 @@ class _Parser:
         kind, text = self._peek() or ("", "")
         self._at += 1
         if kind == "number":
-            return json.loads(text) if re.fullmatch(r"-?(0|[1-9]\d*)", text) else float(text)
+            return json.loads(text) if _INTEGER.fullmatch(text) else float(text)
         if kind == "string":
             return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
         if kind == "date" and (moment := parse_date(text)):

@@ -75,6 +75,8 @@ def _compile(condition: Condition, fields: Collection[str]) -> Sql:
         return _join("OR", [_compile(one, fields) for one in condition.conditions])
     if isinstance(condition, Not):
         return _negated(_compile(condition.condition, fields))
+    if not isinstance(condition, Comparison):
+        raise _no_filter(condition)
     return _compare(_place_of(condition.field, fields), condition.operator, condition.value)
 
 
@@ -94,6 +96,11 @@ _MEMBER = _Place("value", "type")  # of a list, in json_each
 def _place_of(field: str, fields: Collection[str]) -> _Place:
     if field == "doc_id":
         return _DOC_ID
+    if '"' in field:
+        raise InvalidInputError(
+            f"filter names the field {field!r}; want one without double quotes, which SQLite "
+            "cannot look up"
+        )
     names = [field] if field in fields else field.split(".")
     path = "$" + "".join("." + json.dumps(name, ensure_ascii=False) for name in names)
     return _Place("json_extract(metadata, ?)", "coalesce(json_type(metadata, ?), 'null')", (path,))
@@ -189,6 +196,12 @@ def _same_json(left: Any, right: str) -> bool:
         return bool(json.loads(left) == json.loads(right))
     except (TypeError, ValueError):  # SQLite may ask before it looks at the type
         return False
+
+
+def _no_filter(came: Any) -> InvalidInputError:
+    return InvalidInputError(
+        f"filter is {came!r}; want a string, a mapping or a Condition; example: year >= 2020"
+    )
 
 
 def _fields_in(condition: Condition) -> Iterator[str]:

@@ -60,6 +60,7 @@ class Pending:
         self._batches: list[Batch] = []
         self._parts: list[_Part] = []
         self._average_length = 0.0
+        self._size = 0
 
     def __bool__(self) -> bool:
         return bool(self._batches)
@@ -67,15 +68,23 @@ class Pending:
     @property
     def size(self) -> int:
         """Sum of the batches' sizes."""
-        return sum(batch.size for batch in self._batches)
+        return self._size
+
+    @property
+    def mean_length(self) -> float:
+        """Words a document, deleted ones included; 0 if nothing is pending."""
+        n_docs = sum(len(batch.docs) for batch in self._batches)
+        n_words = sum(int(batch.lengths.sum()) for batch in self._batches)
+        return n_words / n_docs if n_docs else 0.0
 
     def add(self, batch: Batch) -> None:
         """The batch is pending; its doc numbers are greater than all before."""
         self._batches.append(batch)
+        self._size += batch.size
 
     def take(self) -> list[Batch]:
         """All that was pending; nothing is any more."""
-        batches, self._batches, self._parts = self._batches, [], []
+        batches, self._batches, self._parts, self._size = self._batches, [], [], 0
         return batches
 
     def segments(self, weigh: Weigh, average_length: float) -> list[_native.Segment]:

@@ -18,7 +18,7 @@ from sparse_ir.corpus import Document
 from sparse_ir.errors import IndexFormatError, InvalidInputError, VocabularyMismatchError
 from sparse_ir.hits import Hits
 from sparse_ir.index import dense_files, recall
-from sparse_ir.index.bitsets import Bitsets, DocRows, cleared
+from sparse_ir.index.bitsets import Bitset, Bitsets, DocRows, cleared
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.dense import DenseIndex
 from sparse_ir.index.filters import Filter, compile_filter
@@ -31,6 +31,9 @@ from sparse_ir.vectors import TermWeights, as_term_weights
 EXACT = Exact()
 _VERIFY_BYTES = 4 * 2**20  # of segments that are read whole at opening: a few ms
 _OPEN_ATTEMPTS = 5
+
+TermCounts = tuple[NDArray[np.uint32], NDArray[np.int64]]
+"""(m,) terms, ascending, and how often each was counted."""
 
 
 class Index:
@@ -51,11 +54,13 @@ class Index:
         self.path = folder
         self._catalog = catalog
         self._is_snapshot = is_snapshot  # else the catalog is a writer's, which may change it
+        self._is_closed = False
         self._segments = list(segments)
         self._dense = dense
         self._settings = catalog.settings()
         self._rows = [DocRows.of(segment) for segment in self._segments]
         self._bitsets = Bitsets(catalog, self._rows)
+        self._deleted_terms: tuple[list[Bitset | None], TermCounts] | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> Index:
@@ -89,6 +94,7 @@ class Index:
 
     def close(self) -> None:
         """The snapshot is given up."""
+        self._is_closed = True
         if self._is_snapshot:
             self._catalog.close()
         self._segments.clear()
@@ -125,8 +131,8 @@ class Index:
             filter: Only documents whose metadata match (see ``index.filters``).
 
         Raises:
-            InvalidInputError: a bad argument, an unknown field in the filter, or a recall of an
-                index that was never tuned.
+            InvalidInputError: a bad argument, an unknown field in the filter, a recall of an index
+                that was never tuned, or the index is closed.
             VocabularyMismatchError: the queries have more or fewer terms than the index.
         """
         matrix = as_term_weights(queries)
@@ -147,6 +153,7 @@ class Index:
         filter: Filter | None = None,
     ) -> Hits:
         """As ``search``, for queries given as the three arrays of a CSR batch, already checked."""
+        self._require_open()
         _require_positive("k", k)
         _require_positive("threads", threads)
         bound_shares = self._bound_shares(plan, k, indptr)
@@ -164,10 +171,8 @@ class Index:
             )
             if self._is_snapshot:
                 return Hits(docs, scores, counts, self._catalog.doc_ids)
-            found = np.unique(docs[docs >= 0]).tolist()
-            doc_ids = self._catalog.doc_ids(found)
-            if len(doc_ids) == len(found):  # else the writer deleted some meanwhile
-                return Hits(docs, scores, counts, _always(doc_ids))
+            if lookup := self._catalog.looked_up(docs):
+                return Hits(docs, scores, counts, lookup)
 
     @cached_property
     def recall_curves(self) -> RecallCurves | None:
@@ -320,6 +325,7 @@ class Index:
         Args:
             docs: (n,) doc numbers, ascending.
         """
+        self._require_open()
         parts = [sp.csr_array((0, self.n_terms + self.n_words), dtype=np.float32)]
         row_of, n_found = np.full(len(docs), -1, np.int64), 0
         for segment, rows in zip(self._segments, self._rows, strict=True):
@@ -337,6 +343,7 @@ class Index:
 
         Batches come in the order of the doc numbers, each of up to ``batch_size`` documents.
         """
+        self._require_open()
         _require_positive("batch_size", batch_size)
         for segment, living in zip(self._segments, self._bitsets.living(), strict=True):
             rows = np.arange(segment.n_docs, dtype=np.uint32)
@@ -366,10 +373,11 @@ class Index:
 
     def document_frequencies(self, terms: NDArray[np.uint32]) -> NDArray[np.int64]:
         """(m,) in how many documents each of (m,) terms occurs, deleted ones not counted."""
+        self._require_open()
         total = np.zeros(len(terms), np.int64)
         for segment in self._segments:
             total += segment.document_frequencies(terms)
-        gone_terms, gone = self._deleted_frequencies
+        gone_terms, gone = self._deleted_frequencies()
         if len(gone_terms):
             at = np.minimum(np.searchsorted(gone_terms, terms), len(gone_terms) - 1)
             total -= np.where(gone_terms[at] == terms, gone[at], 0)
@@ -482,18 +490,30 @@ class Index:
                 f"{self.n_words} words; encode them with the model that the index was built with"
             )
 
-    @cached_property
-    def _deleted_frequencies(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        """Terms of deleted documents that segments still hold, and in how many of them."""
+    def _deleted_frequencies(self) -> TermCounts:
+        """Terms of deleted documents that segments still hold, and in how many of them.
+
+        Counted once for the documents that are living; there is a new list of them when some go.
+        """
+        living, counted = self._bitsets.living(), self._deleted_terms
+        if counted is None or counted[0] is not living:
+            counted = self._deleted_terms = living, self._count_deleted(living)
+        return counted[1]
+
+    def _count_deleted(self, living: list[Bitset | None]) -> TermCounts:
         terms = [
-            segment.rows(cleared(living, segment.n_docs))[1]
-            for segment, living in zip(self._segments, self._bitsets.living(), strict=True)
-            if living is not None
+            segment.rows(cleared(bits, segment.n_docs))[1]
+            for segment, bits in zip(self._segments, living, strict=True)
+            if bits is not None
         ]
         found, times = np.unique(
             np.concatenate([np.empty(0, np.uint32), *terms]), return_counts=True
         )
         return found.astype(np.uint32), times.astype(np.int64)
+
+    def _require_open(self) -> None:
+        if self._is_closed or self._catalog.is_closed:
+            raise self._catalog.closed()
 
 
 def _open_segments(folder: Path, catalog: Catalog) -> list[_native.Segment]:
@@ -520,10 +540,6 @@ def _open_dense(folder: Path, catalog: Catalog) -> DenseIndex | None:
         return None
     segments, codes = dense_files.open_all(folder, catalog.segments(), part)
     return DenseIndex(catalog, segments, codes, part.dimension)
-
-
-def _always(doc_ids: Mapping[int, str]) -> Callable[[list[int]], Mapping[int, str]]:
-    return lambda docs: doc_ids
 
 
 def _require_same(path: Path, what: str, came: int, wanted: int) -> None:

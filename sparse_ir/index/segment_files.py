@@ -15,13 +15,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir._native import Segment, SegmentBuilder
-from sparse_ir.index import dense_files, dense_segment
+from sparse_ir.files import sync_folder
+from sparse_ir.index import dense_files, dense_segment, faiss_codes
 from sparse_ir.index.bitsets import DocRows
 from sparse_ir.index.catalog import Catalog, SegmentRow
 from sparse_ir.index.compaction import (
@@ -38,6 +40,9 @@ from sparse_ir.index.params import BuildParams, DensePart
 
 _GLOB = "segment-*"
 _QUICK = 2**18  # size of what is joined within a commit: a few ms
+
+Gathered = tuple[SegmentBuilder, DenseSegment | None]
+"""The postings of some documents, and their vectors if the index has a dense part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,27 +96,30 @@ class SegmentFiles:
 
     def write(
         self,
-        make: Callable[[], SegmentBuilder],
+        make: Callable[[], Gathered],
         n_docs: int,
         n_postings: int,
-        vectors: DenseSegment | None = None,
     ) -> None:
-        """A segment of what ``make`` gathers, and of these vectors, belongs to the index.
+        """A segment of what ``make`` gathers belongs to the index.
 
-        A large one is on the disk when ``wait`` returns, which a second call does first.
+        A large one is on the disk when ``wait`` returns, which a second call does first. Of one
+        that could not be written the documents are lost, so ``wait`` raises from then on: nothing
+        is committed any more.
         """
         self.wait()
         row = SegmentRow(self._new_name(), n_docs, n_postings)
         path = self._folder / row.name
 
         def write() -> None:
-            make().write(str(path))
+            builder, vectors = make()
+            builder.write(str(path))
             if vectors is not None and self.dense is not None:
                 dense_files.write(path, self.dense, [vectors])
 
         self._catalog.add_segment(row)
         if _size(row) <= _QUICK:
-            write()
+            self._writing = _done(write)
+            self.wait()
         else:
             self._writing = self._thread.submit(write)
 
@@ -133,6 +141,8 @@ class SegmentFiles:
         """
         path = self._folder / row.name
         if goes_on and path.with_suffix(dense_segment.SUFFIX).is_file():
+            if not path.with_suffix(faiss_codes.SUFFIX).is_file():
+                dense_files.write_codes(path, part)
             return
         segment = self._open(row)
         docs = segment.doc_numbers
@@ -140,15 +150,21 @@ class SegmentFiles:
         rows = checked(encode(docs.tolist()), len(docs), part.dimension)
         dense_files.write(path, part, [DenseSegment.of([(docs, rows)])])
 
+    def remove_dense(self) -> None:
+        """Nothing is left, after a power cut either, of a dense part that was begun."""
+        for row in self._catalog.segments():
+            dense_files.remove(self._folder / row.name)
+        sync_folder(self._folder)
+
     def wait(self) -> None:
         """All that ``write`` promised is on the disk.
 
         Raises:
-            OSError: it could not be written.
+            OSError: it could not be written; every later call says so too.
         """
         if self._writing is not None:
-            writing, self._writing = self._writing, None
-            writing.result()
+            self._writing.result()
+            self._writing = None
 
     def open_all(self) -> list[Segment]:
         """Every segment, opened, oldest first."""
@@ -171,15 +187,18 @@ class SegmentFiles:
         while (tail := self._tail()) and sum(map(_size, tail)) <= _QUICK:
             self._exchange(tail, self._join_now(tail))
 
-    def reserve(self, reweighting: Reweighting | None) -> Callable[[], None]:
+    def reserve(self, reweighting: Reweighting | None, *, drops: bool) -> Callable[[], None]:
         """Chooses what the other thread is to join; call the result after the commit to start.
 
         Args:
             reweighting: All segments want this, unless they are few and small; None joins some.
+            drops: All that hold deleted documents want to be without.
         """
         wanted, parts = None, []
         if not self._coming and reweighting is not None:
             wanted, parts = reweighting, self._parts(self._catalog.segments())
+        elif not self._coming and drops:
+            parts = self._changing(self._parts(self._catalog.segments()))
         elif not self._coming:
             parts = [tail] if (tail := self._tail()) else []
         elif self._reweighting is not None and all(one.result.done() for one in self._coming):
@@ -229,23 +248,27 @@ class SegmentFiles:
         """Whether rewriting all segments takes a few milliseconds."""
         return sum(map(_size, self._catalog.segments())) <= _QUICK
 
+    def n_rows(self) -> int:
+        """Documents that are stored, the deleted ones included."""
+        return sum(row.n_docs for row in self._catalog.segments())
+
     def rewrite(self, reweighting: Reweighting | None) -> None:
         """As few segments as memory allows hold the living documents, reweighted.
 
-        A segment that would come out as it went in stays.
+        Segments at the beginning that would come out as they went in stay.
         """
         self.wait()
         if self._reweighting is None:
             self.adopt(wait=True)
         else:
-            self._abandon()
-        rows = self._catalog.segments()
-        most = most_rewritten(self._params.memory_mb)
-        for group in groups([_size(row) for row in rows], most):
-            sources = rows[group]
-            deleted = self._deleted_of(sources)
-            if len(sources) > 1 or len(deleted) or reweighting is not None:
-                self._exchange(sources, self._join_now(sources, reweighting))
+            self.abandon()
+        parts = self._parts(self._catalog.segments(), most_rewritten(self._params.memory_mb))
+        if reweighting is None:
+            parts = self._changing(parts)
+        # None is exchanged before all are made: else a full disk left them under two averages.
+        joined = [(part, self._join_now(part, reweighting)) for part in parts]
+        for part, one in joined:
+            self._exchange(part, one)
         if reweighting is not None:
             self.average_length = reweighting.new_average
 
@@ -273,6 +296,17 @@ class SegmentFiles:
         """Nothing is being written any more."""
         self._thread.shutdown()
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a segment could not be written; to be asked when closed."""
+        return self._writing is not None and self._writing.exception() is not None
+
+    def abandon(self) -> None:
+        """What the other thread joins is not wanted any more."""
+        for one in self._coming:
+            one.result.exception()  # waits
+        self._coming, self._reweighting = [], None
+
     # inside
 
     def _orphans(self) -> list[Path]:
@@ -291,15 +325,20 @@ class SegmentFiles:
         rows = self._catalog.segments()
         return rows[rows.index(self._coming[-1].rows[-1]) + 1 :] if self._coming else rows
 
-    def _parts(self, rows: list[SegmentRow]) -> list[list[SegmentRow]]:
-        """Neighbours that may become one while others are gathered."""
-        return [rows[one] for one in groups([_size(row) for row in rows], self._most_gathered)]
+    def _parts(self, rows: list[SegmentRow], most: int | None = None) -> list[list[SegmentRow]]:
+        """Neighbours that may become one: while others are gathered, if ``most`` is not given."""
+        sizes = [_size(row) for row in rows]
+        return [rows[one] for one in groups(sizes, most or self._most_gathered)]
 
-    def _abandon(self) -> None:
-        """What comes is not wanted any more."""
-        for one in self._coming:
-            one.result.exception()  # waits
-        self._coming, self._reweighting = [], None
+    def _changing(self, parts: list[list[SegmentRow]]) -> list[list[SegmentRow]]:
+        """The first part that would not come out as it went in, and all behind it.
+
+        New names are greater than all others, and the order of the names is that of the documents.
+        """
+        return list(dropwhile(lambda part: len(part) == 1 and not self._has_deleted(part), parts))
+
+    def _has_deleted(self, rows: list[SegmentRow]) -> bool:
+        return len(self._deleted_of(rows)) > 0
 
     def _deleted_of(self, rows: list[SegmentRow]) -> NDArray[np.uint64]:
         """Deleted documents that these segments may hold, ascending."""
@@ -343,6 +382,18 @@ class SegmentFiles:
         name = f"segment-{self.next_number:06d}.sir"
         self.next_number += 1
         return name
+
+
+def _done(work: Callable[[], None]) -> Future[None]:
+    """Of work done here and now, as of that on another thread."""
+    future: Future[None] = Future()
+    try:
+        work()
+    except BaseException as error:  # what was interrupted is not done either
+        future.set_exception(error)
+    else:
+        future.set_result(None)
+    return future
 
 
 def _stem(name: str) -> str:

@@ -11,6 +11,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import repeat
 from pathlib import Path
@@ -32,10 +33,11 @@ from sparse_ir.index.lock import WriterLock
 from sparse_ir.index.merge import Reweighting, Rows, split
 from sparse_ir.index.params import BuildParams, CodeKind, DensePart
 from sparse_ir.index.passages import Passages, StoredPassage, from_row, spans_of, to_row
+from sparse_ir.index.passages import Row as PassageRow
 from sparse_ir.index.pending import Batch, Pending, Weigh, build, dense_segment
 from sparse_ir.index.reader import Index, dense_part
 from sparse_ir.index.recall import RecallCurves
-from sparse_ir.index.segment_files import SegmentFiles
+from sparse_ir.index.segment_files import Gathered, SegmentFiles
 from sparse_ir.vectors import TermWeights, append_terms, as_term_weights
 
 Change = Callable[[Rows, Passages], tuple[Rows, Passages]]
@@ -208,10 +210,11 @@ class IndexWriter:
 
         Raises:
             InvalidInputError: the sizes disagree, a doc_id is empty or comes twice, or a vector is
-                not finite.
+                not finite; nothing has changed.
         """
         matrix = self._checked(vectors, len(ids))
         rows = self._checked_dense(dense, len(ids))
+        _require_good(ids)
         if metadata is not None:
             _require_length("metadata", len(metadata), len(ids))
         first = self._add_rows(ids, metadata)
@@ -239,8 +242,8 @@ class IndexWriter:
             dense: A vector a passage; an index with a dense part wants them, another wants none.
 
         Raises:
-            InvalidInputError: the sizes disagree, a doc_id is empty or comes twice, or a vector is
-                not finite.
+            InvalidInputError: the sizes disagree, a doc_id is empty or comes twice, a vector is not
+                finite, or a text holds half a surrogate pair; nothing has changed.
         """
         if self._params.precision == "uint8":
             raise InvalidInputError(
@@ -250,15 +253,21 @@ class IndexWriter:
         matrix = self._checked(vectors, len(documents))
         rows = self._checked_dense(dense, len(documents))
         _require_length("word lists", len(words), len(documents))
+        if fingerprints is not None:
+            _require_length("fingerprints", len(fingerprints), len(documents))
+        ids = [document.doc_id for document in documents]
+        _require_good(ids)
+        for document, own in zip(documents, words, strict=True):
+            _require_text(document.doc_id, document.title, document.text, *own)
+        stored_passages = self._passage_rows(passages, ids, rows)
         first = self._add_rows(
-            [document.doc_id for document in documents],
+            ids,
             [document.metadata for document in documents],
             n_words=[len(one) for one in words],
             fingerprints=fingerprints,
         )
         self._catalog.add_texts(first, ((d.title, d.text) for d in documents))
-        several = [(doc, own) for doc, own in enumerate(passages or [], first) if own]
-        self._catalog.add_passages(to_row(doc, own) for doc, own in several)
+        self._catalog.add_passages(stored_passages)
         lengths = np.array([len(one) for one in words], np.int64)
         self._gather(first, lengths, *append_terms(matrix, self._word_counts(words)), rows)
 
@@ -301,8 +310,9 @@ class IndexWriter:
     def replace_metadata(self, document: Document) -> None:
         """A known document has the metadata of this one; its text and vector stay."""
         row = self._catalog.documents([document.doc_id])[document.doc_id]
+        as_json = _as_json(document.doc_id, document.metadata)
         self._catalog.add_fields(document.metadata)
-        self._catalog.replace_metadata(row.doc, _as_json(document.doc_id, document.metadata))
+        self._catalog.replace_metadata(row.doc, as_json)
         self._is_dirty = True
 
     def keep_recall(self, curves: RecallCurves) -> None:
@@ -346,21 +356,32 @@ class IndexWriter:
                 [*vectors, *in_memory],
                 [*codes, *[None] * len(in_memory)],
                 self._dense.dimension,
+                is_snapshot=False,
             )
         index = Index(self._folder, self._catalog, segments, dense, is_snapshot=False)
         self._indexes.add(index)
         return index
 
     def flush(self) -> None:
-        """Pending vectors are in a segment file, or on their way into it, still uncommitted."""
+        """Pending vectors are in a segment file, or on their way into it, still uncommitted.
+
+        Raises:
+            OSError: a file could not be written, this one or the last. What it was to hold is lost,
+                so ``flush``, ``commit`` and ``index`` raise from then on; close the writer.
+        """
         if not self._pending:
             return
         average = self._files.average_length = self._average_of_new()
         batches, params = self._pending.take(), self._params
         n_docs = sum(len(batch.docs) for batch in batches)
         n_postings = sum(len(batch.terms) for batch in batches)
-        weigh, vectors = self._weigh(average), dense_segment(batches)
-        self._files.write(lambda: build(batches, weigh, params), n_docs, n_postings, vectors)
+        weigh = self._weigh(average)
+
+        def gather() -> Gathered:
+            vectors = dense_segment(batches)
+            return build(batches, weigh, params), vectors
+
+        self._files.write(gather, n_docs, n_postings)
 
     def add_dense(self, part: DensePart, encode: Callable[[list[int]], DenseRows]) -> None:
         """The index has a dense part, of all its documents, committed.
@@ -379,6 +400,8 @@ class IndexWriter:
         self.optimize()
         coming = asdict(part)
         goes_on = self._settings.get("dense_coming") == coming
+        if not goes_on:
+            self._files.remove_dense()
         self._settings["dense_coming"] = coming
         self._commit()
         for row in self._catalog.segments():
@@ -409,15 +432,16 @@ class IndexWriter:
 
         Small segments are merged on the way; large ones on another thread, for a later commit or
         ``close``. When the average document length has moved by more than a tenth since BM25's
-        weights were stored, all of them are rewritten, in the same ways.
+        weights were stored, or most of what is stored was deleted, all of it is rewritten, in the
+        same ways.
         """
         self.flush()
         self._files.merge_quickly()
-        drift = self._drift()
-        if drift is not None and self._files.is_small():
+        drift, drops = self._drift(), self._files.n_rows() > 2 * len(self)
+        if (drift is not None or drops) and self._files.is_small():
             self._files.rewrite(drift)
-            drift = None
-        start = self._files.reserve(drift)
+            drift, drops = None, False
+        start = self._files.reserve(drift, drops=drops)
         self._commit()
         start()
 
@@ -433,7 +457,8 @@ class IndexWriter:
     def close(self) -> None:
         """Uncommitted changes are discarded and another writer may come.
 
-        Waits for a merge on the other thread, and commits its result. Closing twice does nothing.
+        Waits for a merge on the other thread, and commits its result, unless the disk has failed
+        before. Closing twice does nothing.
         """
         self._close(remove=False)
 
@@ -442,13 +467,16 @@ class IndexWriter:
             return
         self._is_closed, self._is_dirty = True, False
         try:
-            self._catalog.roll_back()
             self._files.close()
-            self._catalog.begin()
-            if self._files.adopt(wait=True):
-                self._catalog.update_settings(self._file_settings())
-                self._catalog.commit()
-            self._files.remove_orphans()
+            has_failed = self._catalog.has_failed or self._files.has_failed
+            self._catalog.roll_back()
+            if has_failed:
+                self._files.abandon()
+                with suppress(OSError):  # it would hide the first error
+                    self._files.remove_orphans()
+            else:
+                self._adopt_last()
+                self._files.remove_orphans()
         finally:
             self._catalog.close()
             if remove:
@@ -458,6 +486,12 @@ class IndexWriter:
                 self._lock.remove()
             else:
                 self._lock.release()
+
+    def _adopt_last(self) -> None:
+        self._catalog.begin()
+        if self._files.adopt(wait=True):
+            self._catalog.update_settings(self._file_settings())
+            self._catalog.commit()
 
     def __enter__(self) -> IndexWriter:
         return self
@@ -493,6 +527,26 @@ class IndexWriter:
             return None
         return checked(rows, n, self._dense.dimension)
 
+    def _passage_rows(
+        self,
+        passages: Sequence[Sequence[StoredPassage]] | None,
+        ids: Sequence[str],
+        rows: DenseRows | None,
+    ) -> list[PassageRow]:
+        """What the catalog is to keep of the passages, checked against their vectors."""
+        if passages is None:
+            return []
+        _require_length("lists of passages", len(passages), len(ids))
+        if rows is not None:
+            for doc_id, own, n in zip(ids, passages, rows.counts.tolist(), strict=True):
+                if n != (len(own) or 1):
+                    raise InvalidInputError(
+                        f"{n} vectors came for {len(own) or 1} passages of {doc_id!r}; "
+                        "want one each"
+                    )
+        first = self._settings["next_doc"]
+        return [to_row(doc, own) for doc, own in enumerate(passages, first) if own]
+
     def _add_rows(
         self,
         ids: Sequence[str],
@@ -500,12 +554,11 @@ class IndexWriter:
         n_words: Sequence[int] | None = None,
         fingerprints: Sequence[bytes] | None = None,
     ) -> int:
-        """The documents are in the catalog, in the place of any with their ids.
+        """The documents, whose ids are good, are in the catalog, in the place of any with these.
 
         Returns:
             The number of the first.
         """
-        _require_good(ids)
         as_json: Iterable[str] = repeat("{}")
         if metadata is not None:
             as_json = [_as_json(*pair) for pair in zip(ids, metadata, strict=True)]
@@ -514,7 +567,8 @@ class IndexWriter:
         rows = (first, ids, n_words or repeat(0), fingerprints or repeat(None), as_json)
         if not self._catalog.add_documents(*rows):  # asking first would take as long again
             self.delete(ids)
-            self._catalog.add_documents(*rows)
+            if not self._catalog.add_documents(*rows):
+                raise AssertionError(f"{self._folder} kept documents that were deleted")
         self._settings["next_doc"] += len(ids)
         self._settings["n_docs"] += len(ids)
         self._settings["n_words"] += sum(n_words or ())
@@ -583,7 +637,10 @@ class IndexWriter:
     def _average_of_new(self) -> float:
         """Under which new weights are stored: the old segments', if there are any."""
         stored = self._files.average_length
-        return stored if stored and self._catalog.segments() else self._true_average()
+        if stored and self._catalog.segments():
+            return stored
+        # All documents with words may be deleted, and yet be pending.
+        return self._true_average() or self._pending.mean_length
 
     def _reweighting(self) -> Reweighting | None:
         """What brings the weights that are stored to the present average; None if they are."""
@@ -629,6 +686,15 @@ def _as_json(doc_id: str, metadata: Mapping[str, Any]) -> str:
             f"metadata of {doc_id!r} is not JSON: {error}; want plain values"
         ) from error
     return text
+
+
+def _require_text(doc_id: str, *parts: str) -> None:
+    try:
+        "".join(parts).encode()
+    except (TypeError, UnicodeEncodeError) as error:
+        raise InvalidInputError(
+            f"title, text or words of {doc_id!r} are no text: {error}; want whole characters"
+        ) from None
 
 
 def _require_length(what: str, came: int, wanted: int) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from sparse_ir.corpus import Document
 from sparse_ir.errors import IndexFormatError, InvalidInputError, MissingDependencyError
 from sparse_ir.index.dense_segment import DenseRows
-from sparse_ir.index.params import DensePart
+from sparse_ir.index.params import BuildParams, DensePart
+from sparse_ir.index.passages import StoredPassage
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
 
@@ -53,7 +57,8 @@ def require_same(hits, collection, k, wanted=lambda doc_id: True):
         expected = collection.top(query, k, wanted)
         assert hits.ids[row] == [doc_id for doc_id, _, _ in expected]
         n = len(expected)
-        np.testing.assert_allclose(hits.scores[row, :n], [s for _, s, _ in expected], rtol=1e-5)
+        of_expected = [score for _, score, _ in expected]
+        np.testing.assert_allclose(hits.scores[row, :n], of_expected, rtol=1e-5, atol=1e-6)
         assert hits.passages[row, :n].tolist() == [number for _, _, number in expected]
 
 
@@ -135,6 +140,23 @@ def test_vectors_that_do_not_fit(tmp_path, rows, message):
         assert len(writer) == 0
 
 
+def test_as_many_vectors_as_passages(tmp_path):
+    none = np.empty(0)
+    passages = [[StoredPassage(0, 1, none, none), StoredPassage(1, 2, none, none)], []]
+    with IndexWriter.create(tmp_path, n_terms=10, dense=DensePart("", DIMENSION)) as writer:
+        terms = sp.csr_array(np.eye(2, 10, dtype=np.float32))
+        documents = [Document("a", "xy"), Document("b", "z")]
+        for counts, message in (([1, 1], "1 vectors came for 2 passages of 'a'"), ([2, 2], "'b'")):
+            rows = DenseRows(np.ones((sum(counts), DIMENSION), np.float32), np.array(counts))
+            with pytest.raises(InvalidInputError, match=message):
+                writer.add(documents, terms, [[], []], passages=passages, dense=rows)
+            assert len(writer) == 0
+        rows = DenseRows(np.ones((3, DIMENSION), np.float32), np.array([2, 1]))
+        writer.add(documents, terms, [[], []], passages=passages, dense=rows)
+    with Index.open(tmp_path) as index:
+        index.verify()
+
+
 def test_an_index_without_a_dense_part(tmp_path):
     with IndexWriter.create(tmp_path, n_terms=10) as writer:
         terms = sp.csr_array(np.eye(1, 10, dtype=np.float32))
@@ -205,7 +227,104 @@ def test_a_dense_part_added_later_goes_on_after_a_stop(tmp_path):
             writer.add_dense(part, encode)
 
 
+def test_a_dense_part_begun_for_another_model_is_not_taken(tmp_path):
+    """A is stopped after two of three segments, B after one, and then B is done."""
+    part = {name: DensePart(name, DIMENSION, fingerprint=name) for name in "AB"}
+    calls = []
+
+    def encode(docs):
+        calls.append(docs)
+        if len(calls) in (3, 5):
+            raise KeyboardInterrupt
+        axis = len(calls) > 3  # what B gives
+        return DenseRows(np.eye(DIMENSION)[[int(axis)] * len(docs)], np.ones(len(docs), np.int64))
+
+    with IndexWriter.create(tmp_path, n_terms=10, params=BuildParams(memory_mb=1)) as writer:
+        for first in range(0, 30_000, 10_000):
+            terms = np.eye(10, dtype=np.float32)[np.arange(10_000) % 10]
+            writer.add_vectors(sp.csr_array(terms), [f"d{first + i}" for i in range(10_000)])
+            writer.flush()
+    for name in "ABB":
+        with IndexWriter.open(tmp_path) as writer:
+            try:
+                writer.add_dense(part[name], encode)
+            except KeyboardInterrupt:
+                assert writer.dense is None
+    with Index.open(tmp_path) as index:
+        index.verify()
+        assert len(index.info()["segments"]) == 3
+        hits = index.dense.search(np.eye(1, DIMENSION, 1, dtype=np.float32), 30_000)
+        assert (hits.scores == 1).all()
+    assert len(calls) == 7  # 2 and a half, 1 and a half, 2
+
+
+# what a closed or changed index does
+
+
+def test_a_closed_index_is_searched_no_more(grown):
+    index = Index.open(grown[0])
+    index.dense.search(QUERIES, 3, filter="number < 40")
+    index.close()
+    for filter in (None, "number < 40"):
+        with pytest.raises(InvalidInputError, match="is closed; open the index again"):
+            index.dense.search(QUERIES, 3, filter=filter)
+    with pytest.raises(InvalidInputError, match="is closed; open the index again"):
+        index.dense.scores(QUERIES[0], np.array([1]))
+
+
+def test_a_closed_index_needs_no_garbage_collector(grown):
+    index = Index.open(grown[0])
+    index.dense.search(QUERIES, 3, filter="number < 40")
+    index.close()
+    gone = weakref.ref(index.dense)
+    gc.disable()
+    try:
+        del index
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_hit_that_is_deleted_later_keeps_its_name(grown):
+    path, collection = grown
+    with IndexWriter.open(path) as writer:
+        hits = writer.index().dense.search(QUERIES, 3)
+        expected = [[one[0] for one in collection.top(query, 3)] for query in QUERIES]
+        writer.delete({doc_id for one in expected for doc_id in one})
+        assert hits.ids == expected
+
+
 # codes
+
+
+def test_codes_are_made_up_for_after_a_stop(tmp_path, monkeypatch):
+    """The vectors were written, their codes were not."""
+    pytest.importorskip("faiss", reason="faiss-cpu is not installed")
+    vectors = RANDOM.normal(size=(5000, 16)).astype(np.float32)
+    terms = sp.csr_array(np.eye(10, dtype=np.float32)[np.arange(5000) % 10])
+    with IndexWriter.create(tmp_path, n_terms=10) as writer:
+        writer.add_vectors(terms, [f"d{i}" for i in range(5000)])
+    asked = []
+
+    def encode(docs):
+        asked.append(len(docs))
+        return DenseRows(vectors[docs], np.ones(len(docs), np.int64))
+
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    part = DensePart("m", 16, "ivf-sq8")
+    with monkeypatch.context() as patch, IndexWriter.open(tmp_path) as writer:
+        patch.setattr("sparse_ir.index.dense_files.write_codes", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            writer.add_dense(part, encode)
+    with IndexWriter.open(tmp_path) as writer:
+        writer.add_dense(part, encode)
+    assert asked == [5000]
+    with Index.open(tmp_path) as index:
+        index.verify()
+        assert index.dense.memory_bytes > 0
+        assert index.dense.search(vectors[:5], 1).ids == [[f"d{i}"] for i in range(5)]
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +352,7 @@ def many(tmp_path_factory):
 
 
 @pytest.mark.parametrize("codes", ["hnsw", "ivf-sq8", "ivf-rabitq"])
-@pytest.mark.parametrize("filter", [None, "number < 1500"])
+@pytest.mark.parametrize("filter", [None, "number < 5500"])
 def test_codes_find_what_flat_search_finds(many, codes, filter):
     paths, vectors = many
     queries = vectors[:50] + 0.1
@@ -245,7 +364,7 @@ def test_codes_find_what_flat_search_finds(many, codes, filter):
         shared = 0
         for row, (ids, scores) in enumerate(zip(found.ids, found.scores.tolist(), strict=True)):
             assert not any(int(doc_id[1:]) % 7 == 0 for doc_id in ids)
-            assert filter is None or all(int(doc_id[1:]) < 1500 for doc_id in ids)
+            assert filter is None or all(int(doc_id[1:]) < 5500 for doc_id in ids)
             for doc_id, score in zip(ids, scores, strict=True):
                 if doc_id in by_id[row]:
                     shared += 1
@@ -254,6 +373,24 @@ def test_codes_find_what_flat_search_finds(many, codes, filter):
         assert (found.n_vectors < 1000).all()
         assert (exact.n_vectors == 6000).all()
         assert 0 < coded.dense.memory_bytes < coded.dense.n_bytes * (4 if codes == "hnsw" else 2)
+
+
+@pytest.mark.parametrize("codes", ["hnsw", "ivf-sq8", "ivf-rabitq"])
+def test_a_filter_that_few_documents_pass_finds_all_of_them(many, codes):
+    paths, vectors = many
+    queries = np.random.default_rng(9).normal(size=(20, 32)).astype(np.float32)
+    wanted = np.arange(1, 6000, 1250)  # none of them was deleted
+    stored = vectors[wanted] / np.linalg.norm(vectors[wanted], axis=1, keepdims=True)
+    stored = stored.astype(np.float16).astype(np.float32)
+    with Index.open(paths[codes]) as index:
+        hits = index.dense.search(queries, 5, filter={"number": wanted.tolist()})
+        for row, query in enumerate(queries):
+            scores = stored @ (query / np.linalg.norm(query))
+            order = np.argsort(-scores)
+            assert hits.ids[row] == [f"d{wanted[i]}" for i in order]
+            np.testing.assert_allclose(hits.scores[row], scores[order], rtol=1e-5)
+        none = index.dense.search(queries, 5, filter="number < 0")
+        assert none.counts.tolist() == [0] * 20
 
 
 def test_codes_of_another_kind(many, tmp_path):

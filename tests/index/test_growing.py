@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from test_writer_reader import N_TERMS, operations, rows, scores
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.params import BuildParams
+from sparse_ir.index.pending import Batch
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
 
@@ -46,6 +48,26 @@ def test_later_deletions_show_later_documents_do_not(writer):
     writer.delete(["a"])
     assert scores(index, {0: 1.0}) == {"c": 3.0}
     assert scores(writer.index(), {0: 1.0}) == {"d": 9.0, "c": 3.0}
+
+
+def test_deletions_show_in_document_frequencies(writer):
+    writer.add_vectors(rows({0: 1.0}, {0: 2.0, 1: 1.0}), ["a", "b"])
+    index = writer.index()
+    terms = np.array([0, 1], np.uint32)
+    assert index.document_frequencies(terms).tolist() == [2, 1]
+    writer.delete(["b"])
+    assert index.document_frequencies(terms).tolist() == [1, 0]
+
+
+def test_adding_costs_what_is_new(writer, monkeypatch):
+    asked, size = [], Batch.size.fget
+    monkeypatch.setattr(Batch, "size", property(lambda one: asked.append(one) or size(one)))
+    for i in range(100):
+        writer.add_vectors(rows({0: 1.0}), [str(i)])
+    assert len(asked) <= 300
+    assert writer._pending.size == sum(map(size, writer._pending._batches))
+    writer.commit()
+    assert writer._pending.size == 0
 
 
 def test_closing_either_side(writer):
@@ -122,6 +144,46 @@ def test_searches_beside_a_writer_on_other_threads(tmp_path):
         for thread in threads:
             thread.join()
     assert not failures
+
+
+@pytest.mark.parametrize("quick", [0, 2**18])
+def test_replaced_documents_do_not_stay(tmp_path, monkeypatch, quick):
+    """The same 40 documents again and again, five a commit."""
+    monkeypatch.setattr("sparse_ir.index.segment_files._QUICK", quick)
+    path, draw, expected, most = tmp_path / "index", np.random.default_rng(8), {}, 0
+    with IndexWriter.create(path, n_terms=N_TERMS, params=BuildParams("float32")) as writer:
+        for number in range(80):
+            ids = [f"d{i % 40}" for i in range(5 * number, 5 * number + 5)]
+            matrix = draw.random((5, N_TERMS)).astype(np.float32)
+            expected = {key: row for key, row in expected.items() if key not in ids}
+            expected |= dict(zip(ids, matrix, strict=True))
+            writer.add_vectors(matrix, ids)
+            writer.commit()
+            futures.wait([one.result for one in writer._files._coming])
+            most = max(most, writer._files.n_rows())
+    assert most <= 2 * 40 + 2 * 5  # what the other thread made is taken up by the next commit
+    with IndexWriter.create(
+        tmp_path / "fresh", n_terms=N_TERMS, params=BuildParams("float32")
+    ) as w:
+        w.add_vectors(np.stack(list(expected.values())), list(expected))
+    queries = draw.random((5, N_TERMS)).astype(np.float32)
+    with Index.open(path) as index, Index.open(tmp_path / "fresh") as fresh:
+        index.verify()
+        found, wanted = index.search(queries, 40), fresh.search(queries, 40)
+        assert found.ids == wanted.ids
+        assert (found.scores == wanted.scores).all()
+        numbers = [doc for docs, _ in index.stored_vectors() for doc in docs]
+        assert numbers == sorted(numbers)
+
+
+def test_all_documents_gone_leave_no_segment(writer, tmp_path):
+    writer.add_vectors(rows({0: 1.0}, {0: 2.0}), ["a", "b"])
+    writer.commit()
+    writer.delete(["a", "b"])
+    writer.commit()
+    with Index.open(tmp_path / "index") as index:
+        index.verify()
+        assert index.info()["segments"] == []
 
 
 class TestOtherThread:

@@ -166,6 +166,30 @@ def test_optimize_leaves_what_is_under_way(path, monkeypatch):
     assert len(list(path.glob("segment-*"))) == 1
 
 
+def test_a_rewriting_that_fails_half_way_changes_nothing(path, monkeypatch):
+    """Two segments, of which the first is rewritten under the new average, and then none is."""
+    monkeypatch.setattr("sparse_ir.index.segment_files.most_rewritten", lambda memory_mb: 60)
+    calls, join = [], SegmentFiles._join
+
+    def failing(self, name, rows, *others):
+        calls.append(name)
+        if len(calls) == 2:
+            raise OSError("no space left")
+        return join(self, name, rows, *others)
+
+    with create(path) as writer:
+        for _ in range(2):
+            add(writer, 10)
+            with monkeypatch.context() as patch:
+                patch.setattr("sparse_ir.index.writer._DRIFT", 9)
+                writer.commit()
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+            patch.setattr(SegmentFiles, "_join", failing)
+            writer.optimize()
+        writer.commit()
+    assert check(path, 20) == pytest.approx(21 / 2)
+
+
 WRITER = """
 import sys
 sys.path.insert(0, sys.argv[2])

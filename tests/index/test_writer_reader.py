@@ -70,6 +70,20 @@ def test_a_closed_index_needs_no_garbage_collector(three):
         gc.enable()
 
 
+def test_a_closed_index_is_searched_no_more(three):
+    index = Index.open(three)
+    index.close()
+    for call in (
+        lambda: scores(index, {1: 1.0}),
+        lambda: index.document_frequencies(np.array([1], np.uint32)),
+        lambda: list(index.stored_vectors()),
+        lambda: index.vectors(np.array([0], np.uint64)),
+        lambda: index.document("a"),
+    ):
+        with pytest.raises(InvalidInputError, match="is closed; open the index again"):
+            call()
+
+
 def test_the_contract_of_raw_vectors(three):
     index = Index.open(three)
     hits = index.search(rows({1: 1.0}, {5: 1.0}, {0: 1.0, 2: 4.0}), k=2, plan=Exact(), threads=1)
@@ -137,6 +151,19 @@ def test_a_reader_keeps_its_snapshot(three):
         assert scores(Index.open(three), {0: 1.0, 1: 1.0}) == {"d": 9.0, "b": 3.0}
 
 
+def test_a_commit_is_seen_from_a_folder_that_cannot_be_written(three, monkeypatch):
+    """As by another user: while the writer works the commit is in the log, then in the file."""
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with IndexWriter.open(three) as writer:
+        writer.add_vectors(rows({0: 9.0}), ["d"])
+        writer.commit()
+        with Index.open(three) as index:
+            assert scores(index, {0: 1.0}) == {"d": 9.0, "a": 1.0}
+    assert not (three / f"{FILE_NAME}-wal").exists()
+    with Index.open(three) as index:
+        assert scores(index, {0: 1.0}) == {"d": 9.0, "a": 1.0}
+
+
 def test_a_second_writer_is_refused_and_no_lock_stays(three):
     with IndexWriter.open(three), pytest.raises(IndexLockedError, match="another writer"):
         IndexWriter.open(three)
@@ -154,6 +181,41 @@ def test_optimize_leaves_one_segment_without_the_deleted(three):
     assert [one["documents"] for one in info["segments"]] == [6]
     assert info["deleted"] == 0
     assert len(list(three.glob("segment-*"))) == 1
+
+
+def test_rewritten_segments_stay_in_order(path):
+    """Two segments that no memory joins, of which the first alone has deleted documents."""
+    draw = np.random.default_rng(4)
+    matrix = sp.random_array((600, 1000), density=0.1, rng=draw, dtype=np.float32, format="csr")
+    ids = [f"d{i}" for i in range(600)]
+    params = BuildParams("float32", memory_mb=1)
+    with IndexWriter.create(path, n_terms=1000, params=params) as writer:
+        for half in (slice(0, 300), slice(300, 600)):
+            writer.add_vectors(matrix[half], ids[half])
+            writer.commit()
+        writer.delete(ids[:290])
+        writer.optimize()
+        assert len(Index.open(path).info()["segments"]) == 2
+        check_the_rest(path, matrix)
+        writer.delete(ids[290:295])
+        writer.optimize()
+        writer.add_vectors(matrix[290:295], ids[290:295])
+        writer.optimize()
+    check_the_rest(path, sp.vstack([matrix[295:], matrix[290:295]]))
+
+
+def check_the_rest(path, matrix):
+    """The index holds the last 310 rows of the matrix, in their order."""
+    matrix = matrix[-310:].toarray()
+    with Index.open(path) as index:
+        index.verify()
+        batches = list(index.stored_vectors())
+        docs = [doc for batch, _ in batches for doc in batch]
+        assert docs == sorted(docs)
+        assert (sp.vstack([part for _, part in batches]).toarray() == matrix).all()
+        expected = matrix @ matrix[7]
+        hits = index.search(sp.csr_array(matrix[7:8]), k=310)
+        np.testing.assert_allclose(hits.scores[0], np.sort(expected)[::-1], rtol=1e-5)
 
 
 def test_many_small_commits_stay_few_segments(path):
@@ -278,6 +340,20 @@ class TestLexicalBlock:
         after = Index.open(path).vector("x").toarray()[0, red]
         assert after == pytest.approx(self.weight(30, 30, average), rel=1e-6)
 
+    def test_words_of_documents_that_went_before_they_were_stored(self, path):
+        """The living ones are 0 words long on average."""
+        with IndexWriter.create(path, n_terms=N_TERMS) as writer:
+            writer.add([Document("a", "red fox"), Document("b", "")], rows({}, {}), [["red"], []])
+            writer.delete(["a"])
+            assert scores(writer.index(), {0: 1.0}) == {}
+            writer.commit()
+            writer.add([Document("c", "red")], rows({}), [["red"]])
+        with Index.open(path) as index:
+            index.verify()
+            red = index.word_numbers(["red"])["red"]
+            expected = pytest.approx(self.weight(1, 1, 0.5), rel=1e-3)
+            assert index.vector("c").toarray()[0, red] == expected
+
     def test_words_need_more_than_bytes(self, path):
         with IndexWriter.create(path, n_terms=N_TERMS, params=BuildParams("uint8")) as writer:
             with pytest.raises(InvalidInputError, match="words came for an index of uint8"):
@@ -373,6 +449,34 @@ class TestRefuses:
             with pytest.raises(InvalidInputError, match="metadata of 'a' is not JSON"):
                 writer.add_vectors(rows({0: 1.0}), ["a"], metadata=[{"x": object()}])
         assert len(Index.open(three)) == 3
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"text": "bad \ud800"}, "words of 'a' are no text"),
+            ({"title": "bad \ud800"}, "words of 'a' are no text"),
+            ({"words": [["x"], ["\ud800"]]}, "words of 'b' are no text"),
+            ({"words": [["x"], [7]]}, "words of 'b' are no text"),
+            ({"words": [["x"]]}, "1 word lists came for 2 documents"),
+            ({"fingerprints": [b"x"]}, "1 fingerprints came for 2 documents"),
+            ({"passages": [()]}, "1 lists of passages came for 2 documents"),
+            ({"metadata": {"x": float("nan")}}, "metadata of 'a' is not JSON"),
+        ],
+    )
+    def test_a_refused_batch_changes_nothing(self, path, change, message):
+        with IndexWriter.create(path, n_terms=N_TERMS) as writer:
+            writer.add([Document("a", "old")], rows({0: 1.0}), [["old"]], fingerprints=[b"old"])
+            given = {key: change[key] for key in ("title", "metadata") if key in change}
+            documents = [Document("a", change.get("text", "new"), **given), Document("b", "x")]
+            others = {key: change[key] for key in ("fingerprints", "passages") if key in change}
+            with pytest.raises(InvalidInputError, match=message):
+                words = change.get("words", [["x"], ["y"]])
+                writer.add(documents, rows({0: 2.0}, {0: 3.0}), words, **others)
+            assert len(writer) == 1
+        with Index.open(path) as index:
+            index.verify()
+            assert index.document("a").text == "old"
+            assert scores(index, {0: 1.0}) == {"a": 1.0}
 
     def test_unknown_document(self, three):
         with pytest.raises(InvalidInputError, match="no document 'nobody'"):
