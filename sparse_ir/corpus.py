@@ -9,20 +9,33 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sparse_ir.errors import InvalidInputError
-from sparse_ir.lines import Place, decode_lines, error_at, read_lines
+from sparse_ir.errors import DataFormatError, InvalidInputError
+from sparse_ir.lines import (
+    Place,
+    decode_lines,
+    error_at,
+    json_object,
+    read_lines,
+    require_characters,
+    shown,
+)
 
 TEXT_SUFFIXES = (".txt", ".md", ".rst")
-_ID_KEYS = ("_id", "id", "docid")
+_ID_KEYS = ("_id", "id", "docid", "doc_id")
 _TEXT_KEYS = ("text", "contents")
+_KNOWN_KEYS = {*_ID_KEYS, *_TEXT_KEYS, "title"}
+_LONGEST_CELL = 2**28  # characters: a quote that never closes must not fill the memory
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _SEEN_KIB = 32 * 1024  # of ids in memory; the others are in a temporary file
 
 
@@ -49,28 +62,33 @@ class Query:
     text: str
 
 
-def read_documents(source: str | Path, *, allow_empty: bool = False) -> Iterator[Document]:
-    """The documents of a source, in its order.
+def read_documents(
+    source: str | Path, *more: str | Path, allow_empty: bool = False
+) -> Iterator[Document]:
+    """The documents of one source or several, in their order.
 
     Args:
         source: One of
 
             - a BEIR folder (``corpus.jsonl`` or ``corpus.jsonl.gz`` inside);
-            - ``.jsonl[.gz]``: ``_id``, ``id`` or ``docid``; ``title``; ``text`` or ``contents``;
-              other keys are metadata, and the members of an object ``metadata`` too;
+            - ``.jsonl[.gz]``: ``_id``, ``id``, ``docid`` or ``doc_id``; ``title``; ``text`` or
+              ``contents``; other keys are metadata, and the members of an object ``metadata`` too
+              (of several ids the first in this order is the document's);
             - ``.tsv[.gz]``: id, text; or id, title, text; no header;
             - ``.csv[.gz]``: a header with the names of the JSONL keys, other columns are metadata;
             - a folder of ``.txt``, ``.md`` and ``.rst`` files: the path inside it is the id;
             - ``-``: JSONL on the standard input.
+        *more: Further sources; an id may come once in all of them.
         allow_empty: Whether documents without title and text are documents too, which no search
             can find, instead of an error.
 
     Raises:
-        DataFormatError: a malformed line, a missing or repeated id, an empty text, not UTF-8.
+        DataFormatError: a malformed line, a missing or repeated id, an empty text, not UTF-8, two
+            values where a document has one, metadata that JSON cannot hold.
         InvalidInputError: a source of another kind.
-        OSError: the source cannot be read.
+        OSError: the source, or a folder in it, cannot be read.
     """
-    for place, document in _unique(_located(source)):
+    for place, document in _unique(chain.from_iterable(map(_located, (source, *more)))):
         if not allow_empty and not document.content:
             came = f"no text in document {document.doc_id!r}"
             raise error_at(place, came, "a title or text, or leave to index it empty (allow_empty)")
@@ -119,15 +137,7 @@ def _from_jsonl(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Doc
     for place, line in lines:
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise error_at(
-                place, f"not JSON ({error.msg}, column {error.colno})", "an object"
-            ) from None
-        if not isinstance(record, dict):
-            raise error_at(place, f"a JSON {type(record).__name__}", "an object")
-        yield place, _document(place, record)
+        yield place, _document(place, json_object(place, line))
 
 
 def _from_tsv(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Document]]:
@@ -149,6 +159,8 @@ def _from_csv(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Docum
         for place, line in lines:  # noqa: B007  (place is where the reader has got to)
             yield line + "\n"
 
+    # The limit is all the process's: raised for good, since putting it back could meet a thread.
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     rows = csv.reader(texts(), strict=True)
     try:
         header = next(rows, [])
@@ -156,6 +168,8 @@ def _from_csv(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Docum
             raise error_at(
                 place, f"the columns {', '.join(header) or 'none'}", "a header with id, text"
             )
+        if twice := [name for name in header if header.count(name) > 1]:
+            raise error_at(place, f"the column {twice[0]!r} twice", "each column once")
         for row in rows:
             if not row:
                 continue
@@ -163,17 +177,12 @@ def _from_csv(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, Docum
                 raise error_at(place, f"{len(row)} columns", f"{len(header)}, as in the header")
             yield place, _document(place, dict(zip(header, row, strict=True)))
     except csv.Error as error:
-        raise error_at(place, f"not CSV ({error})", "quotes that close") from None
+        wanted = f"quotes that close, and cells of at most {_LONGEST_CELL} characters"
+        raise error_at(place, f"not CSV ({error})", wanted) from None
 
 
 def _from_folder(folder: Path) -> Iterator[tuple[Place, Document]]:
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in TEXT_SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    files = _text_files(folder)
     if not files:
         raise InvalidInputError(
             f"{folder} holds no corpus.jsonl and no {', '.join(TEXT_SUFFIXES)} file; want either"
@@ -185,6 +194,19 @@ def _from_folder(folder: Path) -> Iterator[tuple[Place, Document]]:
         yield (str(path), 1), _document((str(path), 1), {**record, "text": text})
 
 
+def _text_files(folder: Path) -> list[Path]:
+    """Those that are not hidden, by path; links to folders are not followed."""
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in names if not name.startswith(".")]
+    return sorted(p for p in found if p.suffix.lower() in TEXT_SUFFIXES and p.is_file())
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def _heading(path: Path, text: str) -> str:
     first = text.split("\n", 1)[0]
     if path.suffix.lower() == ".md" and first.startswith("#"):
@@ -193,60 +215,103 @@ def _heading(path: Path, text: str) -> str:
 
 
 def _document(place: Place, record: dict[str, Any]) -> Document:
-    doc_id = next((record[key] for key in _ID_KEYS if key in record), None)
+    ids = _telling(record, _ID_KEYS)
+    doc_id = record[ids[0]] if ids else next((record[k] for k in _ID_KEYS if k in record), None)
     if isinstance(doc_id, int) and not isinstance(doc_id, bool):
         doc_id = str(doc_id)
     if not isinstance(doc_id, str) or not doc_id.strip():
         raise error_at(place, f"the id {doc_id!r}", "_id or id, a string that is not empty")
-    _require_whole_characters(place, "the id", doc_id)
+    require_characters(place, "the id", doc_id)
     title = _text_of(place, record, ("title",))
     text = _text_of(place, record, _TEXT_KEYS)
-    nested = record.get("metadata")
-    known = {*_ID_KEYS, *_TEXT_KEYS, "title"}
-    metadata = {key: value for key, value in record.items() if key not in known}
-    if isinstance(nested, dict):
-        metadata = {**{k: v for k, v in metadata.items() if k != "metadata"}, **nested}
-    return Document(doc_id, text, title, metadata)
+    others = [key for key in ids if record[key] != record[ids[0]]]
+    return Document(doc_id, text, title, _metadata(place, record, others))
 
 
 def _text_of(place: Place, record: dict[str, Any], keys: tuple[str, ...]) -> str:
-    text = next((record[key] for key in keys if record.get(key) is not None), "")
+    given = _telling(record, keys)
+    for other in given[1:]:
+        if record[other] != record[given[0]]:
+            raise error_at(place, f"{given[0]!r} and another {other!r}", "one of them")
+    text = record[given[0]] if given else ""
     if not isinstance(text, str):
         raise error_at(place, f"{keys[0]} is a {type(text).__name__}", "a string")
-    _require_whole_characters(place, keys[0], text)
+    require_characters(place, keys[0], text)
     return text
 
 
-def _require_whole_characters(place: Place, what: str, text: str) -> None:
+def _telling(record: dict[str, Any], keys: tuple[str, ...]) -> list[str]:
+    """Those of these keys under which something is said."""
+    return [key for key in keys if record.get(key) not in (None, "")]
+
+
+def _metadata(place: Place, record: dict[str, Any], others: list[str]) -> dict[str, Any]:
+    """All that is not the id, title or text; ``others`` are keys of ids that are not the id."""
+    known = _KNOWN_KEYS.difference(others)
+    metadata = {key: value for key, value in record.items() if key not in known}
+    nested = metadata.get("metadata")
+    if isinstance(nested, dict):
+        del metadata["metadata"]
+        for key in nested:
+            if key in metadata and metadata[key] != nested[key]:
+                raise error_at(place, f"{key!r} and another 'metadata.{key}'", "one of them")
+        metadata |= nested
+    if metadata and (why := not_json(metadata)):
+        raise error_at(place, f"metadata that is not JSON ({why})", "plain values")
+    return metadata
+
+
+def not_json(metadata: Mapping[str, Any]) -> str:
+    """Why JSON cannot hold the metadata, such as NaN; empty if it can."""
     try:
-        text.encode()
-    except UnicodeEncodeError:  # JSON's \ud800 escapes
-        raise error_at(place, f"{what} holds half a surrogate pair", "text") from None
+        _JSON.encode(dict(metadata)).encode()
+    except (TypeError, ValueError, RecursionError) as error:  # ValueError: half characters too
+        return str(error)
+    return ""
 
 
 def _unique(
     documents: Iterator[tuple[Place, Document]],
 ) -> Iterator[tuple[Place, Document]]:
-    with closing(_seen()) as seen:
+    with closing(SeenIds()) as seen:
         for place, document in documents:
-            if first := _first_place(seen, document.doc_id, place):
-                file, line = first
-                raise error_at(
-                    place, f"the id {document.doc_id!r} of {file}:{line} again", "each id once"
-                )
+            seen.add(document.doc_id, shown(place))
             yield place, document
 
 
-def _first_place(seen: sqlite3.Connection, doc_id: str, place: Place) -> Place | None:
-    """Where the id was read before; None if it was not, and now it was here."""
-    try:
-        new = seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (doc_id, *place))
-        if new.rowcount:
-            return None
-        ((file, line),) = seen.execute("SELECT file, line FROM seen WHERE doc_id = ?", (doc_id,))
-    except sqlite3.OperationalError as error:
-        raise OSError(f"the ids read so far are in a temporary file: {error}") from error
-    return file, line
+class SeenIds:
+    """Ids and where they were read, in bounded memory: what passes it is in a temporary file."""
+
+    def __init__(self) -> None:
+        self._table = _seen()
+
+    def add(self, doc_id: str, where: str) -> None:
+        """The id is known to have been read here.
+
+        Raises:
+            DataFormatError: it was read before; says both places.
+            OSError: the disk is full.
+        """
+        if first := self._first(doc_id, where):
+            raise DataFormatError(
+                f"{where}: the id {doc_id!r} of {first} again came; want each id once"
+            )
+
+    def close(self) -> None:
+        """The temporary file is gone."""
+        self._table.close()
+
+    def _first(self, doc_id: str, where: str) -> str:
+        """Where the id was read before; empty if it was not, and now it was here."""
+        try:
+            new = self._table.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (doc_id, where))
+            if new.rowcount:
+                return ""
+            asked = "SELECT place FROM seen WHERE doc_id = ?"
+            ((first,),) = self._table.execute(asked, (doc_id,))
+        except sqlite3.OperationalError as error:
+            raise OSError(f"the ids read so far are in a temporary file: {error}") from error
+        return str(first)
 
 
 def _seen() -> sqlite3.Connection:
@@ -254,9 +319,7 @@ def _seen() -> sqlite3.Connection:
     seen = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     seen.execute(f"PRAGMA cache_size = -{_SEEN_KIB}")
     seen.execute("PRAGMA journal_mode = OFF")
-    seen.execute(
-        "CREATE TABLE seen (doc_id TEXT PRIMARY KEY, file TEXT, line INTEGER) WITHOUT ROWID"
-    )
+    seen.execute("CREATE TABLE seen (doc_id TEXT PRIMARY KEY, place TEXT) WITHOUT ROWID")
     seen.execute("BEGIN")
     return seen
 

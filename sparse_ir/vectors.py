@@ -19,13 +19,14 @@ from sparse_ir.errors import InvalidInputError
 TermWeights: TypeAlias = Any  # scipy.sparse.csr_array, float32, (n, n_terms); scipy ships no types
 
 
-def as_term_weights(batch: Any, *, n_terms: int | None = None) -> TermWeights:
+def as_term_weights(batch: Any, *, n_terms: int | None = None, first_row: int = 0) -> TermWeights:
     """Checks a batch and returns it as canonical term weights.
 
     Args:
         batch: (n, n_terms) scipy sparse array or matrix, 2-d numpy array, torch tensor (dense or
             sparse), or a sequence of ``{term number: weight}`` mappings.
         n_terms: Number of columns wanted; needed for mappings, else the batch's own.
+        first_row: What errors call the first row, where the batch is a part of more.
 
     Returns:
         csr_array, float32, shape (n, n_terms): rows strictly ascending, weights finite and > 0;
@@ -46,10 +47,10 @@ def as_term_weights(batch: Any, *, n_terms: int | None = None) -> TermWeights:
     if not matrix.has_canonical_format:
         matrix = matrix.copy()
         matrix.sort_indices()
-        _refuse_duplicates(matrix)
+        _refuse_duplicates(matrix, first_row)
     if not matrix.nnz or (matrix.data.min() > 0 and matrix.data.max() < np.inf):
         return matrix
-    _refuse_bad_weights(matrix)
+    _refuse_bad_weights(matrix, first_row)
     if not matrix.data.all():
         matrix = matrix.copy()
         matrix.eliminate_zeros()
@@ -159,8 +160,8 @@ def _from_mappings(rows: Sequence[Mapping[int, float]], n_terms: int | None) -> 
     return sp.csr_array((data, indices, indptr), shape=(len(rows), n_terms))
 
 
-def _refuse_duplicates(matrix: Any) -> None:
-    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+def _refuse_duplicates(matrix: Any, first_row: int) -> None:
+    row = first_row + np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     same = (np.diff(matrix.indices) == 0) & (np.diff(row) == 0)
     if same.any():
         at = int(np.flatnonzero(same)[0])
@@ -169,11 +170,11 @@ def _refuse_duplicates(matrix: Any) -> None:
         )
 
 
-def _refuse_bad_weights(matrix: Any) -> None:
+def _refuse_bad_weights(matrix: Any, first_row: int) -> None:
     bad = ~(np.isfinite(matrix.data) & (matrix.data >= 0))
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
-        row = int(np.searchsorted(matrix.indptr, at, side="right")) - 1
+        row = first_row + int(np.searchsorted(matrix.indptr, at, side="right")) - 1
         raise InvalidInputError(
             f"row {row}, term {int(matrix.indices[at])} has weight {float(matrix.data[at])}; "
             "want a finite weight >= 0"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
+import os
 import sys
+import zlib
 
 import pytest
 from hypothesis import given
@@ -19,6 +22,13 @@ from sparse_ir.errors import DataFormatError, InvalidInputError
 def write(path, content):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
+
+
+def damaged_in_the_middle():
+    """A gzip file whose second block is of no kind that there is."""
+    stream = zlib.compressobj(wbits=31)
+    first = stream.compress(b'{"id": "a", "text": "x"}\n') + stream.flush(zlib.Z_SYNC_FLUSH)
+    return first + b"\x07" * 64
 
 
 def test_jsonl(tmp_path):
@@ -37,6 +47,33 @@ def test_jsonl(tmp_path):
     assert next(iter(read_documents(path))).content == "T x"
 
 
+def test_keys_that_say_the_same_or_nothing(tmp_path):
+    path = write(
+        tmp_path / "c.jsonl",
+        '{"doc_id": "a", "text": "x"}\n'
+        '{"id": "b", "_id": "b", "text": "", "contents": "y", "title": null}\n'
+        '{"id": "c", "text": "z", "year": 3, "metadata": {"year": 3, "lang": "en"}}\n',
+    )
+    assert list(read_documents(path)) == [
+        Document("a", "x"),
+        Document("b", "y"),
+        Document("c", "z", "", {"year": 3, "lang": "en"}),
+    ]
+
+
+def test_of_several_ids_one_is_the_documents(tmp_path):
+    """The others are not lost."""
+    path = write(
+        tmp_path / "c.jsonl",
+        '{"doc_id": 2, "id": "a", "text": "x"}\n'
+        '{"id": "B", "_id": "b", "docid": "", "text": "y"}\n',
+    )
+    assert list(read_documents(path)) == [
+        Document("a", "x", "", {"doc_id": 2}),
+        Document("b", "y", "", {"id": "B"}),
+    ]
+
+
 def test_beir_folder_plain_and_gzip(tmp_path):
     line = b'{"_id": "a", "title": "", "text": "x"}\n'
     write(tmp_path / "corpus.jsonl.gz", gzip.compress(line))
@@ -53,6 +90,14 @@ def test_tsv_and_csv(tmp_path):
         Document("1", 'a, "b"\nc', "T", {"lang": "en"}),
         Document("2", "x", "", {"lang": "de"}),
     ]
+    named = write(tmp_path / "d.csv", "doc_id,text\n1,x\n")
+    assert list(read_documents(named)) == [Document("1", "x")]
+
+
+def test_a_long_cell(tmp_path):
+    text = "word " * 40_000  # Python's limit is 131,072 characters
+    path = write(tmp_path / "c.csv", f'id,text\n1,"{text}"\n')
+    assert list(read_documents(path)) == [Document("1", text)]
 
 
 def test_folder_of_texts(tmp_path):
@@ -68,6 +113,38 @@ def test_folder_of_texts(tmp_path):
         ("sub/b_c.txt", "b c", "plain text"),
         ("z.rst", "z", "rest"),
     ]
+
+
+def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
+    for name in ("a", "b", ".hidden"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "c.txt", "plain text")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert [d.doc_id for d in read_documents(tmp_path)] == ["a/c.txt", "b/c.txt"]
+    scan = os.scandir
+
+    def refused(path="."):  # for root, whom no mode keeps out
+        if os.fspath(path).endswith(("b", ".hidden")):
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(PermissionError, match="/b'"):
+        list(read_documents(tmp_path))
+
+
+def test_ids_are_unique_over_all_sources(tmp_path):
+    for name in ("n1", "n2"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "readme.md", f"text of {name}")
+    documents = read_documents(tmp_path / "n1", tmp_path / "n2")
+    assert next(documents).doc_id == "readme.md"
+    twice = r"n2/readme.md:1: the id 'readme.md' of .*n1/readme.md:1 again came; want each id once"
+    with pytest.raises(DataFormatError, match=twice):
+        next(documents)
+    other = write(tmp_path / "c.tsv", "1\tone\n")
+    both = read_documents(tmp_path / "n1", other)
+    assert [document.doc_id for document in both] == ["readme.md", "1"]
 
 
 def test_standard_input(monkeypatch):
@@ -105,6 +182,19 @@ def test_queries(tmp_path):
         ("c.jsonl", '{"id": "a", "text": "\\ud800"}\n', r":1: text holds half a surrogate"),
         ("c.jsonl", '{"id": "\\ud800", "text": "a"}\n', r":1: the id holds half a surrogate"),
         ("c.jsonl", b'{"id": "a", "text": "x"}\n\n{"id": "b\xff"}', r":3: byte 0xff at column 10"),
+        ("c.jsonl", '{"id": "a", "text": "x", "contents": "y"}', r":1: 'text' and another 'conte"),
+        (
+            "c.jsonl",
+            '{"id": "a", "text": "x", "year": 1, "metadata": {"year": 2}}',
+            r":1: 'year' and another 'metadata.year' came; want one of them",
+        ),
+        ("c.jsonl", '{"id": "a", "text": "x", "id": "b"}', r":1: the key 'id' twice came"),
+        ("c.jsonl", '{"id": "a", "text": "x", "n": NaN}', r":1: metadata that is not JSON \(Out"),
+        ("c.jsonl", '{"id": "a", "text": "x", "n": [1e999]}', r":1: metadata that is not JSON"),
+        ("c.jsonl", '{"id": "a", "text": "x", "n": "\\ud800"}', r":1: metadata that is not JSON"),
+        ("c.jsonl", '{"id": "a", "n": ' + "9" * 5000 + "}", r":1: a number of thousands of digits"),
+        ("c.jsonl", '{"id": "a", "n": ' + "[" * 99_999, r":1: JSON of too many levels came"),
+        ("c.csv", "id,text,text,year\n1,x,y,3\n", r":1: the column 'text' twice came"),
         (
             "c.jsonl",
             '{"id": "a", "text": "x"}\n\n{"id": "a", "text": "y"}\n',
@@ -121,6 +211,7 @@ def test_queries(tmp_path):
             gzip.compress(b'{"id": "a", "text": "x"}\n', mtime=0)[:-9],
             r"not a whole gzip",
         ),
+        ("c.jsonl.gz", damaged_in_the_middle(), r"c.jsonl.gz: not a whole gzip file"),
     ],
 )
 def test_malformed(tmp_path, name, content, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 
 import pytest
 
@@ -28,4 +29,9 @@ def test_what_is_no_text(tmp_path):
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"long" * 99)[:-9])
     with pytest.raises(DataFormatError, match="not a whole gzip file"):
         list(read_lines(tmp_path / "a.gz"))
+    stream = zlib.compressobj(wbits=31)
+    whole = stream.compress(b"fine\n") + stream.flush(zlib.Z_SYNC_FLUSH)
+    (tmp_path / "b.gz").write_bytes(whole + b"\x07" * 64)  # a block of no kind that there is
+    with pytest.raises(DataFormatError, match="b.gz: not a whole gzip file"):
+        list(read_lines(tmp_path / "b.gz"))
     assert str(error_at(("f", 3), "x", "y")) == "f:3: x came; want y"

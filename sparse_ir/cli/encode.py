@@ -23,6 +23,7 @@ from sparse_ir.cli.options import (
     use_threads,
 )
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.lines import GZIP_ERRORS
 
 if TYPE_CHECKING:
     from sparse_ir.encoders.encoder import Encoder
@@ -60,8 +61,8 @@ def encode(
     .npz: the arrays data, indices, indptr, shape of a SciPy CSR matrix (scipy.sparse.load_npz reads
     it), and ids. .parquet: the columns id, indices, values. .jsonl: Anserini's
     JsonVectorCollection, an object {"id", "contents", "vector": {term: weight}} a line. A folder:
-    an index of the vectors, for Index.search. Of several shards each gets its own output:
-    NAME-00001-of-00004.parquet.
+    an index of the vectors, for Index.search; of texts that it has, those that changed are encoded
+    anew. Of several shards each gets its own output: NAME-00001-of-00004.parquet.
     """
     from sparse_ir.encoders.checkpoint import model_settings
     from sparse_ir.encoders.encoder import load_encoder
@@ -138,7 +139,7 @@ def _count(source: str) -> int | None:
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         try:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
-        except (EOFError, gzip.BadGzipFile):
+        except GZIP_ERRORS:
             return None  # the reader of the texts says what is wrong
 
 

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from sparse_ir.corpus import Document
     from sparse_ir.encoders.analyzer import Analyzer
-    from sparse_ir.export.vector_source import VectorSource
+    from sparse_ir.export.vector_source import Batch, VectorSource
     from sparse_ir.index.writer import IndexWriter
-    from sparse_ir.vectors import TermWeights
 
 
 def import_(
@@ -65,12 +64,13 @@ def import_(
 ) -> None:
     """Put sparse vectors into an index; make it if there is none.
 
-    A document whose id the index knows is replaced. All goes in, or nothing: what was imported
-    shows when the last source is read. With --model, and later into the same index, texts that
-    came with the vectors are indexed by their words too. Vectors stay as they are, unless
-    --neighbour-weight says otherwise, with which they become what ``index`` makes of documents.
+    A document whose id the index knows is replaced; in all sources together an id may come once.
+    All goes in, or nothing: what was imported shows when the last source is read. With --model,
+    and later into the same index, texts that came with the vectors are indexed by their words too.
+    Vectors stay as they are, unless --neighbour-weight says otherwise, with which they become what
+    ``index`` makes of documents.
     """
-    from sparse_ir.export.vector_source import open_vectors
+    from sparse_ir.export.vector_source import open_vectors, read_vectors
     from sparse_ir.index.catalog import Catalog
     from sparse_ir.index.params import BuildParams
     from sparse_ir.retrieval.ingest import open_writer
@@ -100,11 +100,10 @@ def import_(
     with opening as writer, stages() as advance:
         put = _Put(writer, folder)
         put.require_known(opened, terms or 0)
-        for source in opened:
-            for documents, vectors in source.batches(put.columns, put.n_terms):
-                put(documents, vectors)
-                n += len(documents)
-                advance("importing", len(documents))
+        for batch in read_vectors(opened, put.columns, put.n_terms):
+            put(batch)
+            n += len(batch.documents)
+            advance("importing", len(batch.documents))
         expand(writer, lambda n: advance("looking at neighbours", n))
     seconds = time.monotonic() - started
     if as_json:
@@ -176,12 +175,27 @@ class _Put:
                 "sources into a new index, or make it with a greater --terms"
             )
 
-    def __call__(self, documents: list[Document], vectors: TermWeights) -> None:
-        """The documents are pending."""
-        if any(document.text or document.metadata for document in documents):
+    def __call__(self, batch: Batch) -> None:
+        """The documents are pending.
+
+        Raises:
+            InvalidInputError: some have texts, and the index cannot keep any.
+        """
+        documents, vectors, places = batch
+        if with_text := [n for n, document in enumerate(documents) if document.text]:
+            self._require_room_for_texts(places[with_text[0]])
             self._writer.add(documents, vectors, [self._words(one) for one in documents])
-        else:
-            self._writer.add_vectors(vectors, [document.doc_id for document in documents])
+            return
+        metadata = [document.metadata for document in documents]
+        ids = [document.doc_id for document in documents]
+        self._writer.add_vectors(vectors, ids, metadata=metadata if any(metadata) else None)
+
+    def _require_room_for_texts(self, place: str) -> None:
+        if self._writer.params.precision == "uint8":
+            raise InvalidInputError(
+                f"{place}: contents came for {self._folder}, whose uint8 weights are too coarse "
+                "for texts; want --precision float16 or float32, or vectors without contents"
+            )
 
     def _words(self, document: Document) -> list[str]:
         return self._analyzer.words(document.content) if self._analyzer else []

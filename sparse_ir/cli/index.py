@@ -72,16 +72,19 @@ def index(
         bool,
         typer.Option("--allow-empty", help="Index documents without text, do not refuse them."),
     ] = False,
+    sync: Annotated[
+        bool,
+        typer.Option("--sync", help="Delete what the index holds and the sources no longer do."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Add documents to an index; make it if there is none.
 
     With --dense, an index without a dense part gets one of all its documents. Unchanged documents
-    are not encoded again, changed ones replace their old selves. Interrupted
-    and run again, it goes on where the last commit was.
+    are not encoded again, changed ones replace their old selves. With --sync, all others go, once
+    all sources are read. An id may come once in all sources together. Interrupted and run again, it
+    goes on where the last commit was.
     """
-    from itertools import chain
-
     from sparse_ir.corpus import read_documents
     from sparse_ir.encoders.options import EncoderOptions
     from sparse_ir.retrieval.ingest import ingest
@@ -90,13 +93,10 @@ def index(
         raise InvalidInputError("--codes came without --dense; codes are of the dense part")
     use_threads(threads)
     started = time.monotonic()
-    documents = chain.from_iterable(
-        read_documents(source, allow_empty=allow_empty) for source in sources
-    )
     with stages() as advance:
         report = ingest(
             folder,
-            documents,
+            read_documents(*sources, allow_empty=allow_empty),
             model=model,
             language=language,
             options=EncoderOptions(device=device, precision=precision.value),
@@ -104,6 +104,7 @@ def index(
             neighbour_weight=neighbour_weight,
             dense=dense_model if dense else None,
             codes=codes.value if codes else None,
+            sync=sync,
             batch_size=batch_size,
             commit_every=commit_every,
             on_progress=lambda done, unchanged: advance("indexing", done),
@@ -111,10 +112,14 @@ def index(
         )
     seconds = time.monotonic() - started
     if as_json:
-        print(json.dumps({**asdict(report), "seconds": round(seconds, 3), "index": str(folder)}))
+        facts = {**asdict(report), "seconds": round(seconds, 3), "index": str(folder)}
+        if not sync:
+            del facts["removed"]
+        print(json.dumps(facts))
         return
+    removed = f", {report.removed} removed" if sync else ""
     err.print(
-        f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged "
+        f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged{removed} "
         f"in {seconds:.1f} s; index: {folder}"
     )
     if report.cut:

@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sparse_ir.corpus import Document
+from sparse_ir.corpus import Document, not_json
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.export.impacts import Impacts, rows_of
 from sparse_ir.files import whole_file
-from sparse_ir.lines import Place, error_at, read_lines
+from sparse_ir.lines import Place, error_at, json_object, read_lines, require_characters
 
+_GREATEST = float(np.finfo(np.float32).max)
 Names = Callable[[NDArray[np.int64]], Mapping[int, str]]
 Texts = Callable[[list[str]], Mapping[str, str]]
 
@@ -81,7 +82,7 @@ def read_json_vectors(path: str | Path) -> Iterator[tuple[Place, Document, dict[
     """(place, document, {term: weight}) of each line of a file, or of a folder's files by name.
 
     A document's text is its ``contents``; other keys but ``id`` and ``vector`` are metadata.
-    Weights may be any numbers >= 0.
+    Weights may be any numbers >= 0 that float32 can hold.
 
     Raises:
         DataFormatError: a malformed line; says file and line.
@@ -101,14 +102,7 @@ def read_json_vectors(path: str | Path) -> Iterator[tuple[Place, Document, dict[
 
 
 def _read_record(place: Place, line: str) -> tuple[Document, dict[str, float]]:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise error_at(
-            place, f"not JSON ({error.msg}, column {error.colno})", "an object"
-        ) from None
-    if not isinstance(record, dict):
-        raise error_at(place, f"a JSON {type(record).__name__}", "an object")
+    record = json_object(place, line)
     doc_id, vector = record.pop("id", None), record.pop("vector", None)
     contents = record.pop("contents", "")
     if isinstance(doc_id, int) and not isinstance(doc_id, bool):
@@ -119,8 +113,13 @@ def _read_record(place: Place, line: str) -> tuple[Document, dict[str, float]]:
         raise error_at(place, f"contents is a {type(contents).__name__}", "a string")
     if not isinstance(vector, dict):
         raise error_at(place, f"the vector is a {type(vector).__name__}", "{term: weight}")
+    for what, text in (("the id", doc_id), ("contents", contents), ("a term", "".join(vector))):
+        require_characters(place, what, text)
     for term, weight in vector.items():
         is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not is_number or not 0 <= weight < float("inf"):
-            raise error_at(place, f"term {term!r} with weight {weight!r}", "a number >= 0")
+        if not is_number or not 0 <= weight <= _GREATEST:
+            came = f"term {term!r} with weight {weight!r:.40}"
+            raise error_at(place, came, f"a number >= 0, at most {_GREATEST:.3g}")
+    if record and (why := not_json(record)):
+        raise error_at(place, f"metadata that is not JSON ({why})", "plain values")
     return Document(doc_id, contents, metadata=record), vector

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -17,6 +18,15 @@ from sparse_ir.files import whole_file
 from sparse_ir.vectors import TermWeights
 
 _MATRIX = ("format", "shape", "data", "indices", "indptr")
+# What NumPy, SciPy and Python's zip files raise where a file is another, or damaged.
+_OF_OTHER_FILES = (
+    ValueError,
+    TypeError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read_npz(path: str | Path) -> tuple[list[str], TermWeights]:
@@ -28,7 +38,8 @@ def read_npz(path: str | Path) -> tuple[list[str], TermWeights]:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here, for NumPy leaves the file open where it is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             missing = [name for name in _MATRIX if name not in arrays]
             if missing:
                 raise DataFormatError(
@@ -39,14 +50,14 @@ def read_npz(path: str | Path) -> tuple[list[str], TermWeights]:
             parts = (arrays["data"], arrays["indices"], arrays["indptr"])
             matrix = sp.csr_array(parts, shape=tuple(arrays["shape"].tolist()))
             matrix.check_format(full_check=True)
+            if matrix.dtype.kind not in "fiub":
+                raise DataFormatError(f"{path}: weights of type {matrix.dtype}; want numbers")
             ids = arrays["ids"].tolist() if "ids" in arrays else list(range(matrix.shape[0]))
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise (
-            error
-            if isinstance(error, DataFormatError)
-            else DataFormatError(
-                f"{path}: no CSR matrix ({error}); want what scipy.sparse.save_npz writes"
-            )
+    except DataFormatError:
+        raise
+    except _OF_OTHER_FILES as error:
+        raise DataFormatError(
+            f"{path}: no CSR matrix ({error}); want what scipy.sparse.save_npz writes"
         ) from None
     if len(ids) != matrix.shape[0]:
         raise DataFormatError(f"{path}: {len(ids)} ids came for {matrix.shape[0]} rows")

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ir.corpus import Document
-from sparse_ir.errors import InvalidInputError
+from sparse_ir.corpus import Document, SeenIds
+from sparse_ir.errors import DataFormatError, InvalidInputError
 from sparse_ir.export.ciff import read_ciff
 from sparse_ir.export.jsonl import read_json_vectors
 from sparse_ir.export.lucene import is_lucene, read_lucene
 from sparse_ir.export.npz import read_npz
 from sparse_ir.export.seismic import SeismicFile
-from sparse_ir.lines import error_at
+from sparse_ir.lines import error_at, shown
 from sparse_ir.parquet import ParquetVectors
-from sparse_ir.vectors import TermWeights
+from sparse_ir.vectors import TermWeights, as_term_weights
 
 _BATCH = 8192  # documents
-Batch = tuple[list[Document], TermWeights]
+
+
+class Batch(NamedTuple):
+    """Documents that were read together."""
+
+    documents: list[Document]
+    weights: TermWeights
+    """A row a document."""
+    places: list[str]
+    """Where each document was read, for messages."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,26 @@ class VectorSource:
     n_terms: int
     batches: Callable[[dict[str, int], int], Iterator[Batch]]
     vocabulary: str = ""
+
+
+def read_vectors(
+    sources: Iterable[VectorSource], columns: dict[str, int], n_columns: int
+) -> Iterator[Batch]:
+    """All documents of the sources, in their order, checked.
+
+    Raises:
+        DataFormatError: an id is empty, no text, or comes twice in all of them, or a weight is
+            negative or not finite; says where.
+        InvalidInputError: a term is not among the columns.
+        OSError: a source cannot be read.
+    """
+    with closing(SeenIds()) as seen:
+        for source in sources:
+            for batch in source.batches(columns, n_columns):
+                for document, place in zip(batch.documents, batch.places, strict=True):
+                    _require_id(document.doc_id, place)
+                    seen.add(document.doc_id, place)
+                yield batch
 
 
 def open_vectors(path: str | Path) -> VectorSource:
@@ -91,7 +122,8 @@ def _json(path: Path) -> VectorSource:
             terms = np.fromiter((columns[t] for vector in vectors for t in vector), np.int64, n)
             data = np.fromiter((w for vector in vectors for w in vector.values()), np.float32, n)
             matrix = sp.csr_array((data, terms, indptr), shape=(len(chunk), n_columns))
-            yield [document for _, document, _ in chunk], matrix
+            documents = [document for _, document, _ in chunk]
+            yield Batch(documents, matrix, [shown(place) for place, _, _ in chunk])
 
     return VectorSource(names, len(names), batches)
 
@@ -114,7 +146,8 @@ def _named(
         place = np.array([columns[term] for term in terms], np.int64)
         numbers = place[weights.indices] if len(place) else weights.indices
         shape = (len(ids), n_columns)
-        yield from _slices(ids, sp.csr_array((weights.data, numbers, weights.indptr), shape))
+        matrix = sp.csr_array((weights.data, numbers, weights.indptr), shape)
+        yield from _numbered(path, _slices(ids, matrix))
 
     return VectorSource(terms, len(terms), batches)
 
@@ -124,7 +157,8 @@ def _npz(path: Path) -> VectorSource:
 
     def batches(_: dict[str, int], n_columns: int) -> Iterator[Batch]:
         parts = (matrix.data, matrix.indices, matrix.indptr)
-        yield from _slices(ids, sp.csr_array(parts, shape=(len(ids), n_columns)))
+        rows = sp.csr_array(parts, shape=(len(ids), n_columns))
+        yield from _numbered(path, _slices(ids, rows))
 
     return VectorSource(None, matrix.shape[1], batches)
 
@@ -133,8 +167,7 @@ def _parquet(path: Path) -> VectorSource:
     file = ParquetVectors(path)
 
     def batches(_: dict[str, int], n_columns: int) -> Iterator[Batch]:
-        for ids, matrix in file.batches(n_columns, _BATCH):
-            yield [Document(doc_id, "") for doc_id in ids], matrix
+        yield from _numbered(path, file.batches(n_columns, _BATCH))
 
     return VectorSource(None, file.n_terms, batches, file.vocabulary)
 
@@ -142,17 +175,45 @@ def _parquet(path: Path) -> VectorSource:
 def _seismic(path: Path) -> VectorSource:
     file = SeismicFile(path)
 
-    def batches(_: dict[str, int], n_columns: int) -> Iterator[Batch]:
+    def rows(n_columns: int) -> Iterator[tuple[list[str], TermWeights]]:
         first = 0
         for matrix in file.batches(n_columns, _BATCH):
-            rows = range(first, first + matrix.shape[0])
-            yield [Document(str(row), "") for row in rows], matrix
-            first = rows.stop
+            last = first + matrix.shape[0]
+            yield [str(row) for row in range(first, last)], matrix
+            first = last
+
+    def batches(_: dict[str, int], n_columns: int) -> Iterator[Batch]:
+        yield from _numbered(path, rows(n_columns))
 
     return VectorSource(None, file.n_terms, batches)
 
 
-def _slices(ids: Sequence[str], matrix: TermWeights) -> Iterator[Batch]:
+def _slices(ids: Sequence[str], matrix: TermWeights) -> Iterator[tuple[Sequence[str], TermWeights]]:
     for start in range(0, len(ids), _BATCH):
-        part = [Document(doc_id, "") for doc_id in ids[start : start + _BATCH]]
-        yield part, matrix[start : start + _BATCH]
+        yield ids[start : start + _BATCH], matrix[start : start + _BATCH]
+
+
+def _numbered(path: Path, rows: Iterator[tuple[Sequence[str], TermWeights]]) -> Iterator[Batch]:
+    """The rows, checked, where a place in the file is the number of a row."""
+    first = 0
+    while True:
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is refused
+            if (part := next(rows, None)) is None:
+                return
+            ids, matrix = part
+            try:
+                weights = as_term_weights(matrix, first_row=first)
+            except InvalidInputError as error:
+                raise DataFormatError(f"{path}: {error}") from None
+        places = [f"{path}, row {row}" for row in range(first, first + len(ids))]
+        yield Batch([Document(doc_id, "") for doc_id in ids], weights, places)
+        first += len(ids)
+
+
+def _require_id(doc_id: str, place: str) -> None:
+    try:
+        doc_id.encode()
+    except UnicodeEncodeError:
+        raise DataFormatError(f"{place}: the id holds half a surrogate pair; want text") from None
+    if not doc_id:
+        raise DataFormatError(f"{place}: an empty id; want a string that is not empty")

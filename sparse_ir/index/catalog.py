@@ -94,27 +94,35 @@ class Catalog:
         """Grows when documents go or their metadata change: what was read before may be stale."""
 
     @classmethod
-    def create(cls, folder: Path, settings: Mapping[str, Any]) -> Catalog:
+    def create(
+        cls, folder: Path, settings: Mapping[str, Any], term_names: Iterable[str] | None = None
+    ) -> Catalog:
         """A new catalog in ``folder``, committed, and inside the next write transaction.
+
+        Args:
+            folder: Of the index.
+            settings: To be kept.
+            term_names: Those of terms 0, 1, ..., where no model knows them.
 
         Raises:
             InvalidInputError: there is one already. A file that a crash left without a committed
                 catalog in it does not count.
         """
+        require_no_index(folder)
         catalog = cls(_connect(folder / FILE_NAME), folder / FILE_NAME)
-        if catalog._has_tables():
+        try:
+            catalog._run("PRAGMA journal_mode = WAL")
+            catalog._prepare_for_writing()
+            catalog.begin()
+            for statement in _SCHEMA.split(";"):
+                catalog._run(statement)
+            catalog.update_settings({"format_version": FORMAT_VERSION, **settings})
+            catalog._run_many("INSERT INTO terms VALUES (?, ?)", enumerate(term_names or ()))
+            catalog.commit()
+            catalog.begin()
+        except BaseException:
             catalog.close()
-            raise InvalidInputError(
-                f"{folder} holds an index already; open it with IndexWriter.open, or remove it"
-            )
-        catalog._run("PRAGMA journal_mode = WAL")
-        catalog._prepare_for_writing()
-        catalog.begin()
-        for statement in _SCHEMA.split(";"):
-            catalog._run(statement)
-        catalog.update_settings({"format_version": FORMAT_VERSION, **settings})
-        catalog.commit()
-        catalog.begin()
+            raise
         return catalog
 
     @classmethod
@@ -399,10 +407,6 @@ class Catalog:
         """Names of the learned terms by number; empty if they are not kept here."""
         return [row[0] for row in self._run("SELECT name FROM terms ORDER BY number")]
 
-    def add_term_names(self, names: Iterable[str]) -> None:
-        """Terms 0, 1, ... have these names."""
-        self._run_many("INSERT INTO terms VALUES (?, ?)", enumerate(names))
-
     # checks
 
     def check_integrity(self) -> None:
@@ -499,6 +503,18 @@ def require_index(folder: Path) -> Path:
     if not (folder / FILE_NAME).is_file():
         raise _no_index(folder)
     return folder
+
+
+def require_no_index(folder: Path) -> None:
+    """Returns if no committed catalog is in the folder.
+
+    Raises:
+        InvalidInputError: there is one.
+    """
+    if Catalog.exists(folder):
+        raise InvalidInputError(
+            f"{folder} holds an index already; open it with IndexWriter.open, or remove it"
+        )
 
 
 def remove_catalog(folder: Path) -> None:

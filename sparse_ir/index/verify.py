@@ -9,6 +9,7 @@ import numpy as np
 
 from sparse_ir import _native
 from sparse_ir.errors import IndexFormatError
+from sparse_ir.files import folder_digest
 from sparse_ir.index.catalog import Catalog
 
 _CATALOG_RULES = {
@@ -66,6 +67,8 @@ def verify(
     for name, query in _COUNTS.items():
         came = catalog.count(query)
         _require(path, came == settings[name], f"{name} is {settings[name]}, counted were {came}")
+    for name, digest in settings.get("folders", {}).items():
+        _require(path, folder_digest(path / name) == digest, f"{name} is not what it was")
     _verify_numbers(path, catalog, segments, settings["next_doc"])
     n_terms = settings["n_terms"] + settings["lexicon_size"]
     for segment in segments:

@@ -24,8 +24,15 @@ from numpy.typing import NDArray
 
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.files import folder_digest
 from sparse_ir.index import bm25, dense_files, recall
-from sparse_ir.index.catalog import Catalog, DocumentRow, remove_catalog, require_index
+from sparse_ir.index.catalog import (
+    Catalog,
+    DocumentRow,
+    remove_catalog,
+    require_index,
+    require_no_index,
+)
 from sparse_ir.index.compaction import most_gathered
 from sparse_ir.index.dense import DenseIndex
 from sparse_ir.index.dense_segment import DenseRows, checked
@@ -62,7 +69,7 @@ class IndexWriter:
         lock: WriterLock,
         *,
         is_new: bool = False,
-        beside: Sequence[str] = (),
+        beside: Collection[str] = (),
     ) -> None:
         self._folder = folder
         self._catalog = catalog
@@ -97,7 +104,7 @@ class IndexWriter:
         params: BuildParams | None = None,
         dense: DensePart | None = None,
         settings: Mapping[str, Any] | None = None,
-        beside: Sequence[str] = (),
+        beside: Mapping[str, Callable[[Path], object]] | None = None,
     ) -> IndexWriter:
         """A writer of a new, empty index in the folder ``path``, committed at once.
 
@@ -109,10 +116,11 @@ class IndexWriter:
             params: How to build.
             dense: What the dense part holds; None for an index without one.
             settings: More to keep with the index (the model, the language), JSON values.
-            beside: Folders in ``path`` that were made for the index: they go where it is not kept.
+            beside: Folders that belong to the index, by name, and what fills each. They are there
+                before the index is, ``Index.verify`` reads them, and they go where it is not kept.
 
         Raises:
-            InvalidInputError: ``n_terms`` < 1, or an index is there already.
+            InvalidInputError: ``n_terms`` < 1, bad term names, or an index is there already.
             IndexLockedError: another writer is making one there.
         """
         folder = Path(path)
@@ -123,31 +131,34 @@ class IndexWriter:
                 f"{len(term_names)} term names came for {n_terms} terms; "
                 "want as many, all different"
             )
+        if term_names is not None:
+            _require_text("the names of terms", *term_names)
         folder.mkdir(parents=True, exist_ok=True)
-        lock = WriterLock(folder)
+        lock, beside = WriterLock(folder), beside or {}
         try:
-            catalog = Catalog.create(
-                folder,
-                {
-                    "n_terms": n_terms,
-                    "vocabulary": vocabulary,
-                    "params": asdict(params or BuildParams()),
-                    "next_doc": 0,
-                    "next_segment": 1,
-                    "n_docs": 0,
-                    "n_words": 0,
-                    "lexicon_size": 0,
-                    "average_length": 0.0,
-                    **({"dense": asdict(dense)} if dense else {}),
-                    **(settings or {}),
-                },
-            )
-            if term_names is not None:
-                catalog.add_term_names(term_names)
-                catalog.commit()
-                catalog.begin()
+            require_no_index(folder)
         except BaseException:
             lock.release()
+            raise
+        made: dict[str, Any] = {
+            "n_terms": n_terms,
+            "vocabulary": vocabulary,
+            "params": asdict(params or BuildParams()),
+            "next_doc": 0,
+            "next_segment": 1,
+            "n_docs": 0,
+            "n_words": 0,
+            "lexicon_size": 0,
+            "average_length": 0.0,
+            **({"dense": asdict(dense)} if dense else {}),
+            **(settings or {}),
+        }
+        try:
+            made["folders"] = _make_folders(folder, beside)
+            catalog = Catalog.create(folder, made, term_names)
+        except BaseException:
+            _remove_index(folder, beside)
+            lock.remove()
             raise
         return cls(folder, catalog, lock, is_new=True, beside=beside)
 
@@ -258,7 +269,8 @@ class IndexWriter:
         ids = [document.doc_id for document in documents]
         _require_good(ids)
         for document, own in zip(documents, words, strict=True):
-            _require_text(document.doc_id, document.title, document.text, *own)
+            what = f"title, text or words of {document.doc_id!r}"
+            _require_text(what, document.title, document.text, *own)
         stored_passages = self._passage_rows(passages, ids, rows)
         first = self._add_rows(
             ids,
@@ -321,7 +333,12 @@ class IndexWriter:
         self._is_dirty = True
 
     def delete(self, doc_ids: Collection[str]) -> int:
-        """Returns how many of these were there; they are gone with the commit."""
+        """Returns how many of these were there; they are gone with the commit.
+
+        Raises:
+            InvalidInputError: a string came, whose letters would be taken for ids.
+        """
+        _require_several(doc_ids)
         if not len(self):
             return 0
         rows = list(self._catalog.documents(list(doc_ids)).values())
@@ -480,9 +497,7 @@ class IndexWriter:
         finally:
             self._catalog.close()
             if remove:
-                remove_catalog(self._folder)
-                for name in self._beside:
-                    shutil.rmtree(self._folder / name, ignore_errors=True)
+                _remove_index(self._folder, self._beside)
                 self._lock.remove()
             else:
                 self._lock.release()
@@ -677,6 +692,20 @@ class IndexWriter:
         return {"next_segment": files.next_number, "average_length": files.average_length}
 
 
+def _make_folders(folder: Path, beside: Mapping[str, Callable[[Path], object]]) -> dict[str, str]:
+    """The digest of each by name, for all to be there and whole when the index begins to be."""
+    for name, fill in beside.items():
+        shutil.rmtree(folder / name, ignore_errors=True)  # a crash may have left it
+        fill(folder / name)
+    return {name: folder_digest(folder / name) for name in beside}
+
+
+def _remove_index(folder: Path, beside: Collection[str]) -> None:
+    remove_catalog(folder)
+    for name in beside:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
 def _as_json(doc_id: str, metadata: Mapping[str, Any]) -> str:
     try:
         text = _JSON.encode(dict(metadata))
@@ -688,13 +717,11 @@ def _as_json(doc_id: str, metadata: Mapping[str, Any]) -> str:
     return text
 
 
-def _require_text(doc_id: str, *parts: str) -> None:
+def _require_text(what: str, *parts: str) -> None:
     try:
         "".join(parts).encode()
     except (TypeError, UnicodeEncodeError) as error:
-        raise InvalidInputError(
-            f"title, text or words of {doc_id!r} are no text: {error}; want whole characters"
-        ) from None
+        raise InvalidInputError(f"{what} are no text: {error}; want whole characters") from None
 
 
 def _require_length(what: str, came: int, wanted: int) -> None:
@@ -702,7 +729,13 @@ def _require_length(what: str, came: int, wanted: int) -> None:
         raise InvalidInputError(f"{came} {what} came for {wanted} documents; want one each")
 
 
+def _require_several(doc_ids: Collection[str]) -> None:
+    if isinstance(doc_ids, str):
+        raise InvalidInputError(f"the string {doc_ids!r} came; want a list of doc_ids")
+
+
 def _require_good(doc_ids: Sequence[str]) -> None:
+    _require_several(doc_ids)
     for doc_id in doc_ids:
         if not isinstance(doc_id, str) or not doc_id:
             raise InvalidInputError(f"doc_id is {doc_id!r}; want a string that is not empty")

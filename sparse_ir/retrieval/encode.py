@@ -18,11 +18,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sparse_ir.corpus import Document
 from sparse_ir.encoders.encoder import Encoder
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.index.catalog import Catalog
+from sparse_ir.index.catalog import Catalog, DocumentRow
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.vector_files import Rows, VectorFormat, format_of, write_whole
+from sparse_ir.vectors import TermWeights
 
 Text = tuple[str, str]  # id, text
 _JOURNAL = "journal.jsonl"
@@ -34,7 +36,7 @@ class EncodeReport:
 
     encoded: int = 0
     kept: int = 0
-    """Encoded by an earlier run that was stopped."""
+    """Encoded by an earlier run, and unchanged since."""
 
     def __len__(self) -> int:
         return self.encoded + self.kept
@@ -56,8 +58,9 @@ def encode_corpus(
         texts: (id, text) pairs, the same ones in the same order when an earlier run is continued.
         encoder: Of either side.
         output: A file that ends in ``.npz``, ``.parquet`` or ``.jsonl``; or a folder, in which an
-            index of the vectors (without texts) is made or continued. Until a file is whole, its
-            parts are in ``OUTPUT.parts``.
+            index of the vectors (without texts) is made or continued: what it has of the same text
+            stays, any other text is encoded and replaces what has its id. Until a file is whole,
+            its parts are in ``OUTPUT.parts``.
         settings: JSON values that say how the encoder encodes; a run with others is not continued.
         batch_size: Texts encoded at once, >= 1.
         buffer_size: Texts read at once, >= 1, and rows of a part: what a stop costs at most.
@@ -189,12 +192,30 @@ def _into_index(path: Path, buffers: _Buffers, run: _Run, how: Mapping[str, Any]
     with _open_writer(path, run.encoder, how) as writer:
         for buffer in buffers:
             known = writer.known([text_id for text_id, _ in buffer])
-            new = [text for text in buffer if text[0] not in known]
+            new = [text for text in buffer if not _is_same(known.get(text[0]), text)]
             run.keep(len(buffer) - len(new))
             if new:
-                rows = run.encode(new)
-                writer.add_vectors(rows.weights, rows.ids)
+                weights = run.encode(new).weights
+                _add(writer, new, weights)
                 writer.commit()
+
+
+def _is_same(row: DocumentRow | None, text: Text) -> bool:
+    return row is not None and row.fingerprint == _fingerprint(text)
+
+
+def _add(writer: IndexWriter, texts: list[Text], weights: TermWeights) -> None:
+    """As ``add_vectors``, which takes no fingerprints: the documents have no texts, so no words."""
+    writer.add(
+        [Document(text_id, "") for text_id, _ in texts],
+        weights,
+        [[] for _ in texts],
+        fingerprints=[_fingerprint(text) for text in texts],
+    )
+
+
+def _fingerprint(text: Text) -> bytes:
+    return hashlib.blake2b(text[1].encode(), digest_size=16).digest()
 
 
 def _open_writer(path: Path, encoder: Encoder, how: Mapping[str, Any]) -> IndexWriter:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sparse_ir.corpus import Document
+import numpy as np
+
+from sparse_ir.corpus import Document, not_json
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import Encoder, OnePassEncoder, load_encoder
@@ -34,11 +36,12 @@ from sparse_ir.retrieval.neighbours import DEFAULT_WEIGHT, SETTING, checked_weig
 from sparse_ir.retrieval.passages import Span, has_limit, join, passages_of
 from sparse_ir.retrieval.retriever import QUERY_ENCODER
 from sparse_ir.vectors import TermWeights
-from sparse_ir.vocabulary import Vocabulary
 
 _BATCHES_TOGETHER = 16  # sorted by length inside the encoder, so that little is padding
+_REMOVED = 2048  # documents together, for their ids are all that is in memory
 _COMPACT_SHARE = 0.1  # of new documents, from which on the index is rewritten as one segment
 
+_T = TypeVar("_T")
 Progress = Callable[[int, int], None]
 """Called with (documents done, of these unchanged) since the last call."""
 
@@ -50,6 +53,8 @@ class IngestReport:
     added: int = 0
     updated: int = 0
     unchanged: int = 0
+    removed: int = 0
+    """Documents that ``sync`` deleted."""
     cut: int = 0
     """Texts whose ends were not read on the learned side."""
 
@@ -73,6 +78,7 @@ def ingest(
     dense: str | None = None,
     codes: CodeKind | None = None,
     dense_encoder: VectorEncoder | None = None,
+    sync: bool = False,
     batch_size: int = 32,
     commit_every: int = 2048,
     on_progress: Progress | None = None,
@@ -102,6 +108,7 @@ def ingest(
             keeps what it has.
         codes: As ``DensePart``; None takes what the index has, or none.
         dense_encoder: As ``encoder``, of the dense model.
+        sync: Whether documents of the index that did not come are deleted, once all have come.
         batch_size: Documents encoded at once, >= 1.
         commit_every: Documents between commits, >= 1.
         on_progress: Told about every batch.
@@ -109,7 +116,8 @@ def ingest(
 
     Raises:
         InvalidInputError: an existing index was built with another model, dense model, language or
-            neighbour weight, or the other way with passages.
+            neighbour weight, or the other way with passages; or what came is no ``Document``, or
+            one without doc_id, or with a title, text or metadata of other kinds than it says.
     """
     if batch_size < 1 or commit_every < 1:
         raise InvalidInputError(
@@ -118,7 +126,7 @@ def ingest(
     tell = on_progress or (lambda done, unchanged: None)
     report = IngestReport()
     analyzer = Analyzer(language)
-    chunks = _chunks(documents, commit_every)
+    chunks = _chunks(map(_checked, documents), commit_every)
     first = next(chunks, [])  # a source that cannot be read must not leave an empty index behind
     options = options or EncoderOptions()
     path, part = Path(path), None
@@ -142,10 +150,13 @@ def ingest(
         pipeline = _Pipeline(
             writer, model, options, encoder, dense_encoder, analyzer, passages, batch_size
         )
+        first_new = writer.settings["next_doc"]
         for chunk in chain([first], chunks):
             pipeline.add(chunk, report, tell)
             if len(chunk) == commit_every:  # else it is the last
                 writer.commit()
+        if sync:
+            report.removed = _remove_others(writer, first_new, pipeline.unchanged)
         expand(writer, on_expanded)
         writer.commit()
         if report.changed >= _COMPACT_SHARE * len(writer):
@@ -173,15 +184,16 @@ def open_writer(
     if neighbour_weight is not None:
         wanted[SETTING] = checked_weight(neighbour_weight)
     if not Catalog.exists(path):
-        vocabulary = _copy_query_encoder(model, path)
+        queries = load_encoder(model, role="query")
+        beside = {QUERY_ENCODER: queries.save} if isinstance(queries, LookupEncoder) else {}
         return IndexWriter.create(
             path,
-            n_terms=len(vocabulary),
-            vocabulary=vocabulary.fingerprint,
+            n_terms=len(queries.vocabulary),
+            vocabulary=queries.vocabulary.fingerprint,
             params=params or BuildParams(precision="float32"),  # BM25 is to be exact
             dense=dense,
             settings={SETTING: DEFAULT_WEIGHT} | wanted,
-            beside=[QUERY_ENCODER],
+            beside=beside,
         )
     writer = IndexWriter.open(path)
     try:
@@ -214,6 +226,7 @@ class _Pipeline:
         self._batch_size = batch_size
         self._encoder = encoder
         self._dense_encoder = dense_encoder
+        self.unchanged = array("q")  # their doc numbers: eight bytes a document, where ids are more
 
     def add(self, chunk: list[Document], report: IngestReport, tell: Progress) -> None:
         latest = list({document.doc_id: document for document in chunk}.values())
@@ -223,7 +236,9 @@ class _Pipeline:
             row = known.get(document.doc_id)
             if row is None or row.fingerprint != _fingerprint(document):
                 changed.append(document)
-            elif json.loads(row.metadata) != json.loads(json.dumps(dict(document.metadata))):
+                continue
+            self.unchanged.append(row.doc)
+            if json.loads(row.metadata) != json.loads(json.dumps(dict(document.metadata))):
                 self._writer.replace_metadata(document)
         n_unchanged = len(latest) - len(changed)
         report.unchanged += n_unchanged
@@ -294,13 +309,13 @@ class _Counted:
             self._told = documents
 
 
-def _copy_query_encoder(model: str, path: Path) -> Vocabulary:
-    """The index holds its query encoder before it exists, so that no crash can leave it without."""
-    encoder = load_encoder(model, role="query")
-    if isinstance(encoder, LookupEncoder):
-        shutil.rmtree(path / QUERY_ENCODER, ignore_errors=True)
-        encoder.save(path / QUERY_ENCODER)
-    return encoder.vocabulary
+def _remove_others(writer: IndexWriter, first_new: int, unchanged: array[int]) -> int:
+    """Documents that are older than this run, and not among the unchanged, are gone; how many."""
+    writer.flush()
+    index = writer.index()
+    docs = index.matching().astype(np.int64)
+    others = np.setdiff1d(docs[docs < first_new], np.array(unchanged, np.int64)).tolist()
+    return sum(writer.delete(index.doc_ids(some).values()) for some in _chunks(others, _REMOVED))
 
 
 def _text_settings(model: str, language: str, passages: bool) -> dict[str, Any]:
@@ -330,7 +345,40 @@ def _fingerprint(document: Document) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def _chunks(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+def _checked(document: Document) -> Document:
+    """The document, if it is what its type says.
+
+    Raises:
+        InvalidInputError: it is not; says its doc_id.
+    """
+    if not isinstance(document, Document):
+        raise InvalidInputError(
+            f"a {type(document).__name__} came among the documents; want a Document each, as "
+            "read_documents(SOURCE) gives them"
+        )
+    doc_id = document.doc_id
+    if not isinstance(doc_id, str) or not doc_id:
+        raise InvalidInputError(f"doc_id is {doc_id!r}; want a string that is not empty")
+    for name in ("doc_id", "title", "text"):
+        _require_text(f"{name} of {doc_id!r}", getattr(document, name))
+    if not isinstance(document.metadata, Mapping):
+        kind = type(document.metadata).__name__
+        raise InvalidInputError(f"metadata of {doc_id!r} is a {kind}; want a mapping")
+    if why := not_json(document.metadata):
+        raise InvalidInputError(f"metadata of {doc_id!r} is not JSON: {why}; want plain values")
+    return document
+
+
+def _require_text(what: str, text: Any) -> None:
+    if not isinstance(text, str):
+        raise InvalidInputError(f"{what} is a {type(text).__name__}; want a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(f"{what} is no text: {error}; want whole characters") from None
+
+
+def _chunks(documents: Iterable[_T], size: int) -> Iterator[list[_T]]:
     iterator = iter(documents)
     while chunk := list(islice(iterator, size)):
         yield chunk

@@ -23,7 +23,7 @@ from typing import Any
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.encoder import TextEncoder, load_encoder
 from sparse_ir.errors import InvalidInputError, SparseIRError
-from sparse_ir.index.catalog import Catalog
+from sparse_ir.index.catalog import Catalog, require_index
 from sparse_ir.index.reader import dense_part
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.dense_part import DocumentVectors
@@ -208,6 +208,7 @@ class LiveIndex:
         return counts
 
     def _ingest(self, documents: Sequence[Document]) -> None:
+        require_index(self.path)  # if it was moved away, a new one must not take its place
         settings, part = self.settings, dense_part(self.settings)
         if part is not None and self._vectors is None:
             self._vectors = DocumentVectors(part.model)

@@ -11,6 +11,7 @@ from sparse_ir.retrieval.hybrid import HybridMode
 MOST_HITS = 1000
 LONGEST_QUERY = 8192  # characters
 LONGEST_ID = 1024
+LONGEST_TEXT = 16 * 2**20  # characters: as many as a body may have bytes
 MOST_TERMS = 10_000
 MOST_TEXTS = 256  # encoded by one request
 MOST_DOCUMENTS = 10_000  # added by one request
@@ -20,6 +21,8 @@ QueryText = Annotated[str, Field(max_length=LONGEST_QUERY, description="Any text
 ModeOrDefault = Annotated[
     HybridMode | None, Field(description="None is hybrid if the index has a dense part.")
 ]
+# A string without any bound may be no text: pydantic lets halves of surrogate pairs pass.
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 DocId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
 
 
@@ -74,7 +77,7 @@ class ExplainRequest(_Strict):
 class EncodeRequest(_Strict):
     """What does the model make of these texts?"""
 
-    texts: Annotated[list[str], Field(max_length=MOST_TEXTS)]
+    texts: Annotated[list[Text], Field(max_length=MOST_TEXTS)]
     role: Literal["document", "query"] = "document"
 
 
@@ -82,8 +85,8 @@ class NewDocument(_Strict):
     """A document; one with the same doc_id is replaced."""
 
     doc_id: DocId
-    text: str = ""
-    title: str = ""
+    text: Text = ""
+    title: Text = ""
     metadata: dict[str, JsonValue] = {}
 
 

@@ -153,6 +153,45 @@ def test_a_failed_import_leaves_no_index(cli, tmp_path, kind):
     assert set(stored(tmp_path / "i")) == {"a", "b"}
 
 
+def test_an_id_of_two_batches_or_sources(cli, tmp_path):
+    lines = [json.dumps({"id": str(i), "vector": {"x": 1}}) + "\n" for i in range(8300)]
+    (tmp_path / "whole.jsonl").write_text("".join(lines))
+    lines[8250] = lines[0]
+    (tmp_path / "dup.jsonl").write_text("".join(lines))
+    message = "dup.jsonl:8251: the id '0' of dup.jsonl:1 again came; want each id once"
+    assert cli.refuses("import", "dup.jsonl", "--index", "i") == message
+    message = cli.refuses("import", "whole.jsonl", "dup.jsonl", "--index", "i")
+    assert message.startswith("dup.jsonl:1: the id '0' of whole.jsonl:1 again")
+    assert not (tmp_path / "i").exists()
+
+
+def test_texts_and_metadata_with_coarse_weights(cli, tmp_path):
+    (tmp_path / "v.jsonl").write_text('{"id": "a", "vector": {"x": 1}, "year": 3}\n')
+    (tmp_path / "w.jsonl").write_text('{"id": "b", "vector": {"x": 1}, "contents": "fox"}\n')
+    coarse = ["--precision", "uint8", "--index", "i"]
+    cli("import", "v.jsonl", *coarse)
+    with Index.open(tmp_path / "i") as index:
+        assert index.document("a").metadata == {"year": 3}
+    message = cli.refuses("import", "w.jsonl", *coarse)
+    assert message.startswith("w.jsonl:1: contents came for i, whose uint8 weights are too coarse")
+
+
+@pytest.mark.parametrize("weight", ["NaN", "-1", "1e39", "Infinity", "1" + "0" * 400])
+def test_bad_weights_are_said_with_their_place(cli, tmp_path, weight):
+    good = '{"id": "a", "vector": {"x": 1}}\n'
+    (tmp_path / "v.jsonl").write_text(good + '{"id": "b", "vector": {"x": ' + weight + "}}\n")
+    message = cli.refuses("import", "v.jsonl", "--index", "i")
+    assert message.startswith("v.jsonl:2: term 'x' with weight ")
+
+
+def test_a_parquet_file_of_weights_past_float32(cli, tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"id": ["a", "b"], "indices": [[3], [2]], "values": [[1.0], [1e39]]}
+    pq.write_table(pa.table(columns), tmp_path / "v.parquet")
+    message = cli.refuses("import", "v.parquet", "--index", "i")
+    assert message.startswith("v.parquet: row 1, term 2 has weight inf; want a finite weight")
+
+
 def test_tune_recall(cli, tmp_path, source):
     cli("import", source, "--index", "i")
     assert "not tuned" in cli("info", "--index", "i").stdout

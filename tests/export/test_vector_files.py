@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from sparse_ir.errors import DataFormatError, InvalidInputError
 from sparse_ir.export.ciff import write_ciff
 from sparse_ir.export.npz import read_npz, write_npz
 from sparse_ir.export.seismic import SeismicFile, write_seismic
-from sparse_ir.export.vector_source import open_vectors
+from sparse_ir.export.vector_source import open_vectors, read_vectors
 
 MATRIX = sp.csr_array(np.array([[0, 1.5, 0, 2], [0, 0, 0, 0], [3, 0, 0, 0.25]], np.float32))
 
@@ -34,8 +35,8 @@ ROWS = [{1: 1.5, 3: 2.0}, {}, {0: 3.0, 3: 0.25}]
 
 def everything(source, columns=None, n_columns=None):
     parts = list(source.batches(columns or {}, n_columns or source.n_terms))
-    documents = [document for batch, _ in parts for document in batch]
-    return documents, sp.vstack([matrix for _, matrix in parts], format="csr")
+    documents = [document for batch in parts for document in batch.documents]
+    return documents, sp.vstack([batch.weights for batch in parts], format="csr")
 
 
 class TestNpz:
@@ -71,6 +72,36 @@ class TestNpz:
             read_npz(path)
         np.savez(path, format=np.array(b"csr"), indices=np.array([{}] * 4), **parts)
         with pytest.raises(DataFormatError, match="allow_pickle"):
+            read_npz(path)
+        words = parts | {"data": np.array(["1", "2", "3", "4"])}
+        np.savez(path, format=np.array(b"csr"), indices=MATRIX.indices, **words)
+        with pytest.raises(DataFormatError, match="v.npz: .*(type|dtype)"):
+            read_npz(path)
+
+    @settings(deadline=None)
+    @given(st.data())
+    def test_damaged_files_are_a_clear_error_or_read(self, tmp_path_factory, data):
+        path = tmp_path_factory.mktemp("n") / "v.npz"
+        write_npz(path, [(["x", "y", "z"], MATRIX)], 4)
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 3))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(content)
+        try:
+            read_npz(path)
+        except DataFormatError as error:
+            assert "v.npz: " in str(error)
+
+    def test_a_block_of_no_kind_that_there_is(self, tmp_path):
+        path = tmp_path / "v.npz"
+        write_npz(path, [(["x", "y", "z"], MATRIX)], 4)
+        content = bytearray(path.read_bytes())
+        with zipfile.ZipFile(path) as archive:
+            at = archive.getinfo("format.npy").header_offset
+        at += 30 + sum(struct.unpack_from("<HH", content, at + 26))  # behind the header
+        content[at : at + 4] = b"\x07" * 4
+        path.write_bytes(content)
+        with pytest.raises(DataFormatError, match="v.npz: no CSR matrix .*invalid block type"):
             read_npz(path)
 
 
@@ -207,6 +238,18 @@ class TestOpenVectors:
             ('{"id": "a", "vector": {"x": "1"}}', "v.jsonl:1: term 'x' with weight '1'"),
             ('{"id": "a", "vector": {"x": NaN}}', "v.jsonl:1: term 'x' with weight nan"),
             ('{"id": "a", "vector": {}, "contents": 1}', "v.jsonl:1: contents is a int"),
+            ('{"id": "a", "vector": {"x": 1e39}}', "v.jsonl:1: term 'x' with weight 1e[+]39"),
+            (
+                '{"id": "a", "vector": {"x": 1' + "0" * 400 + "}}",
+                "v.jsonl:1: term 'x' with weight 10{39} came; want a number >= 0, at most 3.4e",
+            ),
+            ('{"id": "a", "vector": {"x": ' + "9" * 5000 + "}}", "v.jsonl:1: a number of thousand"),
+            ('{"id": "a", "vector": {}, "n": ' + "[" * 99_999, "v.jsonl:1: JSON of too many lev"),
+            ('{"id": "a", "vector": {"x": 1, "x": 2}}', "v.jsonl:1: the key 'x' twice"),
+            ('{"id": "a", "vector": {"\\ud800": 1}}', "v.jsonl:1: a term holds half a surrogate"),
+            ('{"id": "a", "vector": {}, "contents": "\\ud800"}', "v.jsonl:1: contents holds half"),
+            ('{"id": "\\ud800", "vector": {}}', "v.jsonl:1: the id holds half a surrogate"),
+            ('{"id": "a", "vector": {}, "n": NaN}', "v.jsonl:1: metadata that is not JSON"),
         ],
     )
     def test_malformed_lines(self, tmp_path, line, message):
@@ -224,6 +267,41 @@ class TestOpenVectors:
         (tmp_path / "v.feather").touch()
         with pytest.raises(InvalidInputError, match="is of no known kind"):
             open_vectors(tmp_path / "v.feather")
+
+    def test_ids_are_unique_over_all_sources(self, tmp_path):
+        (tmp_path / "v.jsonl").write_text("\n".join(map(json.dumps, LINES)))
+        write_npz(tmp_path / "v.npz", [(["x", "y", "c"], MATRIX)], 4)
+        sources = [open_vectors(tmp_path / name) for name in ("v.jsonl", "v.npz")]
+        message = r"v.npz, row 2: the id 'c' of .*v.jsonl:3 again came; want each id once"
+        with pytest.raises(DataFormatError, match=message):
+            list(read_vectors(sources, {"##es": 3, "fox": 1, "hen": 0}, 4))
+
+    def test_ids_are_unique_over_all_batches(self, tmp_path):
+        ids = [str(i) for i in range(9000)]  # more than a batch
+        ids[8250] = "3"
+        write_npz(tmp_path / "v.npz", [(ids, sp.csr_array((9000, 4), dtype=np.float32))], 4)
+        with pytest.raises(DataFormatError, match=r"v.npz, row 8250: the id '3' of .*, row 3 "):
+            list(read_vectors([open_vectors(tmp_path / "v.npz")], {}, 4))
+
+    @pytest.mark.parametrize(
+        ("weight", "shown"), [(np.nan, "nan"), (-1, "-1.0"), (np.inf, "inf"), (1e39, "inf")]
+    )
+    def test_bad_weights_are_said_with_file_and_row(self, tmp_path, weight, shown):
+        values = np.ones((8200, 4))  # more than a batch
+        values[8195, 2] = weight
+        sp.save_npz(tmp_path / "v.npz", sp.csr_array(values))
+        message = rf"v.npz: row 8195, term 2 has weight {shown}; want a finite"
+        with pytest.raises(DataFormatError, match=message):
+            list(read_vectors([open_vectors(tmp_path / "v.npz")], {}, 4))
+
+    @pytest.mark.parametrize(
+        ("doc_id", "message"),
+        [("", "v.npz, row 1: an empty id"), ("\ud800", "row 1: the id holds")],
+    )
+    def test_bad_ids_are_said_with_file_and_row(self, tmp_path, doc_id, message):
+        write_npz(tmp_path / "v.npz", [(["x", doc_id, "z"], MATRIX)], 4)
+        with pytest.raises(DataFormatError, match=message):
+            list(read_vectors([open_vectors(tmp_path / "v.npz")], {}, 4))
 
     def test_a_term_that_the_index_does_not_have(self, tmp_path):
         (tmp_path / "v.jsonl").write_text(json.dumps(LINES[0]))

@@ -420,6 +420,52 @@ class TestRefuses:
             IndexWriter.create(three, n_terms=N_TERMS)
         assert len(Index.open(three)) == 3
 
+    def test_folders_of_an_index_that_another_writer_is_making(self, tmp_path):
+        """Nothing of them is touched: its queries would be another model's."""
+
+        def fill(text):
+            def make(folder):
+                folder.mkdir()
+                (folder / "table").write_text(text)
+
+            return {"queries": make}
+
+        folder = tmp_path / "i"
+        with IndexWriter.create(folder, n_terms=N_TERMS, beside=fill("mine")) as writer:
+            with pytest.raises(IndexLockedError):
+                IndexWriter.create(folder, n_terms=N_TERMS, beside=fill("yours"))
+            writer.commit()
+        with pytest.raises(InvalidInputError, match="holds an index already"):
+            IndexWriter.create(folder, n_terms=N_TERMS, beside=fill("yours"))
+        assert (folder / "queries" / "table").read_text() == "mine"
+        with Index.open(folder) as index:
+            index.verify()
+            (folder / "queries" / "table").write_text("torn")
+            with pytest.raises(IndexFormatError, match="queries is not what it was"):
+                index.verify()
+
+    def test_an_index_that_cannot_be_made_leaves_nothing(self, tmp_path):
+        def fail(folder):
+            folder.mkdir()
+            raise OSError("no space left")
+
+        folder = tmp_path / "i"
+        for wrong in ({"beside": {"queries": fail}}, {"settings": {"x": object()}}):
+            with pytest.raises((OSError, TypeError)):
+                IndexWriter.create(folder, n_terms=N_TERMS, **wrong)
+            assert not folder.exists()
+        with pytest.raises(InvalidInputError, match="names of terms are no text"):
+            IndexWriter.create(folder, n_terms=1, term_names=["\ud800"])
+        IndexWriter.create(folder, n_terms=N_TERMS).close()
+
+    def test_a_string_for_a_list_of_ids(self, tmp_path):
+        with IndexWriter.create(tmp_path / "i", n_terms=N_TERMS) as writer:
+            writer.add_vectors(rows({0: 1.0}, {1: 1.0}), ["a", "b"])
+            for call in (writer.delete, lambda ids: writer.add_vectors(rows({0: 1.0}), ids)):
+                with pytest.raises(InvalidInputError, match="the string 'a' came; want a list"):
+                    call("a")
+            assert len(writer) == 2
+
     @pytest.mark.parametrize("k", [0, -1, 1.5, True])
     def test_bad_k(self, three, k):
         with pytest.raises(InvalidInputError, match="k is"):

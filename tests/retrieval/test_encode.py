@@ -125,12 +125,25 @@ def test_what_has_changed_is_not_continued(tmp_path, document_encoder):
     require_whole(tmp_path / "v.npz", document_encoder)
 
 
+def test_a_changed_text_is_encoded_anew_into_an_index(tmp_path, document_encoder):
+    path = tmp_path / "index"
+    encode_corpus(TEXTS, document_encoder, path, buffer_size=5)
+    changed = [*TEXTS[:7], ("d7é", "dog dog fox"), *TEXTS[8:]]
+    document_encoder.encoded.clear()
+    report = encode_corpus(changed, document_encoder, path, buffer_size=5)
+    assert (report.encoded, report.kept) == (1, 22)
+    assert document_encoder.encoded == ["dog dog fox"]
+    require_whole(path, document_encoder, changed)
+    assert encode_corpus(changed, document_encoder, path).kept == 23
+
+
 def test_a_disk_that_fills_keeps_what_is_whole(tmp_path, document_encoder, monkeypatch):
     synced, real = [], vector_files.os.fsync
 
     def full(descriptor):
         synced.append(descriptor)
-        if len(synced) == 6:  # a journal, then a part and its line for each buffer
+        # A journal, then a part and its line for each buffer; of a file first it, then its folder.
+        if len(synced) == 9:
             raise OSError(errno.ENOSPC, "No space left on device")
         real(descriptor)
 

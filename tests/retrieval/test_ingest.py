@@ -91,6 +91,68 @@ def test_refuses_another_model_or_language(tmp_path, document_encoder):
     assert len(Index.open(path)) == 3
 
 
+@pytest.mark.parametrize("commit_every", [1, 100])
+def test_sync_removes_what_did_not_come(tmp_path, document_encoder, commit_every):
+    path = tmp_path / "i"
+    assert run(path, DOCUMENTS, sync=True) == IngestReport(added=3)
+    came = [Document("b", "dog sleeps"), Document("c", "dog runs"), Document("d", "quick animal")]
+    assert run(path, came) == IngestReport(added=1, updated=1, unchanged=1)
+    assert len(Index.open(path)) == 4
+    report = run(path, [came[1], came[2]], sync=True, commit_every=commit_every)
+    assert report == IngestReport(unchanged=2, removed=2)
+    with Index.open(path) as index:
+        assert [one.doc_id for one in index.documents(index.matching().tolist()).values()] == [
+            "c",
+            "d",
+        ]
+        index.verify()
+    changed = [Document("d", "red fox"), Document("e", "dog")]
+    expected = IngestReport(added=1, updated=1, removed=1)
+    assert run(path, changed, sync=True, commit_every=commit_every) == expected
+    assert run(path, [], sync=True) == IngestReport(removed=2)
+    assert run(path, [], sync=True) == IngestReport()
+
+
+def test_sync_removes_nothing_if_the_source_fails(tmp_path, document_encoder):
+    def failing():
+        yield DOCUMENTS[0]
+        raise OSError("gone")
+
+    run(tmp_path / "i", DOCUMENTS)
+    with pytest.raises(OSError, match="gone"):
+        run(tmp_path / "i", failing(), sync=True)
+    assert len(Index.open(tmp_path / "i")) == 3
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (Document("a", None), "text of 'a' is a NoneType; want a string"),
+        (Document("a", b"red fox"), "text of 'a' is a bytes; want a string"),
+        (Document("a", "red fox", title=None), "title of 'a' is a NoneType"),
+        (Document("a", "fox \ud800"), "text of 'a' is no text: .* want whole characters"),
+        (Document("\ud800", "fox"), "doc_id of .* is no text"),
+        (Document("", "fox"), "doc_id is ''; want a string that is not empty"),
+        (Document(5, "fox"), "doc_id is 5"),
+        (Document("a", "red fox", metadata=None), "metadata of 'a' is a NoneType; want a mapping"),
+        (Document("a", "red fox", "The fox", {"d": object()}), "metadata of 'a' is not JSON"),
+        (Document("a", "red fox", "The fox", {"d": float("nan")}), "metadata of 'a' is not JSON"),
+        ({"_id": "a", "text": "fox"}, "a dict came among the documents; want a Document each"),
+    ],
+)
+def test_what_is_no_document_is_refused(tmp_path, document_encoder, bad, message):
+    path = tmp_path / "i"
+    with pytest.raises(InvalidInputError, match=message):
+        run(path, [bad])
+    assert not path.exists()
+    run(path, DOCUMENTS)  # that one of these is the same but for its metadata
+    with pytest.raises(InvalidInputError, match=message):
+        run(path, [*DOCUMENTS[1:], bad])
+    with pytest.raises(InvalidInputError, match="a str came among the documents"):
+        run(path, "docs.jsonl")
+    assert len(Index.open(path)) == 3
+
+
 @pytest.mark.parametrize("bad", [{"batch_size": 0}, {"commit_every": 0}])
 def test_refuses_bad_sizes(tmp_path, document_encoder, bad):
     with pytest.raises(InvalidInputError, match="want integers >= 1"):

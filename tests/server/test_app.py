@@ -161,6 +161,13 @@ def test_what_is_wrong_is_said(client):
     for half in (b'{"doc_id": "x", "text": "t", "metadata": {"\\udc00": NaN}}',):
         body = b'{"documents": [' + half + b"]}"
         assert client.post("/v1/documents", content=body, headers=headers).status_code in (400, 422)
+    for address, half in (
+        ("/v1/documents", b'{"documents": [{"doc_id": "x", "text": "\\ud800"}]}'),
+        ("/v1/documents", b'{"documents": [{"doc_id": "x", "text": "t", "title": "\\ud800"}]}'),
+        ("/v1/encode", b'{"texts": ["\\ud800"]}'),
+        ("/v1/encode", b'{"texts": ["\\ud800"], "role": "query"}'),
+    ):
+        assert client.post(address, content=half, headers=headers).status_code == 422
     assert client.post("/v1/search", content=b'{"query": "fox"}').status_code == 422  # no JSON
     assert client.get("/v1/search?query=fox").status_code == 200
 
@@ -171,6 +178,17 @@ def test_another_writer(client, index_folder):
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert "another writer" in answer.json()["detail"]
     assert client.delete("/v1/documents/a").status_code == 200
+
+
+def test_an_index_that_was_moved_away_is_not_made_anew(client, index_folder, tmp_path):
+    index_folder.rename(tmp_path / "elsewhere")
+    new = {"documents": [{"doc_id": "x", "text": "dog"}]}
+    for answer in (client.post("/v1/documents", json=new), client.delete("/v1/documents/a")):
+        assert (answer.status_code, "no index at" in answer.json()["detail"]) == (400, True)
+    assert not index_folder.exists()
+    assert ids(client.get("/v1/search?query=dog&mode=lexical")) == ["b"]
+    (tmp_path / "elsewhere").rename(index_folder)
+    assert client.post("/v1/documents", json=new).json() == {"committed": 1}
 
 
 def test_no_network(live, client, monkeypatch):
