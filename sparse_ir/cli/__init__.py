@@ -7,15 +7,19 @@ Data goes to the standard output, progress and messages to the standard error. E
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from sparse_ir import __version__
 from sparse_ir.cli import (
     adapt,
     compare,
     convert,
+    delete,
     distil_queries,
     encode,
     eval,
@@ -40,7 +44,32 @@ from sparse_ir.cli import (
 )
 from sparse_ir.errors import SparseIRError
 
+
+class _Commands(TyperGroup):
+    """The commands, whose errors are ours to tell: typer would end the process without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with _errors_as_exit_codes():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _errors_as_exit_codes() -> Iterator[None]:
+    try:
+        yield
+    except (SparseIRError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader of our output has had enough
+            sys.stderr.close()
+            sys.exit(0)
+        print(f"sparse-ir: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("sparse-ir: interrupted; what was committed stays", file=sys.stderr)
+        sys.exit(130)
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="sparse-ir",
     help="Learned sparse retrieval: index text, search it, see why a document was found.",
     no_args_is_help=True,
@@ -50,6 +79,7 @@ app = typer.Typer(
 )
 app.command()(quickstart.quickstart)
 app.command()(index.index)
+app.command()(delete.delete)
 app.command()(search.search)
 app.command()(serve.serve)
 app.command()(encode.encode)
@@ -93,14 +123,4 @@ def _options(
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
-    try:
-        app()
-    except (SparseIRError, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # the reader of our output has had enough
-            sys.stderr.close()
-            sys.exit(0)
-        print(f"sparse-ir: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("sparse-ir: interrupted; what was committed stays", file=sys.stderr)
-        sys.exit(130)
+    app()

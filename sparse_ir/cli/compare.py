@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from sparse_ir.cli.console import out, print_matches
-from sparse_ir.cli.options import JsonOption, SparseMode
+from sparse_ir.cli.options import JsonOption, SparseMode, require_at_least
 from sparse_ir.errors import DataFormatError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def compare(
     from sparse_ir.evaluation.trec import read_qrels, read_run
 
     require_measures([measure])
+    require_at_least(0, worst=worst)
     if folder is not None and topics is None:
         raise InvalidInputError("--index came without --topics; want the queries' texts too")
     runs = (read_run(first), read_run(second))

@@ -18,6 +18,8 @@ from sparse_ir.cli.options import (
     JsonOption,
     ModelOption,
     named,
+    require_at_least,
+    require_writable,
 )
 from sparse_ir.cli.plot import plot_tradeoffs, require_plot
 from sparse_ir.cli.report import averages, costs, quality
@@ -87,8 +89,12 @@ def eval(
 
     wanted = named(measures)
     require_measures(wanted)
+    require_at_least(1, k=hits, threads=threads, batch_size=batch_size)
+    if output:
+        require_writable(output)
     if plot:
         require_plot(plot)
+        require_writable(plot)
         if runs:
             raise InvalidInputError("--plot came with --run; FLOPS and times come from systems")
     if runs:
@@ -105,18 +111,17 @@ def eval(
         search = {"baseline": baseline, "measures": wanted, "k": hits, "threads": threads}
         collections = list(_collections(sources or [], split, corpus, topics, qrels))
         reports = [_measure(one, names, cache, build, search) for one in collections]
-    records = [{"model": model, **report.record()} for report in reports]
+    lines = [json.dumps({"model": model, **report.record()}) for report in reports]
+    if as_json:
+        print(*lines, sep="\n")
+    else:
+        _print_tables(reports)
     if output:
         with output.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(record) + "\n" for record in records)
+            file.writelines(line + "\n" for line in lines)
     if plot:
         plot_tradeoffs(reports, plot)
         err.print(f"plot in {plot}")
-    if as_json:
-        for record in records:
-            print(json.dumps(record))
-    else:
-        _print_tables(reports)
 
 
 def _collections(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sparse_ir.cli.console import err, print_bars
-from sparse_ir.cli.options import JsonOption, ModelOption
+from sparse_ir.cli.options import JsonOption, ModelOption, require_at_least
 
 
 def explain(
@@ -22,10 +22,8 @@ def explain(
 ) -> None:
     """Show a text's terms and weights; a plus marks those that the text does not contain."""
     from sparse_ir.encoders.encoder import load_encoder, weighted_terms
-    from sparse_ir.errors import InvalidInputError
 
-    if most < 1:
-        raise InvalidInputError(f"terms is {most}; want an integer >= 1")
+    require_at_least(1, terms=most)
     terms = weighted_terms(load_encoder(model, "query" if as_query else "document"), text)
     if as_json:
         records = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 from contextlib import suppress
@@ -105,6 +106,35 @@ def named(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def require_at_least(least: int, **options: int) -> None:
+    """Returns if none of these options is less, before a long run is made with them.
+
+    Raises:
+        InvalidInputError: one is.
+    """
+    for name, value in options.items():
+        if value < least:
+            raise InvalidInputError(f"{name} is {value}; want an integer >= {least}")
+
+
+def require_writable(path: Path) -> None:
+    """Returns if a file can be written there, before a long run is made for it.
+
+    Raises:
+        OSError: it cannot.
+    """
+    path.parent.stat()
+    number = 0
+    if path.is_dir():
+        number = errno.EISDIR
+    elif not path.parent.is_dir():
+        number = errno.ENOTDIR
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        number = errno.EACCES
+    if number:
+        raise OSError(number, os.strerror(number), str(path))
+
+
 def use_threads(threads: int | None) -> None:
     """Networks and tokenizers run on so many threads from now on.
 
@@ -113,8 +143,7 @@ def use_threads(threads: int | None) -> None:
     """
     if threads is None:
         return
-    if threads < 1:
-        raise InvalidInputError(f"threads is {threads}; want an integer >= 1")
+    require_at_least(1, threads=threads)
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # tokenizers reads it when it starts
     with suppress(ImportError):
         import torch

@@ -10,7 +10,13 @@ from typing import Annotated, TypeVar
 import typer
 
 from sparse_ir.cli.console import Advance, err, progress
-from sparse_ir.cli.options import CacheOption, ExistingIndexOption, find_index
+from sparse_ir.cli.options import (
+    CacheOption,
+    ExistingIndexOption,
+    find_index,
+    require_at_least,
+    require_writable,
+)
 
 _T = TypeVar("_T")
 
@@ -56,6 +62,8 @@ def run(
     from sparse_ir.retrieval.systems import SYSTEMS, require_known
 
     require_known([retriever])
+    require_at_least(1, k=hits, threads=threads)
+    require_writable(output)
     queries = read_topics(topics)
     if retriever == "bm25" and cache is None:
         cache = default_cache()

@@ -15,6 +15,7 @@ from sparse_ir.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from sparse_ir.hits import Hit
+    from sparse_ir.index.reader import Index
     from sparse_ir.retrieval.highlights import TermMatch
 
 
@@ -84,17 +85,25 @@ def search(
         hits = retriever.search(query, k, mode=wanted, filter=filter, plan=plan)
         why = [retriever.explain(query, hit.doc_id, wanted) for hit in hits if explain]
         snippets = [retriever.snippet(query, hit, wanted) for hit in hits if not as_json]
+        if not hits and not as_json:
+            err.print(_no_hits(retriever.index, filter))
     if as_json:
         for rank, hit in enumerate(hits):
             print(json.dumps(_record(rank + 1, hit, why[rank] if explain else None)))
         return
-    if not hits:
-        err.print("no hits")
     for rank, hit in enumerate(hits):
         print_hit(rank + 1, hit, snippets[rank])
         if explain:
             print_legs(hit)
             print_matches(why[rank])
+
+
+def _no_hits(index: Index, filter: str | None) -> str:
+    """A filter that matches nothing is a likelier mistake than a query that does."""
+    if filter is None:
+        return "no hits"
+    n_matching = len(index.matching(filter))
+    return f"no hits; the filter matches {n_matching:,} of {len(index):,} documents"
 
 
 def _chosen(mode: SearchMode | None, flags: list[SearchMode]) -> SearchMode | None:

@@ -78,7 +78,12 @@ class LookupEncoder:
         batch_size: int = 32,
         on_progress: Callable[[int], None] | None = None,
     ) -> TermWeights:
-        """(n, V) float32 csr_array: the weight of each token of each text."""
+        """(n, V) float32 csr_array: the weight of each token of each text.
+
+        Raises:
+            InvalidInputError: as ``require_whole``.
+        """
+        require_whole(texts)
         texts = [self._prompt + text for text in texts] if self._prompt else list(texts)
         # One by one: a batch is spread over threads, whose waking takes longer than short texts do.
         encoded = [
@@ -186,6 +191,25 @@ def _checked(weights: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise InvalidInputError("a query weight is negative or not finite; want all >= 0")
     return weights.astype(np.float32)
+
+
+def require_whole(texts: Sequence[str]) -> None:
+    """Returns if all are strings of whole characters, as tokenizers want them.
+
+    Raises:
+        InvalidInputError: one is not.
+    """
+    for text in texts:
+        if not isinstance(text, str):
+            raise InvalidInputError(f"a {type(text).__name__} came as a text; want a string")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # bytes that are no UTF-8, on a command line
+            at = error.start
+            raise InvalidInputError(
+                f"character {at + 1} of a text is {text[at]!r}, half a surrogate pair; want whole "
+                "characters, as UTF-8 has them"
+            ) from None
 
 
 def term_spans(encoding: Encoding) -> list[TermSpan]:

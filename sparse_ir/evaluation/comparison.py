@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sparse_ir.errors import InvalidInputError
 from sparse_ir.evaluation.evaluate import Evaluation
 from sparse_ir.evaluation.trec import Qrels, Run, ranked
 
@@ -56,8 +57,13 @@ def lost_queries(
         second: Another.
         qrels: The judgements.
         measured: Both runs' values; of several measures the first counts.
-        n: Queries wanted at most; those where it is not behind are not among them.
+        n: Queries wanted at most, >= 0; those where it is not behind are not among them.
+
+    Raises:
+        InvalidInputError: n < 0.
     """
+    if n < 0:
+        raise InvalidInputError(f"n is {n}; want an integer >= 0")
     a, b = (next(iter(one.by_query.values())) for one in measured)
     behind = sorted(query_id for query_id in qrels if a[query_id] < b[query_id])
     behind.sort(key=lambda query_id: a[query_id] - b[query_id])

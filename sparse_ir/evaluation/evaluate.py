@@ -47,10 +47,13 @@ def evaluate(run: Run, qrels: Qrels, measures: Sequence[str] = MEASURES) -> Eval
     if not qrels or not wanted:
         raise InvalidInputError("no judgement or no measure came; want at least one of each")
     by_query: dict[str, dict[str, float]] = {name: dict.fromkeys(qrels, 0.0) for name in wanted}
-    names = {measure: name for name, measure in wanted.items()}
+    names: dict[Any, list[str]] = {}  # a measure may come under several: MAP is AP
+    for name, measure in wanted.items():
+        names.setdefault(measure, []).append(name)
     judged = {query_id: run[query_id] for query_id in qrels if run.get(query_id)}
-    for metric in ir_measures.iter_calc(list(wanted.values()), qrels, judged):
-        by_query[names[metric.measure]][metric.query_id] = float(metric.value)
+    for metric in ir_measures.iter_calc(list(names), qrels, judged):
+        for name in names[metric.measure]:
+            by_query[name][metric.query_id] = float(metric.value)
     return Evaluation(by_query)
 
 
@@ -58,10 +61,12 @@ def require_measures(measures: Sequence[str]) -> None:
     """Returns if these measures can be computed here, before a long run is made for them.
 
     Raises:
-        InvalidInputError: an unknown measure.
+        InvalidInputError: an unknown measure, or none.
         MissingDependencyError: ``ir-measures`` is not installed.
     """
     ir_measures = _ir_measures()
+    if not measures:
+        raise InvalidInputError(f"no measure came; want at least one, like {', '.join(MEASURES)}")
     for name in measures:
         _parsed(ir_measures, name)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, TextIO, get_args
@@ -16,13 +17,14 @@ import numpy as np
 
 from sparse_ir.errors import DataFormatError, InvalidInputError
 from sparse_ir.files import whole_file
-from sparse_ir.lines import Place, error_at, read_lines
+from sparse_ir.lines import Place, error_at, json_object, read_lines, require_characters
 
 Run = dict[str, dict[str, float]]
 """query_id -> doc_id -> score."""
 Qrels = dict[str, dict[str, int]]
 """query_id -> doc_id -> grade; 0 is judged and not relevant."""
 RunFormat = Literal["trec", "msmarco", "jsonl"]
+_GREATEST_GRADE = 10**6  # trec_eval reserves 8 bytes for each grade up to the greatest
 
 
 def ranked(scores: Mapping[str, float]) -> list[tuple[str, float]]:
@@ -38,7 +40,8 @@ def read_qrels(path: str | Path) -> Qrels:
             document, grade) with or without its header; ``.gz`` or not.
 
     Raises:
-        DataFormatError: a malformed line, a pair with two grades, no judgement at all.
+        DataFormatError: a malformed line, a grade beyond a million, a pair with two grades, no
+            judgement at all.
         OSError: the file cannot be read.
     """
     qrels: Qrels = {}
@@ -51,7 +54,7 @@ def read_qrels(path: str | Path) -> Qrels:
         if n_columns not in (3, 4) or len(columns) != n_columns:
             wanted = "query, document, grade; or query, iteration, document, grade"
             raise error_at(place, f"{len(columns)} columns", wanted)
-        query_id, doc_id, grade = columns[0], columns[-2], _whole(place, columns[-1])
+        query_id, doc_id, grade = columns[0], columns[-2], _grade(place, columns[-1])
         if qrels.setdefault(query_id, {}).setdefault(doc_id, grade) != grade:
             raise error_at(place, f"a second grade for {query_id}, {doc_id}", "one grade a pair")
     if not qrels:
@@ -63,8 +66,8 @@ def read_run(path: str | Path) -> Run:
     """The run in a file.
 
     Args:
-        path: TREC's six columns; MS MARCO's three (query, document, rank; its scores are the
-            reciprocal ranks); or JSON lines with query_id, doc_id and score; ``.gz`` or not.
+        path: TREC's six columns; MS MARCO's three (query, document, rank from 1; its scores are
+            the reciprocal ranks); or JSON lines with query_id, doc_id and score; ``.gz`` or not.
 
     Raises:
         DataFormatError: a malformed line, or a document twice for one query.
@@ -163,17 +166,16 @@ def _scored(path: str | Path) -> Iterator[tuple[Place, str, str, float]]:
         if n_columns == 6:
             yield place, columns[0], columns[2], _score(place, columns[4])
         else:
-            yield place, columns[0], columns[1], 1 / max(_whole(place, columns[2]), 1)
+            yield place, columns[0], columns[1], 1 / _rank(place, columns[2])
 
 
 def _hit(place: Place, line: str) -> tuple[str, str, float]:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise error_at(place, f"not JSON ({error.msg})", "an object") from None
+    record = json_object(place, line)
     query_id, doc_id = record.get("query_id"), record.get("doc_id")
     if not isinstance(query_id, str) or not isinstance(doc_id, str):
         raise error_at(place, f"query_id {query_id!r}, doc_id {doc_id!r}", "two strings")
+    require_characters(place, "query_id", query_id)
+    require_characters(place, "doc_id", doc_id)
     return query_id, doc_id, _score(place, record.get("score"))
 
 
@@ -188,18 +190,33 @@ def _split(line: str) -> list[str]:
     return [cell.strip() for cell in line.split("\t")] if "\t" in line.strip() else line.split()
 
 
+def _grade(place: Place, text: str) -> int:
+    grade = _whole(place, text)
+    if abs(grade) > _GREATEST_GRADE:
+        wanted = f"one from -{_GREATEST_GRADE:,} to {_GREATEST_GRADE:,}"
+        raise error_at(place, f"the grade {reprlib.repr(grade)}", wanted)
+    return grade
+
+
+def _rank(place: Place, text: str) -> int:
+    rank = _whole(place, text)
+    if rank < 1:
+        raise error_at(place, f"the rank {reprlib.repr(rank)}", "ranks that begin at 1")
+    return rank
+
+
 def _whole(place: Place, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise error_at(place, f"{text!r}", "a whole number") from None
+        raise error_at(place, reprlib.repr(text), "a whole number") from None
 
 
 def _score(place: Place, value: object) -> float:
     try:
         score = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise error_at(place, f"the score {value!r}", "a number") from None
+    except (TypeError, ValueError, OverflowError):
+        raise error_at(place, f"the score {reprlib.repr(value)}", "a number") from None
     if not math.isfinite(score):
         raise error_at(place, f"the score {score}", "a finite number")
     return score

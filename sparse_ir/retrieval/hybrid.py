@@ -10,7 +10,7 @@ Source: Xiao et al. 2022, arXiv:2201.05409 (light candidates, heavy verification
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.encoder import OnePassEncoder
+from sparse_ir.encoders.lookup import require_whole
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit, Hits, Leg
 from sparse_ir.index.filters import Filter
@@ -28,10 +29,11 @@ from sparse_ir.index.params import Approximate, Exact
 from sparse_ir.index.reader import EXACT, Index, dense_part
 from sparse_ir.retrieval.dense_part import VectorEncoder, load_query_vectors
 from sparse_ir.retrieval.dense_queries import load_table
+from sparse_ir.retrieval.explanation import WeightedTerm
 from sparse_ir.retrieval.fusion import Fusion, ranks
-from sparse_ir.retrieval.highlights import Snippet, TermMatch
+from sparse_ir.retrieval.highlights import Highlight, Snippet, TermMatch, Tracer
 from sparse_ir.retrieval.query_vectors import Mode
-from sparse_ir.retrieval.retriever import SparseRetriever
+from sparse_ir.retrieval.retriever import AsyncSearch, SparseRetriever, checked_k
 from sparse_ir.vectors import TermWeights
 
 HybridMode = Literal["hybrid", "dense", "anchored", "learned", "lexical"]
@@ -94,7 +96,7 @@ class CandidateScores:
     bytes_read: int
 
 
-class HybridRetriever:
+class HybridRetriever(AsyncSearch):
     """Searches an index in any mode; safe to share between threads.
 
     Args:
@@ -237,7 +239,7 @@ class HybridRetriever:
 
         Args:
             queries: A text, or a sequence of texts.
-            k: Hits wanted a query, >= 1.
+            k: Hits wanted a query, >= 1; all of them if there are fewer documents.
             mode: ``hybrid`` = anchored and dense, fused; ``dense``; or one of ``SparseRetriever``;
                 None takes ``default_mode``.
             sparse_mode: The sparse leg of ``hybrid``: with ``lexical`` it is BM25 + dense.
@@ -267,6 +269,28 @@ class HybridRetriever:
             ranked = self.sparse.hits(found, with_text=with_text)
         return ranked[0] if isinstance(queries, str) else ranked
 
+    def stream(
+        self,
+        query: str,
+        *,
+        mode: HybridMode | None = None,
+        filter: Filter | None = None,
+        with_text: bool = True,
+    ) -> Iterator[Hit]:
+        """As ``SparseRetriever.stream``, in its modes.
+
+        Raises:
+            InvalidInputError: the mode is ``hybrid`` or ``dense``, in which all documents match.
+        """
+        match mode or self.default_mode:
+            case "hybrid" | "dense" as every:
+                raise InvalidInputError(
+                    f"mode is {every!r}, in which every document is a hit; want "
+                    f"{', '.join(get_args(Mode))} to stream, or search with a k"
+                )
+            case sparse:
+                return self.sparse.stream(query, mode=sparse, filter=filter, with_text=with_text)
+
     def search_arrays(
         self,
         queries: Sequence[str],
@@ -277,8 +301,9 @@ class HybridRetriever:
         plan: Exact | Approximate = EXACT,
         threads: int = 1,
     ) -> Hits:
-        """As ``search``, giving arrays, without reading any document's text."""
+        """As ``search``, giving arrays, as ``SparseRetriever.search_arrays`` does."""
         mode = mode or self.default_mode
+        k = checked_k(k, len(self.index))
         if mode == "hybrid":
             return self.search_fused(queries, k, filter=filter, plan=plan, threads=threads).hits
         if mode == "dense":
@@ -302,14 +327,13 @@ class HybridRetriever:
 
         Args:
             queries: Q texts.
-            k: Hits wanted a query, >= 1; more than ``fusion.depth`` deepens it.
+            k: As ``search``; more than ``fusion.depth`` deepens it.
             sparse_mode: As ``search``.
             filter: As ``search``.
             plan: As ``search``.
             threads: As ``search``.
         """
-        if k < 1:
-            raise InvalidInputError(f"k is {k}; want an integer >= 1")
+        k = checked_k(k, len(self.index))
         depth = max(self.fusion.depth, k)
         candidates = self.find_candidates(
             queries, depth, sparse_mode=sparse_mode, filter=filter, plan=plan, threads=threads
@@ -343,7 +367,7 @@ class HybridRetriever:
             plan: As ``search``.
             threads: As ``search``.
         """
-        dense = self.index.dense
+        dense, depth = self.index.dense, checked_k(depth, len(self.index), "depth")
         learned, vectors = self._both(queries)
         terms = self.sparse.query_arrays(queries, sparse_mode, learned)
         by_terms = self.sparse.search_by_vectors(
@@ -396,6 +420,27 @@ class HybridRetriever:
             return []
         return self.sparse.explain(query, doc_id, self.sparse_mode(mode))
 
+    def query_terms(self, query: str, mode: HybridMode | None = None) -> list[WeightedTerm]:
+        """What the sparse leg searches for, the greatest first; of ``dense`` nothing."""
+        if mode == "dense":
+            return []
+        return self.sparse.query_terms(query, self.sparse_mode(mode))
+
+    def document_terms(self, doc_id: str) -> list[WeightedTerm]:
+        """As ``SparseRetriever.document_terms``."""
+        return self.sparse.document_terms(doc_id)
+
+    def highlights(
+        self,
+        query: str,
+        doc_id: str,
+        mode: HybridMode | None = None,
+        *,
+        tracer: Tracer | None = None,
+    ) -> list[Highlight]:
+        """As ``SparseRetriever.highlights``, by the terms of the sparse leg."""
+        return self.sparse.highlights(query, doc_id, self.sparse_mode(mode), tracer=tracer)
+
     def snippet(
         self, query: str, hit: Hit, mode: HybridMode | None = None, *, length: int = 240
     ) -> Snippet:
@@ -403,11 +448,17 @@ class HybridRetriever:
         return self.sparse.snippet(query, hit, self.sparse_mode(mode), length=length)
 
     def query_vectors(self, queries: Sequence[str]) -> NDArray[np.float32]:
-        """(Q, dimension) the vectors by which the dense leg finds these texts."""
+        """(Q, dimension) the vectors by which the dense leg finds these texts.
+
+        Raises:
+            InvalidInputError: as ``require_whole``.
+        """
+        require_whole(queries)
         return self._encoder.encode(queries)
 
     def _both(self, queries: Sequence[str]) -> tuple[TermWeights | None, NDArray[np.float32]]:
         """What both legs search by, from one pass if the index is of one model."""
+        require_whole(queries)
         part, encoder = dense_part(self.index.settings), self.sparse.encoder
         is_one_model = part is not None and part.model == self.index.settings.get("model")
         if is_one_model and self._given is None and isinstance(encoder, OnePassEncoder):

@@ -9,7 +9,7 @@ vector and one inverted index. The modes differ only in that vector.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, overload
@@ -47,7 +47,30 @@ class Retriever(Protocol):
         ...
 
 
-class SparseRetriever:
+class AsyncSearch:
+    """What gives a class with ``search`` an ``asearch`` too."""
+
+    search: Callable[..., Any]
+
+    @overload
+    async def asearch(self, queries: str, k: int = ..., **options: Any) -> list[Hit]: ...
+
+    @overload
+    async def asearch(
+        self, queries: Sequence[str], k: int = ..., **options: Any
+    ) -> list[list[Hit]]: ...
+
+    async def asearch(
+        self, queries: str | Sequence[str], k: int = 10, **options: Any
+    ) -> list[Hit] | list[list[Hit]]:
+        """As ``search``, with its options, on another thread: the event loop goes on meanwhile."""
+        found: list[Hit] | list[list[Hit]] = await asyncio.to_thread(
+            lambda: self.search(queries, k, **options)
+        )
+        return found
+
+
+class SparseRetriever(AsyncSearch):
     """Searches an index with text; safe to share between threads.
 
     Args:
@@ -155,7 +178,7 @@ class SparseRetriever:
 
         Args:
             queries: A text, or a sequence of texts.
-            k: Hits wanted a query, >= 1.
+            k: Hits wanted a query, >= 1; all of them if there are fewer documents.
             mode: ``anchored`` = BM25, its words weighed by the query table, + g x learned;
                 ``learned``; or ``lexical`` = BM25.
             filter: Only documents whose metadata match, as ``"year >= 2020"`` or
@@ -173,20 +196,6 @@ class SparseRetriever:
         found = self.search_arrays(texts, k, mode=mode, filter=filter, plan=plan, threads=threads)
         ranked = self.hits(found, with_text=with_text)
         return ranked[0] if isinstance(queries, str) else ranked
-
-    @overload
-    async def asearch(self, queries: str, k: int = ..., **options: Any) -> list[Hit]: ...
-
-    @overload
-    async def asearch(
-        self, queries: Sequence[str], k: int = ..., **options: Any
-    ) -> list[list[Hit]]: ...
-
-    async def asearch(
-        self, queries: str | Sequence[str], k: int = 10, **options: Any
-    ) -> list[Hit] | list[list[Hit]]:
-        """As ``search``, with its options, on another thread: the event loop goes on meanwhile."""
-        return await asyncio.to_thread(lambda: self.search(queries, k, **options))
 
     def stream(
         self,
@@ -225,7 +234,10 @@ class SparseRetriever:
         plan: Exact | Approximate = EXACT,
         threads: int = 1,
     ) -> Hits:
-        """As ``search``, giving arrays, without reading any document's text."""
+        """As ``search``, giving arrays, without reading any document's text.
+
+        They have k columns, or one a document if there are fewer.
+        """
         vectors = self._queries.arrays(queries, mode)
         return self.search_by_vectors(
             vectors, k, mode=mode, filter=filter, plan=plan, threads=threads
@@ -242,6 +254,7 @@ class SparseRetriever:
         threads: int = 1,
     ) -> Hits:
         """As ``search_arrays``, for queries that ``query_arrays`` gave for the same mode."""
+        k = checked_k(k, len(self.index))
 
         def search(vectors: Vectors, k: int) -> Hits:
             return self.index.search_terms(*vectors, k, plan=plan, threads=threads, filter=filter)
@@ -370,6 +383,17 @@ class SparseRetriever:
         if found.passages is None:
             return {}
         return self.index.passage_spans(np.unique(found.docs[found.passages >= 0]).tolist())
+
+
+def checked_k(k: int, n_documents: int, name: str = "k") -> int:
+    """k, or the number of documents if that is less: no more can be found.
+
+    Raises:
+        InvalidInputError: k is no integer >= 1.
+    """
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise InvalidInputError(f"{name} is {k!r}; want an integer >= 1")
+    return min(int(k), max(n_documents, 1))
 
 
 def query_encoder(path: Path, model: str) -> Encoder:

@@ -16,7 +16,7 @@ from sparse_ir.hits import Hit, Hits
 from sparse_ir.retrieval.cached import CachedIndexes
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.query_vectors import Mode
-from sparse_ir.retrieval.retriever import Retriever, SparseRetriever
+from sparse_ir.retrieval.retriever import Retriever, SparseRetriever, checked_k
 from sparse_ir.retrieval.tantivy_bm25 import TantivyBM25
 
 Ranking = dict[str, float]  # doc_id -> score
@@ -94,11 +94,11 @@ class TantivySystem:
 
     def search(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
         """The k best documents of each query, best first."""
-        return self._retriever.search(queries, k)
+        return self._retriever.search(queries, checked_k(k, len(self._retriever)))
 
     def rank(self, queries: Sequence[str], k: int, *, threads: int = 1) -> list[Ranking]:
         """As ``search``; on one thread whatever ``threads`` is."""
-        hits = self._retriever.search(queries, k)
+        hits = self.search(queries, k)
         return [{hit.doc_id: hit.score for hit in of_query} for of_query in hits]
 
     def cost(self, queries: Sequence[str]) -> Cost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -162,7 +163,31 @@ def test_eval_of_runs(cli, toy, toy_run):
     assert record["systems"]["b.run"]["measures"]["nDCG@10"] == 1.0
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's full disk")
+def test_tables_are_printed_before_a_full_disk_is_met(cli, toy, toy_run):
+    toy_run("a.run", {"1": ["crow"]})
+    arguments = ["eval", "--run", "a.run", "--qrels", toy / "qrels" / "test.tsv"]
+    done = cli(*arguments, "-o", "/dev/full", expect=2)
+    assert "a.run" in done.stdout
+    assert "No space left" in done.stderr
+
+
 class TestBadInput:
+    def test_what_is_wrong_is_said_before_anything_is_built(self, cli, toy, tmp_path):
+        pytest.importorskip("matplotlib", reason="the extra eval is not installed")
+        (tmp_path / "file").write_text("")
+        for wrong, message in [
+            (["-o", "nowhere/x.jsonl"], "No such file or directory: 'nowhere'"),
+            (["-o", toy], "Is a directory"),
+            (["-o", "file/x.jsonl"], "Not a directory: 'file/x.jsonl'"),
+            (["--plot", "nowhere/x.svg"], "No such file or directory: 'nowhere'"),
+            (["-k", 0], "k is 0; want an integer >= 1"),
+            (["--threads", -1], "threads is -1"),
+            (["--measures", ","], "no measure came"),
+        ]:
+            assert message in cli.refuses("eval", toy, "--cache", "made", *wrong)
+            assert not (tmp_path / "made").exists()
+
     def test_eval(self, cli, toy, toy_run):
         qrels = toy / "qrels" / "test.tsv"
         assert "no judgements qrels/dev.tsv" in cli.refuses("eval", toy, "--split", "dev")
@@ -186,6 +211,8 @@ class TestBadInput:
         (tmp_path / "t").write_text("<top>\n<num> 1\n</top>\n")
         assert "t:3: topic 1 without text" in cli.refuses("run", "t", "-o", "r")
         assert "retriever is 'x'" in cli.refuses("run", toy, "-o", "r", "--retriever", "x")
+        assert "k is 0; want an integer" in cli.refuses("run", toy, "-o", "r", "-k", 0)
+        assert "Is a directory" in cli.refuses("run", toy, "-o", tmp_path)
         assert "no index at" in cli.refuses("run", toy, "-o", "r", "--index", tmp_path)
         assert not (tmp_path / "r").exists()
 
@@ -193,6 +220,8 @@ class TestBadInput:
         toy_run("a", {"1": ["crow"]})
         qrels = ["--qrels", toy / "qrels" / "test.tsv"]
         assert "without --topics" in cli.refuses("compare", "a", "a", *qrels, "--index", "i")
+        line = cli.refuses("compare", "a", "a", *qrels, "--worst", -1)
+        assert "worst is -1; want an integer >= 0" in line
         (tmp_path / "q.tsv").write_text("1\tone\n")
         line = cli.refuses("compare", "a", "a", *qrels, "--topics", "q.tsv")
         assert "judged query '2' is missing" in line

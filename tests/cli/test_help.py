@@ -26,6 +26,7 @@ def test_help_and_version(cli):
         "quickstart",
         "index",
         "search",
+        "delete",
         "encode",
         "info",
         "init-head",

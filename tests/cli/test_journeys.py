@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -51,6 +52,10 @@ def test_hits_for_people(cli, fables_index):
 def test_no_hits(cli, fables_index):
     done = cli("search", "qqqq", cwd=fables_index)
     assert (done.stdout, done.stderr.strip()) == ("", "no hits")
+    for filter, n in (("number > '1'", 0), ("number > 3", 2)):
+        done = cli("search", "qqqq", "--filter", filter, cwd=fables_index)
+        assert done.stdout == ""
+        assert done.stderr.strip() == f"no hits; the filter matches {n} of 5 documents"
 
 
 def test_info(cli, fables_index):
@@ -70,6 +75,19 @@ def test_second_run_and_standard_input(cli, fables_index, tmp_path):
     done = cli("index", "-", "--index", tmp_path / "i", "--language", "none", stdin=one)
     assert "1 added, 0 updated, 0 unchanged" in done.stderr
     assert cli("search", "honey", "--index", tmp_path / "i").stdout
+
+
+def test_sync(cli, fables_index, tmp_path):
+    shutil.copy(fables_index / "fables.jsonl", tmp_path)
+    lines = (tmp_path / "fables.jsonl").read_text().splitlines(keepends=True)
+    done = json.loads(cli("index", "fables.jsonl", "--json").stdout)
+    assert (done["added"], "removed" in done) == (5, False)
+    (tmp_path / "fables.jsonl").write_text("".join(lines[1:]))
+    done = json.loads(cli("index", "fables.jsonl", "--sync", "--json").stdout)
+    assert (done["unchanged"], done["removed"]) == (4, 1)
+    done = cli("index", "-", "--sync", stdin=lines[2])
+    assert "0 added, 0 updated, 1 unchanged, 3 removed in" in done.stderr
+    assert json.loads(cli("info", "--json").stdout)["documents"] == 1
 
 
 def test_encode_both_sides_and_forms(cli, fables_index, tmp_path):
@@ -100,3 +118,18 @@ def test_init_head_makes_a_model_that_index_takes(cli, tmp_path):
     assert cli("search", "number 7", "-k", "1").stdout
     refused = cli.refuses("index", "texts.jsonl")
     assert "was built with model" in refused
+
+
+def test_documents_are_deleted_together_or_not_at_all(cli, fables_index, tmp_path):
+    folder = shutil.copytree(fables_index, tmp_path / "own")
+    lines = (folder / "fables.jsonl").read_text().splitlines()
+    ids = [json.loads(line)["_id"] for line in lines]
+    refused = cli.refuses("delete", ids[0], "nobody", cwd=folder)
+    assert "no document 'nobody' in" in refused
+    assert json.loads(cli("info", "--json", cwd=folder).stdout)["documents"] == 5
+    done = cli("delete", ids[0], ids[1], ids[0], cwd=folder)
+    assert "2 deleted, 3 left" in done.stderr
+    assert json.loads(cli("info", "--json", cwd=folder).stdout)["documents"] == 3
+    titles = " ".join(json.loads(line)["title"] for line in lines)
+    shown = cli("search", titles, "--json", "-k", "9", cwd=folder).stdout.splitlines()
+    assert {json.loads(line)["doc_id"] for line in shown} == set(ids[2:])

@@ -9,6 +9,7 @@ import pytest
 import tokenizers
 from safetensors.numpy import save_file
 
+from sparse_ir.encoders.encoder import weighted_terms
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.errors import InvalidInputError
 
@@ -77,6 +78,15 @@ def test_comes_back_from_a_folder(tmp_path):
 def test_refuses_bad_weights(weights, message):
     with pytest.raises(InvalidInputError, match=message):
         LookupEncoder(tokenizer(), weights, counts=True)
+
+
+def test_refuses_what_is_no_text():
+    encoder = LookupEncoder(tokenizer(), WEIGHTS, counts=True)
+    with pytest.raises(InvalidInputError, match=r"character 3 of a text is '\\udcff', half"):
+        encoder.encode(["a", "b \udcff"])
+    with pytest.raises(InvalidInputError, match="a int came as a text; want a string"):
+        weighted_terms(encoder, 7)
+    assert encoder.encode(["a \U0001f98a"]).toarray().tolist() == [[0, 0.5, 0, 0]]
 
 
 def test_refuses_bad_files(tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from sparse_ir.errors import InvalidInputError
 from sparse_ir.evaluation.comparison import LostQuery, Placed, lost_queries
 from sparse_ir.evaluation.evaluate import Evaluation
 
@@ -28,3 +31,6 @@ def test_lost_queries():
     ]
     assert lost_queries(FIRST, SECOND, QRELS, (first, second), n=1) == lost[:1]
     assert lost_queries(FIRST, SECOND, QRELS, (first, first)) == []
+    assert lost_queries(FIRST, SECOND, QRELS, (first, second), n=0) == []
+    with pytest.raises(InvalidInputError, match="n is -1; want an integer >= 0"):
+        lost_queries(FIRST, SECOND, QRELS, (first, second), n=-1)

@@ -26,6 +26,16 @@ def test_by_hand():
     assert list(found.means) == ["nDCG@10", "MRR@10", "R@100", "R@1000", "MAP"]
 
 
+def test_a_measure_that_comes_under_several_names():
+    average = {"q1": (1 / 2 + 2 / 3) / 2, "q2": 1, "q3": 0}
+    names = ["MAP", "RR@10", "AP", "MRR@10", "R@1", "Recall@1"]
+    found = evaluate(RUN, QRELS, names).by_query
+    assert list(found) == names
+    assert found["MAP"] == found["AP"] == pytest.approx(average)
+    assert found["MRR@10"] == found["RR@10"] == {"q1": 0.5, "q2": 1, "q3": 0}
+    assert found["R@1"] == found["Recall@1"] == {"q1": 0, "q2": 1, "q3": 0}
+
+
 def test_as_pytrec_eval_counts_with_ties():
     pytrec_eval = pytest.importorskip("pytrec_eval", reason="pytrec_eval is not installed")
     run = {"q1": {"a": 1.0, "b": 1.0, "x": 1.0, "c": 2.0}, "q2": {"d": 1.0, "z": 1.0}}
@@ -53,6 +63,8 @@ def test_nothing_to_measure():
     for qrels, measures in (({}, ["AP"]), (QRELS, [])):
         with pytest.raises(InvalidInputError, match="want at least one of each"):
             evaluate(RUN, qrels, measures)
+    with pytest.raises(InvalidInputError, match="no measure came"):
+        require_measures([])
 
 
 def test_ir_measures_not_installed(monkeypatch):

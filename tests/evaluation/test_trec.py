@@ -111,6 +111,10 @@ def test_bad_arguments(tmp_path):
 TREC = "q1 Q0 d1 1 3.5 tag\n"
 
 
+def _hit(score):
+    return f'{{"query_id": "q1", "doc_id": "d1", "score": {score}}}\n'
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -119,10 +123,17 @@ TREC = "q1 Q0 d1 1 3.5 tag\n"
         (TREC + "q1 Q0 d2 2 high tag\n", "run:2: the score 'high'"),
         (TREC + "q1 Q0 d2 2 nan tag\n", "run:2: the score nan"),
         ("q1\td1\tfirst\n", "run:1: 'first' came; want a whole number"),
+        ("q1\td1\t0\n", "run:1: the rank 0 came; want ranks that begin at 1"),
+        ("q1\td1\t1\nq1\td2\t-5\n", "run:2: the rank -5 came"),
         ("q1 d1\n", "run:1: 2 columns came"),
         ('{"query_id": "q1"\n', "run:1: not JSON"),
         ('{"query_id": "q1", "doc_id": 3, "score": 1}\n', "run:1: query_id 'q1', doc_id 3"),
         ('{"query_id": "q1", "doc_id": "d", "score": null}\n', "run:1: the score None"),
+        (_hit("9" * 400), "run:1: the score 9{18}.*9 came; want a number"),
+        (_hit("1") + _hit("9" * 5000), "run:2: a number of thousands of digits"),
+        (_hit("[" * 100_000 + "]" * 100_000), "run:1: JSON of too many levels"),
+        (_hit("1").replace("q1", r"\ud800"), "run:1: query_id holds half a surrogate pair"),
+        (_hit("1").replace("d1", r"d\ud800"), "run:1: doc_id holds half a surrogate pair"),
         (b"q1 Q0 \xff 1 3.5 tag\n", "run:1: byte 0xff"),
     ],
 )
@@ -151,6 +162,11 @@ def test_qrels(tmp_path, content):
     assert read_qrels(tmp_path / "qrels.tsv.gz") == expected
 
 
+def test_the_greatest_grades(tmp_path):
+    (tmp_path / "qrels").write_text("q1 0 a 1000000\nq1 0 b -1000000\n")
+    assert read_qrels(tmp_path / "qrels") == {"q1": {"a": 10**6, "b": -(10**6)}}
+
+
 def test_beir_ids_may_hold_spaces(tmp_path):
     (tmp_path / "qrels").write_text("query-id\tcorpus-id\tscore\nq 1\tdoc 1\t1\n")
     assert read_qrels(tmp_path / "qrels") == {"q 1": {"doc 1": 1}}
@@ -161,6 +177,9 @@ def test_beir_ids_may_hold_spaces(tmp_path):
     [
         ("q1 0 a 2\nq1 0 b\n", "qrels:2: 3 columns came"),
         ("q1 0 a yes\n", "qrels:1: 'yes' came; want a whole number"),
+        (f"q1 0 a 1\nq1 0 b {'9' * 40}\n", "qrels:2: the grade 9{40} came; want one from -1,000"),
+        ("q1 0 a -1000001\n", "qrels:1: the grade -1000001 came"),
+        (f"q1 0 a {'9' * 5000}\n", "qrels:1: '9{12}.*9' came; want a whole number"),
         ("q1 0 a 1\nq1 0 a 2\n", "qrels:2: a second grade for q1, a"),
         ("q1 a\n", "qrels:1: 2 columns came"),
         ("query-id\tcorpus-id\tscore\n", "no judgement came"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 from importlib import import_module
 
 import numpy as np
@@ -127,6 +129,65 @@ def test_modes_and_filters(folder):
         for mode in ("hybrid", "dense", "anchored"):
             with pytest.raises(InvalidInputError, match="k is 0"):
                 retriever.search("fox", k=0, mode=mode)
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, "3", None, True, math.nan])
+def test_refuses_a_k_that_is_none(folder, k):
+    with HybridRetriever.open(folder) as retriever:
+        for mode in retriever.modes:
+            with pytest.raises(InvalidInputError, match=f"k is {k!r}; want an integer >= 1"):
+                retriever.search("fox", k, mode=mode)
+        with pytest.raises(InvalidInputError, match="depth is 0"):
+            retriever.find_candidates(["fox"], 0)
+
+
+def test_more_hits_than_documents(folder):
+    with HybridRetriever.open(folder) as retriever:
+        for mode in retriever.modes:
+            expected = retriever.search(QUERIES, len(DOCUMENTS), mode=mode)
+            assert retriever.search(QUERIES, 10**14, mode=mode) == expected
+        deep = HybridRetriever(retriever.sparse, fusion=Fusion(depth=10**14))
+        assert deep.search(QUERIES, 5) == retriever.search(QUERIES, 5)
+
+
+def test_refuses_halves_of_characters(folder):
+    with HybridRetriever.open(folder) as retriever:
+        for mode in retriever.modes:
+            with pytest.raises(InvalidInputError, match="character 1 of a text is"):
+                retriever.search("\udcff fox", mode=mode)
+
+
+def test_asearch(folder):
+    with HybridRetriever.open(folder) as retriever:
+        for mode in retriever.modes:
+            found = asyncio.run(retriever.asearch("puppy", 3, mode=mode, filter="number > 2"))
+            assert found == retriever.search("puppy", 3, mode=mode, filter="number > 2")
+            assert {hit.text for hit in found} & {TEXTS[1], TEXTS[2]}
+
+
+def test_stream_is_of_the_sparse_modes(folder):
+    with HybridRetriever.open(folder) as retriever:
+        streamed = list(retriever.stream("dog", mode="lexical", filter="number < 7"))
+        assert [hit.doc_id for hit in streamed] == ["d1", "d4"]
+        for mode in (None, "hybrid", "dense"):
+            with pytest.raises(InvalidInputError, match="want anchored, learned, lexical to str"):
+                retriever.stream("dog", mode=mode)
+
+
+def test_terms_and_highlights_are_of_the_sparse_leg(folder):
+    with HybridRetriever.open(folder) as retriever:
+        for mode in (None, "hybrid", "anchored"):
+            terms = retriever.query_terms("red fox", mode)
+            assert {(one.block, one.term) for one in terms} == {
+                (block, word) for block in ("lexical", "learned") for word in ("red", "fox")
+            }
+        assert {one.block for one in retriever.query_terms("red fox", "lexical")} == {"lexical"}
+        assert retriever.query_terms("red fox", "dense") == []
+        for mode in (None, *retriever.modes):
+            marked = retriever.highlights("red fox", "d0", mode)
+            assert [TEXTS[0][one.start : one.end] for one in marked] == ["red", "fox"]
+        # "the dog sleeps", to which the encoder of documents adds a puppy
+        assert {one.term for one in retriever.document_terms("d1") if one.is_expansion} == {"puppy"}
 
 
 def test_added_later_or_made_with_it(folder, tmp_path, dense_encoder):

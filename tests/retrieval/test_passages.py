@@ -212,3 +212,17 @@ def test_many_queries_one_query_and_few_hits_agree(tmp_path, limited):
         for query, hits in zip(QUERIES, together, strict=True):
             for k in (1, 2, 7, 59):
                 assert retriever.search(query, k) == hits[:k]
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, "3", None, True])
+def test_refuses_a_k_that_is_none(tmp_path, limited, k):
+    ingest(tmp_path / "i", DOCUMENTS, model="words")
+    with SparseRetriever.open(tmp_path / "i") as retriever:
+        with pytest.raises(InvalidInputError, match=f"k is {k!r}; want an integer >= 1"):
+            retriever.search("fox", k)
+
+
+def test_more_hits_than_documents(tmp_path, limited):
+    ingest(tmp_path / "i", DOCUMENTS, model="words")
+    with SparseRetriever.open(tmp_path / "i") as retriever:
+        assert retriever.search(QUERIES, 10**14) == retriever.search(QUERIES, len(DOCUMENTS))

@@ -25,6 +25,9 @@ DOCUMENTS = [
 ]
 
 
+NO_K = [0, -1, 1.5, "3", None, True, math.nan]
+
+
 @pytest.fixture
 def retriever(tmp_path, document_encoder):
     ingest(tmp_path / "i", DOCUMENTS, model="words")
@@ -129,6 +132,32 @@ def test_refuses(retriever, tmp_path):
     IndexWriter.create(tmp_path / "raw", n_terms=3).close()
     with pytest.raises(InvalidInputError, match="vectors without text"):
         SparseRetriever.open(tmp_path / "raw")
+
+
+@pytest.mark.parametrize("k", NO_K)
+def test_refuses_a_k_that_is_none(retriever, k):
+    for mode in ("anchored", "learned", "lexical"):
+        with pytest.raises(InvalidInputError, match=f"k is {k!r}; want an integer >= 1"):
+            retriever.search("fox", k, mode=mode)
+
+
+def test_more_hits_than_documents(retriever, tmp_path):
+    for mode in ("anchored", "learned", "lexical"):
+        assert retriever.search("fox dog", 10**14, mode=mode) == retriever.search(
+            "fox dog", 3, mode=mode
+        )
+    assert retriever.search_arrays(["fox"], np.int64(10**14)).docs.shape == (1, 3)
+    ingest(tmp_path / "none", [], model="words")
+    with SparseRetriever.open(tmp_path / "none") as empty:
+        assert empty.search("fox", 10**14) == []
+
+
+def test_refuses_halves_of_characters(retriever):
+    for mode in ("anchored", "learned", "lexical"):
+        with pytest.raises(InvalidInputError, match=r"character 5 of a text is '\\udcff'"):
+            retriever.search(["dog", "fox \udcff"], mode=mode)
+    with pytest.raises(InvalidInputError, match="half a surrogate pair"):
+        retriever.query_terms("\udcff")
 
 
 def test_refuses_an_encoder_of_another_vocabulary(retriever, make_lookup):

@@ -60,6 +60,16 @@ def test_rank_and_search_agree(indexes, name):
     assert "a" in ranked[0]
 
 
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_hits_wanted(indexes, name):
+    system = SYSTEMS[name](indexes)
+    assert system.rank(QUERIES, 10**14) == system.rank(QUERIES, 3)
+    assert system.search(QUERIES, 10**14) == system.search(QUERIES, 3)
+    for k in (0, 1.5):
+        with pytest.raises(InvalidInputError, match=f"k is {k}; want an integer >= 1"):
+            system.rank(QUERIES, k)
+
+
 def test_cost_of_vectors(indexes):
     dense, sparse, both = (
         SYSTEMS[n](indexes).cost(QUERIES) for n in ("dense", "anchored", "hybrid")
