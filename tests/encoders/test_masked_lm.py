@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from sparse_ir.encoders.checkpoint import model_settings
+from sparse_ir.encoders.dense_encoder import load_dense_encoder
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.errors import InvalidInputError
@@ -67,6 +68,14 @@ def test_a_bare_model_encodes_queries_too(masked_lm_folder):
 def test_unknown_models(name, message):
     with pytest.raises(InvalidInputError, match=message):
         load_encoder(name)
+
+
+@pytest.mark.parametrize("load", [load_encoder, load_dense_encoder])
+def test_what_is_no_text_is_refused(masked_lm_folder, load):
+    encoder = load(str(masked_lm_folder))
+    for text, came in (("a \ud800", "character 3 of a text"), (None, "a NoneType came")):
+        with pytest.raises(InvalidInputError, match=came):
+            encoder.encode(["fox", text])
 
 
 def test_unknown_role_and_lengths(masked_lm_folder):
