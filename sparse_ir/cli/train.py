@@ -31,16 +31,15 @@ def train(
 
     require_models_extra()
     require_train_extra()
-    from sparse_ir.training.config import read_config
-    from sparse_ir.training.hub import push, require_hub_name
-    from sparse_ir.training.trainer import (
+    from sparse_ir.training.checkpoints import (
         checkpoints,
         is_finished,
-        make_trainer,
         require_new,
         require_place,
-        train_model,
     )
+    from sparse_ir.training.config import read_config
+    from sparse_ir.training.hub import push, require_hub_name
+    from sparse_ir.training.trainer import make_trainer, train_model
 
     experiment = read_config(config)
     if push_to_hub:

@@ -23,6 +23,7 @@ from sparse_ir.corpus import Document
 from sparse_ir.encoders.checkpoint import load_document_encoder, model_settings
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.training.checkpoints import mean_state, require_new, require_place
 from sparse_ir.training.config import (
     DENSE_TEACHER,
     BatchTable,
@@ -36,14 +37,7 @@ from sparse_ir.training.config import (
 )
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.held_out import held_out
-from sparse_ir.training.trainer import (
-    StudentTrainer,
-    mean_state,
-    require_new,
-    require_place,
-    train_model,
-    trainer_of,
-)
+from sparse_ir.training.trainer import StudentTrainer, train_model, trainer_of
 
 _LEAST_DOCUMENTS = 32
 _KINDS = ("title", "sentence", "crop", "phrase", "keywords", "context")

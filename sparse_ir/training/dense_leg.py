@@ -33,10 +33,10 @@ from sparse_ir.encoders.tensor_files import save_network
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.evaluation.evaluate import evaluate
 from sparse_ir.files import whole_folder
+from sparse_ir.training.checkpoints import checkpoints, require_new
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.losses import info_nce
 from sparse_ir.training.student import collate_texts, prepare_for_training
-from sparse_ir.training.trainer import checkpoints
 from sparse_ir.training.validation import DevSet
 
 AS_IT_WAS = "as it was"
@@ -177,8 +177,7 @@ class DenseTrainer(Trainer):  # type: ignore[misc]
     """
 
     def __init__(self, run: DenseRun, examples: TrainingSet, dev: DevSet | None = None) -> None:
-        if run.output.exists():
-            raise InvalidInputError(f"{run.output} exists; want a folder that is to be made")
+        require_new(run.output)
         self.run = run
         self.student = DenseStudent(run.model, run.max_length)
         self.measured: dict[str, float] = {}

@@ -9,7 +9,7 @@ import importlib.util
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +28,13 @@ from sparse_ir.encoders.sparse_head import SparseHead
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training import losses, sparsity
 from sparse_ir.training.batches import Batches, BatchShape, TaughtSet, hard_neighbours
+from sparse_ir.training.checkpoints import (
+    average_checkpoints,
+    checkpoints,
+    last_due,
+    origin_of,
+    require_place,
+)
 from sparse_ir.training.config import DataTable, TeacherTable, TrainConfig
 from sparse_ir.training.examples import TrainingSet, read_training_set
 from sparse_ir.training.model_card import data_reports, model_card
@@ -196,31 +203,6 @@ def train_model(
     if finish and trainer.args.process_index == 0:
         trainer.finish()
     return True
-
-
-def require_place(work: Path, *, resume: bool) -> None:
-    """Returns if a training can go on from what is in ``work``, or begin there.
-
-    Raises:
-        InvalidInputError: there is no checkpoint to resume from; or there is one that would be
-            mixed with this training's.
-    """
-    if resume and not checkpoints(work):
-        raise InvalidInputError(f"{work} holds no checkpoint; start without --resume")
-    if not resume and checkpoints(work):
-        raise InvalidInputError(
-            f"{work} holds checkpoints of another training; go on with --resume, or remove them"
-        )
-
-
-def require_new(output: Path) -> None:
-    """Returns if nothing is in the way of a model at ``output``.
-
-    Raises:
-        InvalidInputError: something is.
-    """
-    if output.exists():
-        raise InvalidInputError(f"{output} exists; want a folder that is to be made")
 
 
 class StudentTrainer(Trainer):  # type: ignore[misc]
@@ -408,25 +390,15 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         Or this run's best single one, if dev sets say so; ``measured`` is what they say of the
         chosen.
         """
-        last = [folder for work in self._works for folder in self._regular(work)]
-        candidates = {_origin(last, len(self._works)): last}
+        last = [folder for work in self._works for folder in last_due(work, self.config.optimizer)]
+        candidates = {origin_of(last, len(self._works)): last}
         if best := self.state.best_model_checkpoint:
-            candidates[_origin([Path(best)], 1)] = [Path(best)]
+            candidates[origin_of([Path(best)], 1)] = [Path(best)]
         measured = {origin: self._measured_mean(one) for origin, one in candidates.items()}
         chosen = max(measured, key=lambda origin: measured[origin].get("selection", 0))
         average_checkpoints(self.student, candidates[chosen])
         self.measured = measured[chosen]
         self.save_student(self.measured, chosen)
-
-    def _regular(self, work: Path) -> list[Path]:
-        """A run's last checkpoints as its steps have them, not those that Ctrl-C left."""
-        table = self.config.optimizer
-        due = [
-            folder
-            for folder in checkpoints(work)
-            if (step := _step_of(folder)) % table.save_every == 0 or step == table.steps
-        ]
-        return due[-table.average_last :]
 
     @property
     def _max_length(self) -> int:
@@ -524,46 +496,6 @@ def student_encoders(
     )
     encoder = Autocast(documents, student.bias.device.type) if bfloat16 else documents
     return encoder, encoder if student.network_queries else student.lookup_encoder()
-
-
-def is_finished(run: TrainConfig) -> bool:
-    """Whether it has its last checkpoint."""
-    found = checkpoints(run.work)
-    return bool(found) and _step_of(found[-1]) == run.optimizer.steps
-
-
-def checkpoints(work: Path) -> list[Path]:
-    """The whole checkpoints in a work folder, oldest first; what a kill left of one is none."""
-    # transformers writes this file last.
-    folders = (file.parent for file in work.glob("checkpoint-*/trainer_state.json"))
-    return sorted(folders, key=_step_of)
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.split("-")[1])
-
-
-def _origin(folders: Sequence[Path], n_runs: int) -> str:
-    """What the mean of these checkpoints is, in words."""
-    if len(folders) == 1:
-        return f"It is the checkpoint of step {_step_of(folders[0])}."
-    mean = f"It is the mean of {len(folders)} checkpoints"
-    return f"{mean} of {n_runs} runs, each on data drawn anew." if n_runs > 1 else f"{mean}."
-
-
-def average_checkpoints(student: Student, folders: Sequence[Path]) -> None:
-    """The student's tensors are the mean of those of the checkpoints.
-
-    Source: Izmailov et al. 2018, "Stochastic Weight Averaging", arXiv:1803.05407.
-    """
-    student.load_state_dict(mean_state([load_file(f / "model.safetensors") for f in folders]))
-
-
-def mean_state(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of each tensor over the states."""
-    return {
-        name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]
-    }
 
 
 def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | None) -> Teacher:

@@ -12,8 +12,9 @@ from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training.adapt import adapt_model, adapt_trainer
+from sparse_ir.training.checkpoints import mean_state
 from sparse_ir.training.student import Student
-from sparse_ir.training.trainer import StudentTrainer, mean_state
+from sparse_ir.training.trainer import StudentTrainer
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),

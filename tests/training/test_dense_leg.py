@@ -14,6 +14,7 @@ from tiny_model import make_tiny_model
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.dense_encoder import load_dense_encoder
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.training.checkpoints import checkpoints
 from sparse_ir.training.dense_leg import (
     AS_IT_WAS,
     DenseBatches,
@@ -22,7 +23,7 @@ from sparse_ir.training.dense_leg import (
     DenseTrainer,
 )
 from sparse_ir.training.examples import TrainingSet
-from sparse_ir.training.trainer import checkpoints, train_model
+from sparse_ir.training.trainer import train_model
 from sparse_ir.training.validation import DevSet
 
 pytestmark = [

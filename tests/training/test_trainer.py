@@ -15,10 +15,11 @@ from sparse_ir import Document, SparseRetriever, ingest
 from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.training.checkpoints import average_checkpoints, checkpoints
 from sparse_ir.training.config import TrainConfig
 from sparse_ir.training.pretraining import pretraining_loss
 from sparse_ir.training.student import Student
-from sparse_ir.training.trainer import average_checkpoints, checkpoints, make_trainer, train_model
+from sparse_ir.training.trainer import make_trainer, train_model
 from sparse_ir.training.validation import DevResult, read_dev_set, summary
 
 pytestmark = [
