@@ -8,7 +8,6 @@ before the first step.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isfinite
@@ -19,7 +18,7 @@ import numpy as np
 
 from sparse_ir.corpus import Document, read_documents, read_queries
 from sparse_ir.errors import DataFormatError, InvalidInputError
-from sparse_ir.lines import error_at, read_lines
+from sparse_ir.lines import error_at, json_object, read_lines, shown
 
 
 @dataclass(slots=True)
@@ -139,9 +138,10 @@ def _from_jsonl(path: Path) -> TrainingSet:
             found.documents.append(Document(str(len(rows)), text))
         return rows[text]
 
-    for (file, number), line in read_lines(path):
+    for place, line in read_lines(path):
         if line.strip():
-            query, positives, negatives, scores = _record(f"{file}:{number}", line)
+            record = json_object(place, line)
+            query, positives, negatives, scores = _parts(shown(place), record)
             good, bad = tuple(map(row, positives)), tuple(map(row, negatives))
             given = dict(zip(good + bad, scores, strict=False))
             found.add_query(query, good, negatives=bad, scores=given)
@@ -149,13 +149,7 @@ def _from_jsonl(path: Path) -> TrainingSet:
     return found
 
 
-def _record(place: str, line: str) -> tuple[str, list[str], list[str], list[float]]:
-    try:
-        record: Any = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataFormatError(f"{place}: not JSON ({error.msg}, column {error.colno})") from None
-    if not isinstance(record, dict):
-        raise DataFormatError(f"{place}: a JSON {type(record).__name__} came; want an object")
+def _parts(place: str, record: dict[str, Any]) -> tuple[str, list[str], list[str], list[float]]:
     query = record.get("query")
     if not isinstance(query, str) or not query.strip():
         raise DataFormatError(f"{place}: query is {query!r}; want a text")
