@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
@@ -272,5 +274,12 @@ def _taught(
         "teacher": torch.from_numpy(target.astype(np.float32)),
         "positives": torch.from_numpy(is_positive),
         "lexical": torch.from_numpy(taught.lexical.scores(queries, documents)),
-        "agreement": teachers.agreement(masked[0], masked[1]) if len(masked) > 1 else 1.0,
+        "agreement": _mean_agreement(masked),
     }
+
+
+def _mean_agreement(scores: Sequence[Scores]) -> float:
+    """Of each two teachers; 1 of one alone, NaN if none can tell."""
+    pairs = [teachers.agreement(one, other) for one, other in combinations(scores, 2)]
+    telling = [value for value in pairs if not isnan(value)]
+    return float(np.mean(telling)) if telling else nan if pairs else 1.0

@@ -121,6 +121,21 @@ def test_network_queries_bring_their_tokens(taught, tokenizer):
     assert len(batch["query_ids"]) == len(batch["query_counts"])
 
 
+def test_the_agreement_is_that_of_each_two_teachers(examples, tokenizer):
+    def ranking(order):
+        return CallableTeacher(lambda qs, ds: np.tile(order[: len(ds)], (len(qs), 1))).read(
+            examples
+        )
+
+    same, other = ([9.0, 5.0, 4.0, 3.0, 2.0, 1.0], [1.0, 9.0, 2.0, 3.0, 4.0, 5.0])
+    for orders, expected in (([same], 1), ([same, other], 0), ([same, other, same], 1 / 3)):
+        scorers = [ranking(order) for order in orders]
+        near = hard_neighbours(examples, [])
+        lexical = BM25Teacher().read(examples)
+        taught = TaughtSet(examples, scorers, [1.0] * len(scorers), lexical, 1.0, near)
+        assert batches_of(taught, tokenizer)[0]["agreement"] == pytest.approx(expected)
+
+
 def test_no_training_set_is_an_error(tokenizer):
     with pytest.raises(InvalidInputError, match="no training set"):
         Batches([], tokenizer, BatchShape(), n_batches=1)
