@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -133,6 +136,38 @@ def test_adapting_says_what_it_measured(cli, experiment):
     assert "adapted exists; want a folder that is to be made" in cli.refuses(
         "adapt", "docs.jsonl", "-o", "adapted", "--model", tiny
     )
+
+
+def test_two_processes_train_one_model(cli, experiment):
+    """By torchrun, with a cache of the teacher's vectors that both would write."""
+    tiny = cli.folder / "tiny"
+    teachers = f'{{kind = "dense", model = "{tiny.parent / "body"}"}}, {{kind = "bm25"}}'
+    text = experiment.read_text().replace('{kind = "bm25"}', teachers)
+    experiment.write_text(text + "[sparsity]\nquery_l1 = 1e-3\nregularizer = 'df_flops'\n")
+    script = cli.folder / "run.py"
+    script.write_text("from sparse_ir.cli import main; main()\n")
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+    ]
+    done = subprocess.run(
+        [*launch, script, "train", experiment],
+        cwd=cli.folder,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "model in" in done.stderr
+    with (cli.folder / "docs.jsonl").open("w") as file:
+        file.write(json.dumps({"_id": "d", "text": TEXTS[0][1]}) + "\n")
+    cli("index", "docs.jsonl", "--model", "out")
+    assert cli("search", "fast red fox", "--json").stdout
 
 
 def test_mined_negatives_are_training_data(cli, experiment):
