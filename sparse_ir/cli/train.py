@@ -62,6 +62,8 @@ def train(
         if not finished:
             err.print(f"stopped; go on with: sparse-ir train {config} --resume")
             raise typer.Exit(130)
+    if trainer.args.process_index:
+        return  # the first process finishes, and tells
     output = experiment.model.output
     if push_to_hub:
         err.print(f"uploaded to {push(output, push_to_hub)}")

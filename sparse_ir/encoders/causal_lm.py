@@ -34,7 +34,7 @@ from sparse_ir.encoders.latent_attention import (
     load_latent_attention,
     masked_mean,
 )
-from sparse_ir.encoders.lookup import TermSpan, require_whole, term_spans, vocabulary_of
+from sparse_ir.encoders.lookup import TermSpan, require_texts, term_spans, vocabulary_of
 from sparse_ir.encoders.masked_lm import load_pretrained, require_finite, require_same_tokens
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
@@ -184,7 +184,7 @@ class CausalLMEncoder:
     def _tokenized(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
-        require_whole(texts)
+        require_texts(texts)
         found = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         self.n_cut += sum(len(one) > self.max_length for one in found)
         return [one[: self.max_length] for one in found]

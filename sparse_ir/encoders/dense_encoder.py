@@ -21,7 +21,7 @@ from sparse_ir.encoders.causal_lm import CausalVectors, load_causal_lm
 from sparse_ir.encoders.checkpoint import digest, is_own, model_folder, resolve_body
 from sparse_ir.encoders.dense_layout import read_dense_layout
 from sparse_ir.encoders.hub_layout import MODULES_FILE, is_causal, read_json
-from sparse_ir.encoders.lookup import require_whole
+from sparse_ir.encoders.lookup import require_texts
 from sparse_ir.encoders.masked_lm import body_states, load_pretrained, require_finite
 from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions
 from sparse_ir.encoders.pooling import POOLS, Pool
@@ -110,7 +110,7 @@ class DenseEncoder:
 
     def tokenized(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text, with the prompt and special ones, cut and never empty."""
-        require_whole(texts)
+        require_texts(texts)
         if self._prompt:
             texts = [self._prompt + text for text in texts]
         if self._lower_case:

@@ -29,7 +29,7 @@ from sparse_ir.encoders.lookup import (
     TOKENIZER_FILE,
     WEIGHTS_FILE,
     load_tokenizer,
-    require_whole,
+    require_texts,
 )
 from sparse_ir.encoders.tensor_files import load_tensors, save_tensors
 from sparse_ir.errors import InvalidInputError
@@ -74,7 +74,7 @@ class DenseTable:
 
     def encode(self, texts: Sequence[str], *, batch_size: int = 32) -> Vectors:
         """(n, dimension) float32 unit vectors; 0 of a text without tokens."""
-        require_whole(texts)
+        require_texts(texts)
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         sums = [self._rows[one.ids].sum(0, dtype=np.float32) for one in encoded]
         return _unit(np.array(sums, np.float32).reshape(len(sums), self.dimension))

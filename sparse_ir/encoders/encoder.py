@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir.encoders.checkpoint import load_document_encoder, load_query_encoder
-from sparse_ir.encoders.lookup import TermSpan, require_whole
+from sparse_ir.encoders.lookup import TermSpan
 from sparse_ir.encoders.options import EncoderOptions, Precision
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
@@ -100,9 +100,8 @@ def weighted_terms(encoder: TextEncoder, text: str) -> list[tuple[str, float, bo
     """(term, weight, whether the text does not contain it) of a text, the greatest first.
 
     Raises:
-        InvalidInputError: as ``require_whole``.
+        InvalidInputError: as ``lookup.require_texts``.
     """
-    require_whole([text])
     row, own = encoder.encode([text]), encoder.own_terms(text)
     weighted = zip(row.indices.tolist(), row.data.tolist(), strict=True)
     greatest = sorted(weighted, key=lambda one: (-one[1], one[0]))

@@ -81,9 +81,9 @@ class LookupEncoder:
         """(n, V) float32 csr_array: the weight of each token of each text.
 
         Raises:
-            InvalidInputError: as ``require_whole``.
+            InvalidInputError: as ``require_texts``.
         """
-        require_whole(texts)
+        require_texts(texts)
         texts = [self._prompt + text for text in texts] if self._prompt else list(texts)
         # One by one: a batch is spread over threads, whose waking takes longer than short texts do.
         encoded = [
@@ -193,7 +193,7 @@ def _checked(weights: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return weights.astype(np.float32)
 
 
-def require_whole(texts: Sequence[str]) -> None:
+def require_texts(texts: Sequence[str]) -> None:
     """Returns if all are strings of whole characters, as tokenizers want them.
 
     Raises:

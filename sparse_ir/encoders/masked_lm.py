@@ -19,7 +19,7 @@ from transformers.utils import logging
 
 from sparse_ir.encoders.batches import batches
 from sparse_ir.encoders.hub_layout import Network, read_json
-from sparse_ir.encoders.lookup import TermSpan, require_whole, term_spans, vocabulary_of
+from sparse_ir.encoders.lookup import TermSpan, require_texts, term_spans, vocabulary_of
 from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, Precision
 from sparse_ir.encoders.precision import choose_device, choose_dtype
 from sparse_ir.encoders.screening import choose_screen
@@ -172,7 +172,7 @@ class MaskedLMEncoder:
         }
 
     def _tokenized(self, texts: Sequence[str]) -> list[list[int]]:
-        require_whole(texts)
+        require_texts(texts)
         if self._prompt:
             texts = [self._prompt + text for text in texts]
         if self._lower_case:

@@ -17,7 +17,7 @@ from sparse_ir.encoders.lookup import (
     TOKENIZER_FILE,
     TermSpan,
     load_tokenizer,
-    require_whole,
+    require_texts,
     term_spans,
     vocabulary_of,
 )
@@ -98,7 +98,7 @@ class OnnxEncoder:
         on_progress: Callable[[int], None] | None = None,
     ) -> TermWeights:
         """(n, V) float32 csr_array, in the order of the texts; arguments as ``MaskedLMEncoder``."""
-        require_whole(texts)
+        require_texts(texts)
         encoded = self._tokenizer.encode_batch_fast(list(texts))
         self.n_cut += sum(bool(one.overflowing) for one in encoded)
         tokens = [one.ids for one in encoded]

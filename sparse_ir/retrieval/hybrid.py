@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.encoder import OnePassEncoder
-from sparse_ir.encoders.lookup import require_whole
+from sparse_ir.encoders.lookup import require_texts
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit, Hits, Leg
 from sparse_ir.index.filters import Filter
@@ -451,14 +451,13 @@ class HybridRetriever(AsyncSearch):
         """(Q, dimension) the vectors by which the dense leg finds these texts.
 
         Raises:
-            InvalidInputError: as ``require_whole``.
+            InvalidInputError: as ``require_texts``.
         """
-        require_whole(queries)
+        require_texts(queries)
         return self._encoder.encode(queries)
 
     def _both(self, queries: Sequence[str]) -> tuple[TermWeights | None, NDArray[np.float32]]:
         """What both legs search by, from one pass if the index is of one model."""
-        require_whole(queries)
         part, encoder = dense_part(self.index.settings), self.sparse.encoder
         is_one_model = part is not None and part.model == self.index.settings.get("model")
         if is_one_model and self._given is None and isinstance(encoder, OnePassEncoder):

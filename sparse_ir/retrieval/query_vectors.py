@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.encoder import Encoder
-from sparse_ir.encoders.lookup import LookupEncoder, require_whole
+from sparse_ir.encoders.lookup import LookupEncoder, require_texts
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index import bm25
 from sparse_ir.index.reader import Index
@@ -58,11 +58,11 @@ class QueryVectors:
             learned: What the query encoder gives for the texts, where that is known already.
 
         Raises:
-            InvalidInputError: an unknown mode, or as ``require_whole``.
+            InvalidInputError: an unknown mode, or as ``require_texts``.
         """
         if mode not in get_args(Mode):
             raise InvalidInputError(f"mode is {mode!r}; want {', '.join(get_args(Mode))}")
-        require_whole(queries)
+        require_texts(queries)
         n = len(queries)
         lexical = [self._lexical(text, mode) for text in queries] if mode != "learned" else [{}] * n
         if mode == "lexical":

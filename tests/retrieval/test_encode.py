@@ -39,7 +39,7 @@ def dense(rows, n_terms):
     return matrix
 
 
-def require_whole(path, encoder, texts=TEXTS):
+def require_texts(path, encoder, texts=TEXTS):
     expected = encoder.encode([text for _, text in texts]).toarray()
     if not path.suffix:
         with Index.open(path) as index:
@@ -68,7 +68,7 @@ def test_every_format(tmp_path, document_encoder, name, buffer_size):
         on_progress=done.append,
     )
     assert (report.encoded, report.kept, sum(done)) == (23, 0, 23)
-    require_whole(tmp_path / name, document_encoder)
+    require_texts(tmp_path / name, document_encoder)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,7 +86,7 @@ def test_goes_on_after_a_stop_and_encodes_nothing_twice(
     report = encode_corpus(iter(TEXTS), document_encoder, tmp_path / name, buffer_size=4)
     assert (report.encoded, report.kept) == (22 - survivors, survivors + 1)
     assert document_encoder.encoded == [text for _, text in TEXTS]
-    require_whole(tmp_path / name, document_encoder)
+    require_texts(tmp_path / name, document_encoder)
 
 
 def test_a_crash_between_a_part_and_its_line_in_the_journal(tmp_path, document_encoder):
@@ -103,7 +103,7 @@ def test_a_crash_between_a_part_and_its_line_in_the_journal(tmp_path, document_e
     journal.write_text("".join(lines[:2]) + lines[2][:20])
     report = encode_corpus(iter(TEXTS), document_encoder, path, buffer_size=5)
     assert (report.encoded, report.kept) == (18, 5)
-    require_whole(path, document_encoder)
+    require_texts(path, document_encoder)
 
 
 def test_what_has_changed_is_not_continued(tmp_path, document_encoder):
@@ -122,7 +122,7 @@ def test_what_has_changed_is_not_continued(tmp_path, document_encoder):
     with pytest.raises(InvalidInputError, match=r"part-000001.npz in .* have changed"):
         encode_corpus(changed, document_encoder, tmp_path / "v.npz", settings={"a": 1})
     encode_corpus(TEXTS, document_encoder, tmp_path / "v.npz", settings={"a": 1})
-    require_whole(tmp_path / "v.npz", document_encoder)
+    require_texts(tmp_path / "v.npz", document_encoder)
 
 
 def test_a_changed_text_is_encoded_anew_into_an_index(tmp_path, document_encoder):
@@ -133,7 +133,7 @@ def test_a_changed_text_is_encoded_anew_into_an_index(tmp_path, document_encoder
     report = encode_corpus(changed, document_encoder, path, buffer_size=5)
     assert (report.encoded, report.kept) == (1, 22)
     assert document_encoder.encoded == ["dog dog fox"]
-    require_whole(path, document_encoder, changed)
+    require_texts(path, document_encoder, changed)
     assert encode_corpus(changed, document_encoder, path).kept == 23
 
 
@@ -154,7 +154,7 @@ def test_a_disk_that_fills_keeps_what_is_whole(tmp_path, document_encoder, monke
     assert kept == ["journal.jsonl", *(f"part-00000{i}.jsonl" for i in range(2))]
     report = encode_corpus(TEXTS, document_encoder, tmp_path / "v.jsonl", buffer_size=5)
     assert report.kept == 10
-    require_whole(tmp_path / "v.jsonl", document_encoder)
+    require_texts(tmp_path / "v.jsonl", document_encoder)
 
 
 def test_no_more_than_a_buffer_is_read_ahead(tmp_path, document_encoder):
@@ -172,7 +172,7 @@ def test_no_more_than_a_buffer_is_read_ahead(tmp_path, document_encoder):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_texts_at_all(tmp_path, document_encoder, name):
     assert len(encode_corpus([], document_encoder, tmp_path / name)) == 0
-    require_whole(tmp_path / name, document_encoder, texts=[])
+    require_texts(tmp_path / name, document_encoder, texts=[])
 
 
 def test_bad_arguments(tmp_path, document_encoder):
