@@ -355,6 +355,8 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
+        if not self.args.should_save:  # asked of every process, done by one
+            return
         controller = [self._controller.weight, self._controller.terms]
         save_file(
             {
