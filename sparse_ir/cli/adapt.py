@@ -53,6 +53,7 @@ def adapt(
             target_terms=target_terms,
             teacher=teacher,
             seed=seed,
+            resume=resume,
             on_progress=advance,
         )
     with progress("training", total=steps) as advance:

@@ -58,7 +58,9 @@ def train(
         begun = resume and (number == 0 or bool(checkpoints(run.work)))
         name = "training" if len(runs) == 1 else f"training, run {number + 1} of {len(runs)}"
         with progress(name, total=run.optimizer.steps) as advance:
-            finished = train_model(trainer, resume=begun, finish=is_last, on_step=advance)
+            finished = train_model(
+                trainer, resume=begun, finish=is_last, on_step=advance, on_log=err.print
+            )
         if not finished:
             err.print(f"stopped; go on with: sparse-ir train {config} --resume")
             raise typer.Exit(130)

@@ -77,6 +77,7 @@ def adapt_trainer(
     target_terms: float | None = None,
     teacher: str = DENSE_TEACHER,
     seed: int = 0,
+    resume: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> StudentTrainer:
     """A trainer that adapts a model to these documents, but for some that are held out.
@@ -90,12 +91,15 @@ def adapt_trainer(
         target_terms: Terms a document; None keeps as many as the model gives these documents.
         teacher: Dense model that says, with BM25, what a text should find.
         seed: Of all draws.
+        resume: Whether to go on from the last checkpoint.
         on_progress: Told how many more texts the dense teacher has read.
 
     Raises:
-        InvalidInputError: too few documents, or the output exists.
+        InvalidInputError: too few documents, or the output exists; or as ``require_place``.
     """
+    work = output.with_name(output.name + ".work")
     require_new(output)
+    require_place(work, resume=resume)  # before the teachers read, which takes minutes
     if len(documents) < _LEAST_DOCUMENTS:
         raise InvalidInputError(
             f"{len(documents)} documents came; want at least {_LEAST_DOCUMENTS} to adapt to"
@@ -129,7 +133,7 @@ def adapt_trainer(
             every=2 * steps,  # not before the end
             anchor_weights=(model_settings(model).anchor_weight,),
         ),
-        work=output.with_name(output.name + ".work"),
+        work=work,
     )
     return trainer_of(config, [examples], [dev], on_progress=on_progress)
 
@@ -152,8 +156,6 @@ def adapt_model(
     Raises:
         InvalidInputError: as ``require_place``.
     """
-    work = trainer.config.work
-    require_place(work, resume=resume)
     before = _copy(trainer.student.state_dict())
     measured: dict[Kept, dict[str, float]] = {"as it was": trainer.validate()}
     if not train_model(trainer, resume=resume, finish=False, on_step=on_step):
@@ -170,7 +172,7 @@ def adapt_model(
     kept = max(measured, key=lambda name: measured[name]["selection"])  # the first if all are equal
     trainer.student.load_state_dict(states[kept])
     trainer.save_student(measured[kept], _ORIGINS[kept])
-    shutil.rmtree(work)
+    shutil.rmtree(trainer.config.work)
     return Adaptation(measured, kept, len(trainer.dev_sets[0].queries))
 
 

@@ -19,7 +19,7 @@ from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import SequentialSampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
 from sparse_ir.encoders.precision import choose_device, choose_dtype
@@ -61,6 +61,7 @@ from sparse_ir.training.validation import (
 _log = logging.getLogger(__name__)
 Progress = Callable[[int], None]
 _CALIBRATION = 4  # batches by which the scales of the scores start
+_TOLD = ("ranking", "pressure", "terms", "flops", "teacher_agreement")  # all is in TensorBoard
 _AVERAGES = "moving_averages.safetensors"  # in a checkpoint: what the losses remember of batches
 
 
@@ -172,7 +173,12 @@ class Run(Protocol):
 
 
 def train_model(
-    trainer: Run, *, resume: bool = False, finish: bool = True, on_step: Progress | None = None
+    trainer: Run,
+    *,
+    resume: bool = False,
+    finish: bool = True,
+    on_step: Progress | None = None,
+    on_log: Callable[[str], None] | None = None,
 ) -> bool:
     """Whether training came to its end; then the model with its card is in the output folder.
 
@@ -183,6 +189,7 @@ def train_model(
         resume: Whether to go on from the last checkpoint.
         finish: False for a run before the last: its checkpoints are all that is wanted.
         on_step: Told after each step that one more is done.
+        on_log: Told in a line what was logged.
 
     Raises:
         InvalidInputError: as ``require_place``.
@@ -191,6 +198,8 @@ def train_model(
     require_place(work, resume=resume)
     stop = _StopOnInterrupt(on_step)
     trainer.add_callback(stop)
+    if on_log:
+        trainer.add_callback(_TellLogs(on_log))
     before = signal.signal(signal.SIGINT, stop.interrupt)
     try:
         if not resume:
@@ -246,6 +255,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
             data_collator=_the_only,
             optimizers=(_optimizer(student, config), None),
         )
+        self.remove_callback(PrinterCallback)
 
     def _get_train_sampler(self, *_: Any) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)  # a batch is decided by its number
@@ -591,6 +601,19 @@ class _StopOnInterrupt(TrainerCallback):  # type: ignore[misc]
         self._tell(1)
         if self.interrupted:
             control.should_save = control.should_training_stop = True
+
+
+class _TellLogs(TrainerCallback):  # type: ignore[misc]
+    """Tells a function what was logged, a line for each time."""
+
+    def __init__(self, on_log: Callable[[str], None]) -> None:
+        self._tell = on_log
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        told = [name for name in logs or {} if name in _TOLD or name.startswith("eval_")]
+        if told and state.is_world_process_zero:
+            values = (f"{name.removeprefix('eval_')} {logs[name]:.4g}" for name in told)
+            self._tell(f"step {state.global_step}: {', '.join(values)}")
 
 
 def _n_processes() -> int:

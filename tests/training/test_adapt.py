@@ -84,9 +84,10 @@ def test_it_goes_on_where_ctrl_c_came(trainer, documents, model_folder, tmp_path
     expected = adapt_model(whole)
     assert adapt_model(trainer, on_step=interrupt) is None
     assert not (tmp_path / "out").exists()
-    with pytest.raises(InvalidInputError, match="go on with --resume"):
-        adapt_model(adapt_trainer(documents, tmp_path / "out", **same))
-    done = adapt_model(adapt_trainer(documents, tmp_path / "out", **same), resume=True)
+    with pytest.raises(InvalidInputError, match="go on with --resume"):  # and no teacher reads
+        adapt_trainer(documents, tmp_path / "out", **same)
+    again = adapt_trainer(documents, tmp_path / "out", resume=True, **same)
+    done = adapt_model(again, resume=True)
     assert done.measured["adapted"]["learned"] == pytest.approx(
         expected.measured["adapted"]["learned"], abs=0.05
     )

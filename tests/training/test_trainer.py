@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 
 import numpy as np
@@ -107,9 +108,13 @@ def test_a_model_may_be_read_by_whom_the_umask_lets(config, tmp_path):
 
 def test_the_loss_falls_and_the_model_searches(config, tmp_path):
     trainer = make_trainer(config(optimizer={"steps": 60}))
-    steps = []
-    assert train_model(trainer, on_step=steps.append)
+    steps, lines = [], []
+    assert train_model(trainer, on_step=steps.append, on_log=lines.append)
     assert len(steps) == 60
+    assert len(lines) == 30
+    assert re.fullmatch(
+        r"step 2: ranking \S+, pressure \S+, terms \S+, flops \S+, teacher_agreement \S+", lines[0]
+    )
     losses = losses_of(trainer)
     assert losses[-1] < losses[0]
     entry = trainer.state.log_history[0]
