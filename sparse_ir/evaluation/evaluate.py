@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from subprocess import CalledProcessError
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def evaluate(run: Run, qrels: Qrels, measures: Sequence[str] = MEASURES) -> Eval
         measures: Names as ``ir-measures`` knows them: ``nDCG@10``, ``MRR@10``, ``P(rel=2)@5``.
 
     Raises:
-        InvalidInputError: an unknown measure, or no judgement.
+        InvalidInputError: an unknown measure, one that is not for these ids, or no judgement.
         MissingDependencyError: ``ir-measures`` is not installed.
     """
     ir_measures = _ir_measures()
@@ -51,9 +52,15 @@ def evaluate(run: Run, qrels: Qrels, measures: Sequence[str] = MEASURES) -> Eval
     for name, measure in wanted.items():
         names.setdefault(measure, []).append(name)
     judged = {query_id: run[query_id] for query_id in qrels if run.get(query_id)}
-    for metric in ir_measures.iter_calc(list(names), qrels, judged):
-        for name in names[metric.measure]:
-            by_query[name][metric.query_id] = float(metric.value)
+    try:
+        for metric in ir_measures.iter_calc(list(names), qrels, judged):
+            for name in names[metric.measure]:
+                by_query[name][metric.query_id] = float(metric.value)
+    except CalledProcessError as error:  # gdeval, for one, wants numbers for the queries' ids
+        raise InvalidInputError(
+            f"{error.cmd[0]}, which ir-measures runs for one of {', '.join(wanted)}, "
+            f"failed with {error.returncode} on these ids; want another measure"
+        ) from None
     return Evaluation(by_query)
 
 

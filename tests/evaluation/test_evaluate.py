@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 
 import pytest
@@ -57,6 +58,13 @@ def test_unknown_measures(measure):
         require_measures([measure])
     with pytest.raises(InvalidInputError, match="measure is"):
         evaluate(RUN, QRELS, [measure])
+
+
+@pytest.mark.skipif(shutil.which("perl") is None, reason="perl is not installed, gdeval needs it")
+def test_a_measure_whose_program_fails():
+    assert evaluate({"1": {"a": 1.0}}, {"1": {"a": 1}}, ["ERR@10"]).means["ERR@10"] > 0
+    with pytest.raises(InvalidInputError, match="perl, which ir-measures runs.*ERR@10"):
+        evaluate(RUN, QRELS, ["ERR@10"])
 
 
 def test_nothing_to_measure():
