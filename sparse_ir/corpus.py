@@ -35,6 +35,7 @@ _ID_KEYS = ("_id", "id", "docid", "doc_id")
 _TEXT_KEYS = ("text", "contents")
 _KNOWN_KEYS = {*_ID_KEYS, *_TEXT_KEYS, "title"}
 _LONGEST_CELL = 2**28  # characters: a quote that never closes must not fill the memory
+_MOST_NESTED = 100  # objects and lists, as in filters: what writes HTTP answers stops at 255
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _SEEN_KIB = 32 * 1024  # of ids in memory; the others are in a temporary file
 
@@ -262,12 +263,22 @@ def _metadata(place: Place, record: dict[str, Any], others: list[str]) -> dict[s
 
 
 def not_json(metadata: Mapping[str, Any]) -> str:
-    """Why JSON cannot hold the metadata, such as NaN; empty if it can."""
+    """Why JSON cannot hold the metadata, such as NaN, or nobody could read it; empty if it can."""
     try:
         _JSON.encode(dict(metadata)).encode()
     except (TypeError, ValueError, RecursionError) as error:  # ValueError: half characters too
         return str(error)
+    if _is_deeper(dict(metadata), _MOST_NESTED):
+        return f"more than {_MOST_NESTED} objects and lists inside one another"
     return ""
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether more than so many objects and lists are inside one another."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(one, levels - 1) for one in inside)
 
 
 def _unique(

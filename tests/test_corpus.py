@@ -194,6 +194,11 @@ def test_queries(tmp_path):
         ("c.jsonl", '{"id": "a", "text": "x", "n": "\\ud800"}', r":1: metadata that is not JSON"),
         ("c.jsonl", '{"id": "a", "n": ' + "9" * 5000 + "}", r":1: a number of thousands of digits"),
         ("c.jsonl", '{"id": "a", "n": ' + "[" * 99_999, r":1: JSON of too many levels came"),
+        (
+            "c.jsonl",
+            '{"id": "a", "text": "x", "n": ' + "[" * 100 + "]" * 100 + "}",
+            r":1: metadata that is not JSON \(more than 100 objects and lists inside one another\)",
+        ),
         ("c.csv", "id,text,text,year\n1,x,y,3\n", r":1: the column 'text' twice came"),
         (
             "c.jsonl",
@@ -218,6 +223,12 @@ def test_malformed(tmp_path, name, content, message):
     path = write(tmp_path / name, content)
     with pytest.raises(DataFormatError, match=message):
         list(read_documents(path))
+
+
+def test_metadata_is_nested_a_hundred_times_at_most(tmp_path):
+    nested = json.loads('{"a": ' * 50 + "[" * 50 + "]" * 50 + "}" * 50)
+    path = write(tmp_path / "c.jsonl", json.dumps({"id": "x", "text": "y", **nested}))
+    assert next(read_documents(path)).metadata == nested
 
 
 def test_sources_of_no_known_kind(tmp_path):

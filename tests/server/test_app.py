@@ -123,6 +123,21 @@ def test_documents_come_change_and_go(client):
     assert client.get("/v1/documents/notes/c.md").json()["text"] == "a quick fox runs fast"
 
 
+def nested(n):
+    """An object that holds n more, each inside the one before."""
+    return {"a": nested(n - 1)} if n else {}
+
+
+def test_metadata_that_no_answer_could_hold_is_refused(client):
+    new = {"documents": [{"doc_id": "x", "text": "fox", "metadata": nested(100)}]}
+    answer = client.post("/v1/documents", json=new)
+    assert (answer.status_code, "metadata of 'x' is not JSON" in answer.text) == (400, True)
+    new["documents"][0]["metadata"] = nested(99)
+    assert client.post("/v1/documents", json=new).json() == {"committed": 1}
+    assert "x" in ids(client.get("/v1/search?query=fox"))
+    assert client.get("/v1/documents/x").json()["metadata"] == nested(99)
+
+
 def test_limits(client):
     assert client.get("/v1/search?query=fox&k=1001").status_code == 422
     assert client.get("/v1/search?query=fox&k=0").status_code == 422
