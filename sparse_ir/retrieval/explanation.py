@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
-from sparse_ir.encoders.encoder import Encoder
+from sparse_ir.encoders.encoder import Encoder, TextEncoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit
 from sparse_ir.index.passages import StoredPassage
@@ -152,7 +152,9 @@ class Explainer:
 
     def _own_terms(self, text: str) -> set[int]:
         """Learned terms that the text itself contains."""
-        return set(self._encoder.encode([text]).indices.tolist())
+        if _knows_own_terms(self._encoder):
+            return self._encoder.own_terms(text)
+        return set(self._encoder.encode([text]).indices.tolist())  # a table adds none
 
     def _weighted(
         self, terms: NDArray[Any], weights: NDArray[np.float32], own: set[int]
@@ -184,3 +186,7 @@ class Explainer:
             product=query_weight * document_weight,
             is_expansion=is_learned and term not in own,
         )
+
+
+def _knows_own_terms(encoder: Encoder) -> TypeGuard[TextEncoder]:
+    return hasattr(encoder, "own_terms")
