@@ -48,15 +48,13 @@ def read_collection(source: str, split: str = "test") -> Collection:
         return read_ir_dataset(source.removeprefix(IR_DATASETS))
     folder = Path(source)
     folder.stat()
-    judgements = folder / "qrels"
-    found = sorted(path.name.split(".")[0] for path in judgements.glob("*.tsv*"))
+    found = _judgements(folder)
     if split not in found:
         raise InvalidInputError(
             f"{folder} has no judgements qrels/{split}.tsv; want a BEIR folder, or one of its "
-            f"splits: {', '.join(found) or 'none here'}"
+            f"splits: {', '.join(sorted(found)) or 'none here'}"
         )
-    qrels_file = next(judgements.glob(f"{split}.tsv*"))
-    return from_files(folder, folder, qrels_file, name=folder.resolve().name, split=split)
+    return from_files(folder, folder, found[split], name=folder.resolve().name, split=split)
 
 
 def from_files(
@@ -65,7 +63,8 @@ def from_files(
     """The collection of a corpus, topics and judgements, each in a file of its own.
 
     Args:
-        corpus: As ``read_documents`` takes; documents without text belong to it too.
+        corpus: As ``read_documents`` takes, but not ``-``: it is read more than once. Documents
+            without text belong to it too.
         topics: As ``read_topics`` takes.
         qrels: As ``read_qrels`` takes.
         name: For people; the corpus' name if empty.
@@ -73,8 +72,13 @@ def from_files(
 
     Raises:
         DataFormatError: a malformed file, or a judged query that is not there.
+        InvalidInputError: the corpus is ``-``.
         OSError: a file cannot be read.
     """
+    if str(corpus) == "-":
+        raise InvalidInputError(
+            "the corpus is '-', which can be read only once; want a file or folder: write it to one"
+        )
     judged = read_qrels(qrels)
     queries = judged_queries(read_topics(topics), judged, str(topics))
     return Collection(
@@ -84,6 +88,15 @@ def from_files(
         judged,
         lambda: read_documents(corpus, allow_empty=True),
     )
+
+
+def _judgements(folder: Path) -> dict[str, Path]:
+    """split -> file of a BEIR folder; one that is not packed goes before one that is."""
+    return {
+        path.name.removesuffix(ending): path
+        for ending in (".tsv.gz", ".tsv")
+        for path in (folder / "qrels").glob(f"*{ending}")
+    }
 
 
 def judged_queries(queries: list[Query], qrels: Qrels, source: str) -> list[Query]:

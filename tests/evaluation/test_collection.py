@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +56,33 @@ def test_errors(beir, tmp_path):
         read_collection(str(tmp_path / "nowhere"))
     with pytest.raises(InvalidInputError, match="none here"):
         read_collection(str(tmp_path))
+
+
+def test_splits_are_named_by_whole_files(beir):
+    """Dots belong to a split's name, and a copy that an editor left is none."""
+    folder = beir / "qrels"
+    judgements = (folder / "test.tsv").read_text()
+    for name in ("test.tsv.bak", "test.tsv~", "old.tsv.orig"):
+        (folder / name).write_text(judgements.replace("d1", "d2"))
+    (folder / "dev.small.tsv").write_text(judgements)
+    with gzip.open(folder / "packed.part.tsv.gz", "wt") as file:
+        file.write(judgements)
+    with gzip.open(folder / "test.tsv.gz", "wt") as file:
+        file.write(judgements.replace("d1", "d2"))
+    (folder / "dev.tsv").unlink()
+    for split in ("test", "dev.small", "packed.part"):
+        assert read_collection(str(beir), split).qrels == {"q1": {"d1": 1}}
+    for split in ("dev", "old", "test.tsv"):
+        with pytest.raises(InvalidInputError, match=r"splits: dev.small, packed.part, test$"):
+            read_collection(str(beir), split)
+
+
+def test_a_corpus_that_can_be_read_once_is_refused(tmp_path):
+    (tmp_path / "t.tsv").write_text("1\tfox\n")
+    (tmp_path / "q.txt").write_text("1 0 d1 1\n")
+    for corpus in ("-", Path("-")):
+        with pytest.raises(InvalidInputError, match="the corpus is '-'.*; want a file or folder"):
+            from_files(corpus, tmp_path / "t.tsv", tmp_path / "q.txt")
 
 
 def test_single_files(tmp_path):
