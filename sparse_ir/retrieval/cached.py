@@ -28,7 +28,7 @@ from sparse_ir.retrieval.dense_part import (
 )
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
-from sparse_ir.retrieval.neighbours import DEFAULT_WEIGHT
+from sparse_ir.retrieval.neighbours import DEFAULT_WEIGHT, is_expanded
 from sparse_ir.retrieval.retriever import SparseRetriever
 from sparse_ir.retrieval.tantivy_bm25 import TantivyBM25
 
@@ -193,7 +193,7 @@ def _holds(folder: Path, n_docs: int) -> bool:
         if not Catalog.exists(folder):
             return False
         with Index.open(folder) as index:
-            return len(index) == n_docs
+            return len(index) == n_docs and is_expanded(index.settings, n_docs)
     except IndexFormatError:
         shutil.rmtree(folder)
         return False

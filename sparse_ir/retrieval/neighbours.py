@@ -13,7 +13,8 @@ share of .3 cost .018 learned on scifact's train questions, where this gained .0
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -49,10 +50,10 @@ def expand(writer: IndexWriter, on_progress: Callable[[int], None] | None = None
         writer: Of an index of text; nothing happens if its settings name no neighbour weight.
         on_progress: Told how many more documents are done.
     """
-    weight, first = writer.settings.get(SETTING), writer.settings.get(_EXPANDED, 0)
-    end = writer.settings["next_doc"]
-    if not weight or first == end or len(writer) < _LEAST_DOCUMENTS:
+    if is_expanded(writer.settings, len(writer)):
         return
+    weight, first = writer.settings[SETTING], writer.settings.get(_EXPANDED, 0)
+    end = writer.settings["next_doc"]
     tell = on_progress or (lambda n: None)
     writer.flush()  # else ``index`` would build in memory what ``rewrite`` writes at once
     with writer.index() as index:
@@ -65,6 +66,12 @@ def expand(writer: IndexWriter, on_progress: Callable[[int], None] | None = None
 
         writer.rewrite(first, change)
     writer.keep(_EXPANDED, end)
+
+
+def is_expanded(settings: Mapping[str, Any], n_docs: int) -> bool:
+    """Whether ``expand`` has nothing to do in an index of these settings and so many documents."""
+    is_done = settings.get(_EXPANDED, 0) == settings["next_doc"]
+    return not settings.get(SETTING) or is_done or n_docs < _LEAST_DOCUMENTS
 
 
 def checked_weight(weight: float) -> float:

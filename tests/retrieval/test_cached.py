@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -54,6 +55,26 @@ def test_an_interrupted_build_is_gone_on_with(tmp_path, document_encoder):
         open_sparse(tmp_path, on_progress=count)
     assert open_sparse(tmp_path, on_progress=count) == 7
     assert told == [("indexing", 7), ("indexing", 7)]
+
+
+def test_a_build_without_neighbours_is_gone_on_with(tmp_path, document_encoder, monkeypatch):
+    """All documents are committed, and the last step never came."""
+    documents = [Document(f"d{i}", "dog fox" if i % 2 else "red dog") for i in range(2048)]
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(import_module("sparse_ir.retrieval.ingest"), "expand", interrupted)
+        open_sparse(tmp_path / "stopped", documents)
+    told = []
+    for folder in ("stopped", "whole", "stopped"):
+        open_sparse(tmp_path / folder, documents, on_progress=lambda what, n: told.append(what))
+    assert told.count("looking at neighbours") == 2
+    stopped, whole = (next((tmp_path / folder).iterdir()) for folder in ("stopped", "whole"))
+    with Index.open(stopped) as one, Index.open(whole) as other:
+        docs = [0, 1, 2047]
+        assert (one.vectors(docs) != other.vectors(docs)).nnz == 0
 
 
 def test_damaged_indexes_are_made_anew(tmp_path, document_encoder):
