@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.encoder import OnePassEncoder
 from sparse_ir.encoders.lookup import require_texts
-from sparse_ir.errors import InvalidInputError
+from sparse_ir.errors import IndexFormatError, InvalidInputError
 from sparse_ir.hits import Hit, Hits, Leg
 from sparse_ir.index.filters import Filter
 from sparse_ir.index.params import Approximate, Exact
 from sparse_ir.index.reader import EXACT, Index, dense_part
 from sparse_ir.retrieval.dense_part import VectorEncoder, load_query_vectors
-from sparse_ir.retrieval.dense_queries import load_table
+from sparse_ir.retrieval.dense_queries import FOLDER, load_table
 from sparse_ir.retrieval.explanation import WeightedTerm
 from sparse_ir.retrieval.fusion import Fusion, ranks
 from sparse_ir.retrieval.highlights import Highlight, Snippet, TermMatch, Tracer
@@ -127,12 +127,12 @@ class HybridRetriever(AsyncSearch):
                 f"dense_queries are {dense_queries!r}; want {' or '.join(get_args(DenseQueries))}"
             )
         self.sparse = sparse
-        kept = sparse.index.settings.get(FUSION)
-        self.fusion = fusion or (Fusion(**kept) if kept else DEFAULT_FUSION)
+        self.fusion = fusion or _kept_fusion(sparse.index)
         self.candidates = candidates
         self._fusion = fusion
         self._given = encoder
         self._dense_queries = dense_queries
+        self._dense_source = _dense_source(sparse.index)
 
     @classmethod
     def open(
@@ -149,25 +149,35 @@ class HybridRetriever(AsyncSearch):
 
         Raises:
             InvalidInputError: there is no index, or it holds vectors without text.
-            IndexFormatError: a file of it is corrupt.
+            IndexFormatError: a file of it is corrupt, or its fusion is from an unknown version.
         """
         sparse = SparseRetriever.open(path)
-        try:
-            return cls(sparse, fusion=fusion, candidates=candidates, dense_queries=dense_queries)
-        except BaseException:
-            sparse.close()
-            raise
+        return cls._over(sparse, fusion=fusion, candidates=candidates, dense_queries=dense_queries)
 
     def reopened(self) -> HybridRetriever:
-        """As ``SparseRetriever.reopened``; a dense encoder that is loaded stays so."""
-        encoder = vars(self).get("_encoder", self._given)
-        return HybridRetriever(
+        """As ``SparseRetriever.reopened``; a dense encoder that is loaded stays so.
+
+        It is loaded anew if the index has another dense part, or table of dense queries, by now.
+        """
+        again = self._over(
             self.sparse.reopened(),
-            encoder,
+            encoder=self._given,
             fusion=self._fusion,
             candidates=self.candidates,
             dense_queries=self._dense_queries,
         )
+        if "_encoder" in vars(self) and again._dense_source == self._dense_source:
+            vars(again)["_encoder"] = self._encoder
+        return again
+
+    @classmethod
+    def _over(cls, sparse: SparseRetriever, **options: Any) -> HybridRetriever:
+        """A retriever over this one, which is closed if there can be none."""
+        try:
+            return cls(sparse, **options)
+        except BaseException:
+            sparse.close()
+            raise
 
     @property
     def index(self) -> Index:
@@ -512,6 +522,25 @@ class _Ranking:
     passages: NDArray[np.int32]
     leg_scores: NDArray[np.float64]
     leg_ranks: NDArray[np.float64]
+
+
+def _kept_fusion(index: Index) -> Fusion:
+    kept = index.settings.get(FUSION)
+    if not kept:
+        return DEFAULT_FUSION
+    try:
+        return Fusion(**kept)
+    except (TypeError, InvalidInputError) as error:
+        raise IndexFormatError(
+            f"{index.path} keeps a fusion that this release does not know ({error}); give "
+            "HybridRetriever one, or take the release that kept it"
+        ) from error
+
+
+def _dense_source(index: Index) -> tuple[str, float]:
+    """What tells dense query encoders apart: the dense model, and the moment of its table."""
+    part, table = dense_part(index.settings), index.path / FOLDER
+    return part.fingerprint if part else "", table.stat().st_mtime if table.is_dir() else 0.0
 
 
 def _found_by(legs: Sequence[Hits], query: int, n: int) -> NDArray[np.int64]:

@@ -35,6 +35,7 @@ from sparse_ir.vectors import TermWeights
 from sparse_ir.vocabulary import Vocabulary, require_same_vocabulary
 
 QUERY_ENCODER = "query_encoder"  # folder inside an index: searching needs no other model
+_MADE_WITH = ("model_fingerprint", "vocabulary", "language")  # settings: encoder and analyzer
 _STREAMED = 128  # hits whose texts are read together, and those of a stream's first search
 _STREAM_GROWTH = 4  # all searches of a stream together take a third more than the last
 
@@ -98,24 +99,37 @@ class SparseRetriever(AsyncSearch):
             InvalidInputError: there is no index, or it holds vectors without text.
             IndexFormatError: a file of it is corrupt.
         """
-        index = Index.open(path)
-        try:
-            if "model" not in index.settings:
-                raise InvalidInputError(
-                    f"{path} holds vectors without text or model; search it with Index.search"
-                )
-            encoder = query_encoder(Path(path), index.settings["model"])
-            return cls(index, encoder, Analyzer(index.settings["language"]))
-        except BaseException:
-            index.close()
-            raise
+        return cls._opened(path, _encoders)
 
     def reopened(self) -> SparseRetriever:
         """A retriever of the same index as committed by now; this one stays open.
 
-        Costs what opening the index does: encoder and analyzer are shared.
+        Costs what opening the index does: encoder and analyzer are shared, unless the index was
+        made anew with another model or language.
+
+        Raises:
+            InvalidInputError: as ``open``.
+            IndexFormatError: as ``open``.
         """
-        return SparseRetriever(Index.open(self.index.path), self._encoder, self._analyzer)
+        return self._opened(self.index.path, self._shared)
+
+    @classmethod
+    def _opened(
+        cls, path: str | Path, encoders: Callable[[Index], tuple[Encoder, Analyzer]]
+    ) -> SparseRetriever:
+        index = Index.open(path)
+        try:
+            return cls(index, *encoders(index))
+        except BaseException:
+            index.close()
+            raise
+
+    def _shared(self, index: Index) -> tuple[Encoder, Analyzer]:
+        """Those of this retriever, if the index can be searched by them."""
+        before = self.index.settings
+        if any(index.settings.get(name) != before.get(name) for name in _MADE_WITH):
+            return _encoders(index)
+        return self._encoder, self._analyzer
 
     @property
     def encoder(self) -> Encoder:
@@ -394,6 +408,16 @@ def checked_k(k: int, n_documents: int, name: str = "k") -> int:
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise InvalidInputError(f"{name} is {k!r}; want an integer >= 1")
     return min(int(k), max(n_documents, 1))
+
+
+def _encoders(index: Index) -> tuple[Encoder, Analyzer]:
+    """Those that the index was made with."""
+    settings = index.settings
+    if "model" not in settings:
+        raise InvalidInputError(
+            f"{index.path} holds vectors without text or model; search it with Index.search"
+        )
+    return query_encoder(index.path, settings["model"]), Analyzer(settings["language"])
 
 
 def query_encoder(path: Path, model: str) -> Encoder:

@@ -54,6 +54,20 @@ def test_the_table_stands_for_the_network(folder):
             retriever.search(query)
 
 
+def test_a_reopened_retriever_takes_the_newest_table(folder):
+    with HybridRetriever.open(folder) as before:
+        before.query_vectors(["fox"])
+        distil_queries(folder, n_texts=100)
+        with before.reopened() as again:
+            again.query_vectors(["fox"])
+            assert isinstance(again._encoder, DenseTable)
+            distil_queries(folder, n_texts=60, seed=1)
+            with again.reopened() as last, HybridRetriever.open(folder) as opened:
+                expected = opened.query_vectors(["fox"])
+                np.testing.assert_array_equal(last.query_vectors(["fox"]), expected)
+                assert (again.query_vectors(["fox"]) != expected).any()
+
+
 def test_what_is_refused(folder, tmp_path, document_encoder):
     with HybridRetriever.open(folder, dense_queries="table") as retriever:
         with pytest.raises(InvalidInputError, match="make one with: sparse-ir distil-queries"):

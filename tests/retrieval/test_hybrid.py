@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import shutil
 from importlib import import_module
 
 import numpy as np
@@ -13,11 +14,12 @@ import scipy.sparse as sp
 from test_passages import LimitedEncoder
 
 from sparse_ir.corpus import Document
-from sparse_ir.errors import InvalidInputError
+from sparse_ir.errors import IndexFormatError, InvalidInputError
 from sparse_ir.index.dense_segment import DenseRows
 from sparse_ir.index.params import DensePart
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
+from sparse_ir.retrieval import hybrid
 from sparse_ir.retrieval.dense_part import DocumentVectors
 from sparse_ir.retrieval.fusion import Fusion
 from sparse_ir.retrieval.hybrid import HybridRetriever
@@ -244,7 +246,8 @@ def test_no_dense_part(tmp_path, document_encoder):
 
 
 def test_vectors_without_text_get_no_dense_part_of_a_model(tmp_path, dense_encoder):
-    from sparse_ir.retrieval.dense_part import add_dense
+    from sparse_ir.retrieval import hybrid
+from sparse_ir.retrieval.dense_part import add_dense
 
     with IndexWriter.create(tmp_path, n_terms=3) as writer:
         writer.add_vectors(sp.csr_array(np.eye(3, dtype=np.float32)), ["a", "b", "c"])
@@ -270,6 +273,40 @@ def test_the_fusion_that_the_index_keeps(folder):
         json.dumps(dict(retriever.index.settings))
     with HybridRetriever.open(folder, fusion=Fusion()) as retriever:
         assert retriever.fusion == Fusion()
+
+
+def test_a_fusion_of_an_unknown_version_is_refused(folder):
+    with HybridRetriever.open(folder) as before:
+        for kept in ({"method": "rrf", "newer": 1}, {"method": "newer"}, {"depth": "deep"}, "rrf"):
+            with IndexWriter.open(folder) as writer:
+                writer.keep("fusion", kept)
+            for opens in (before.reopened, lambda: HybridRetriever.open(folder)):
+                with pytest.raises(IndexFormatError, match="keeps a fusion that this release"):
+                    opens()
+    with HybridRetriever.open(folder, fusion=Fusion()) as retriever:
+        assert retriever.reopened().search("red fox")
+
+
+def test_a_reopened_retriever_keeps_the_dense_encoder_of_its_model(
+    folder, dense_encoder, monkeypatch
+):
+    loaded = []
+
+    def load(model):
+        loaded.append(model)
+        return dense_encoder
+
+    monkeypatch.setattr(hybrid, "load_query_vectors", load)
+    with HybridRetriever.open(folder) as before:
+        before.search("fox")
+        with before.reopened() as again:
+            assert again.search("fox")
+        assert loaded == ["counts"]
+        shutil.rmtree(folder)
+        ingest(folder, DOCUMENTS, model="words", dense="others")
+        with before.reopened() as again:
+            assert again.search("fox")
+        assert loaded == ["counts", "others"]
 
 
 def test_a_long_document_scores_as_its_best_passage(
@@ -341,5 +378,10 @@ def test_one_model_gives_both_legs_in_one_pass(tmp_path, document_encoder, dense
             assert [hit.score for hit in found] == pytest.approx([h.score for h in hits], abs=1e-2)
         n_passes = len(passes)
         sparse = SparseRetriever(one.index, document_encoder, one.sparse._analyzer)
-        assert HybridRetriever(sparse).search("red fox", k=1)[0].doc_id == "d0"
+        retriever = HybridRetriever(sparse)
+        assert retriever.search("red fox", k=1)[0].doc_id == "d0"
         assert passes[n_passes:] == [["red fox"]]
+        retriever.search("red fox", mode="dense")  # which loads the dense encoder
+        with retriever.reopened() as again:
+            assert again.search("puppy", k=1)
+        assert passes[n_passes + 1 :] == [["puppy"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import bm25s
@@ -118,6 +119,41 @@ def test_query_vectors_are_what_is_searched(retriever):
 def test_reopened_index_needs_no_model(retriever, monkeypatch):
     path = retriever.index.path
     assert [hit.doc_id for hit in SparseRetriever.open(path).search("puppy")] == ["b"]
+
+
+def test_a_reopened_retriever_sees_commits_and_shares_the_encoder(retriever, document_encoder):
+    ingest(retriever.index.path, [Document("new", "red fox")], model="words")
+    with retriever.reopened() as again:
+        assert "new" in [hit.doc_id for hit in again.search("fox")]
+        assert again.encoder is retriever.encoder
+    assert "new" not in [hit.doc_id for hit in retriever.search("fox")]
+
+
+@pytest.mark.parametrize("made_with", [{"language": "none"}, {"model": "others"}])
+def test_an_index_made_anew_is_searched_by_its_own_encoders(retriever, made_with):
+    path = retriever.index.path
+    shutil.rmtree(path)
+    ingest(path, [Document("new", "fox running")], **{"model": "words", **made_with})
+    with retriever.reopened() as again, SparseRetriever.open(path) as opened:
+        for query in ("running", "runs", "fox"):
+            for mode in ("lexical", "learned"):
+                assert again.search(query, mode=mode) == opened.search(query, mode=mode)
+        assert again.encoder is not retriever.encoder
+
+
+def test_an_index_that_cannot_be_reopened_is_closed(retriever, monkeypatch):
+    opened, real = [], Index.open
+
+    def open_index(path):
+        opened.append(real(path))
+        return opened[-1]
+
+    monkeypatch.setattr(Index, "open", open_index)
+    retriever._encoder = None
+    with pytest.raises(AttributeError):
+        retriever.reopened()
+    with pytest.raises(InvalidInputError, match="closed"):
+        opened[0].document("a")
 
 
 def test_refuses(retriever, tmp_path):
