@@ -6,6 +6,7 @@ token, and a document encoder that can tell which (a ``Tracer``) shows where it 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -142,14 +143,14 @@ def cut_snippet(
 
     Args:
         text: A document's text.
-        highlights: The document's; those of its title do not count.
+        highlights: As ``find_highlights`` gives them; those of the title do not count.
         length: Characters, >= 1.
         within: The part to stay in; None is all of it.
     """
     low, high = within or (0, len(text))
     inside = [h for h in highlights if h.field == "text" and low <= h.start and h.end <= high]
     room = length - length // _LEAD
-    first = max(inside, key=lambda h: (_worth(inside, h.start, room), -h.start), default=None)
+    first = _best_start(inside, room)
     start = low if first is None else _begin(text, low, first.start, length // _LEAD)
     stop = _end(text, start, min(start + length, high), high)
     shown = [
@@ -219,9 +220,25 @@ def _highlight(field: Field, group: Sequence[_Mark], products: Mapping[_Term, fl
 # snippets
 
 
-def _worth(highlights: Sequence[Highlight], start: int, room: int) -> float:
-    inside = [h for h in highlights if start <= h.start and h.end <= start + room]
-    return sum({h.terms: h.product for h in inside}.values())
+def _best_start(highlights: Sequence[Highlight], room: int) -> Highlight | None:
+    """From which on those in ``room`` characters add most; the first of equals.
+
+    The stretch slides along, so that each highlight comes into it and leaves it once. Of those
+    with the same terms the last counts, which leaves last.
+    """
+    best, most, behind = None, -math.inf, 0
+    inside: dict[tuple[str, ...], Highlight] = {}
+    for i, first in enumerate(highlights):
+        behind = max(behind, i)
+        while behind < len(highlights) and highlights[behind].end <= first.start + room:
+            inside[highlights[behind].terms] = highlights[behind]
+            behind += 1
+        worth = math.fsum(h.product for h in inside.values())
+        if worth > most:
+            best, most = first, worth
+        if inside.get(first.terms) is first:
+            del inside[first.terms]
+    return best
 
 
 def _begin(text: str, low: int, first: int, lead: int) -> int:

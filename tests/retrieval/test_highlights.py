@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.retrieval.highlights import Highlight, cut_snippet
+from sparse_ir.retrieval.highlights import Highlight, _best_start, cut_snippet
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.retriever import SparseRetriever
 
@@ -117,6 +118,28 @@ def test_a_snippet_is_whole_words_and_holds_the_best_match(words, length):
     ]
     if "dog" in words:
         assert ("dog",) in shown
+
+
+@st.composite
+def highlights_of(draw):
+    """Some of one document: sorted, without overlap; the same terms may add more or less."""
+    products = st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.7])
+    end, found = 0, []
+    for gap, size in draw(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 30)))):
+        terms = tuple(draw(st.lists(st.sampled_from("abcd"), min_size=1, max_size=2, unique=True)))
+        found.append(Highlight("text", end + gap, end + gap + size, terms, draw(products)))
+        end += gap + size
+    return found
+
+
+@given(highlights_of(), st.integers(1, 80))
+def test_the_best_start_is_that_of_all_stretches_summed_one_by_one(highlights, room):
+    def worth(start):
+        inside = [h for h in highlights if start <= h.start and h.end <= start + room]
+        return math.fsum({h.terms: h.product for h in inside}.values())
+
+    wanted = max(highlights, key=lambda h: (worth(h.start), -h.start), default=None)
+    assert _best_start(highlights, room) is wanted
 
 
 @given(st.text())
