@@ -246,8 +246,7 @@ def test_no_dense_part(tmp_path, document_encoder):
 
 
 def test_vectors_without_text_get_no_dense_part_of_a_model(tmp_path, dense_encoder):
-    from sparse_ir.retrieval import hybrid
-from sparse_ir.retrieval.dense_part import add_dense
+    from sparse_ir.retrieval.dense_part import add_dense
 
     with IndexWriter.create(tmp_path, n_terms=3) as writer:
         writer.add_vectors(sp.csr_array(np.eye(3, dtype=np.float32)), ["a", "b", "c"])
