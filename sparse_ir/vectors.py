@@ -7,7 +7,8 @@ a batch comes in, and trusted from then on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
+from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,11 +34,10 @@ def as_term_weights(batch: Any, *, n_terms: int | None = None, first_row: int = 
         stored zeros are dropped.
 
     Raises:
-        InvalidInputError: wrong shape, a duplicate term in a row, a negative or non-finite weight.
+        InvalidInputError: wrong shape or type, a term number that is no column's, a duplicate term
+            in a row, a negative or non-finite weight.
     """
     matrix = _as_csr(batch, n_terms)
-    if matrix.ndim != 2:
-        raise InvalidInputError(f"term weights have {matrix.ndim} dimension(s); want 2: (n, terms)")
     if n_terms is not None and matrix.shape[1] != n_terms:
         raise InvalidInputError(
             f"term weights have {matrix.shape[1]} columns; want {n_terms}, one a term"
@@ -48,7 +48,10 @@ def as_term_weights(batch: Any, *, n_terms: int | None = None, first_row: int = 
         matrix = matrix.copy()
         matrix.sort_indices()
         _refuse_duplicates(matrix, first_row)
-    if not matrix.nnz or (matrix.data.min() > 0 and matrix.data.max() < np.inf):
+    if not matrix.nnz:
+        return matrix
+    _refuse_unknown_terms(matrix)
+    if matrix.data.min() > 0 and matrix.data.max() < np.inf:
         return matrix
     _refuse_bad_weights(matrix, first_row)
     if not matrix.data.all():
@@ -110,13 +113,17 @@ def append_terms(
 
 
 def _as_csr(batch: Any, n_terms: int | None) -> Any:
-    if sp.issparse(batch):
-        matrix: Any = batch
-        return matrix.tocsr()
+    ndim = getattr(batch, "ndim", 2)
+    if ndim != 2:
+        raise InvalidInputError(f"term weights have {ndim} dimension(s); want 2: (n, terms)")
     if hasattr(batch, "is_sparse"):  # a torch tensor, recognised without importing torch
-        return _from_torch(batch)
+        batch = _from_torch(batch)
+    if sp.issparse(batch):
+        _require_real(batch.dtype)
+        return batch.tocsr()
     if isinstance(batch, np.ndarray):
-        return sp.csr_array(batch)
+        _require_real(batch.dtype)
+        return sp.csr_array(batch.astype(np.float32, copy=False))  # SciPy has no float16
     if isinstance(batch, Sequence) and all(isinstance(row, Mapping) for row in batch):
         return _from_mappings(batch, n_terms)
     raise InvalidInputError(
@@ -127,10 +134,12 @@ def _as_csr(batch: Any, n_terms: int | None) -> Any:
 
 def _from_torch(tensor: Any) -> Any:
     tensor = tensor.detach().cpu()
+    if tensor.is_floating_point():
+        tensor = tensor.float()  # NumPy has no bfloat16
     if tensor.layout == _torch_layout(tensor, "sparse_coo"):
         tensor = tensor.coalesce()
         indices = tensor.indices().numpy()
-        return sp.coo_array((tensor.values().numpy(), indices), shape=tuple(tensor.shape)).tocsr()
+        return sp.coo_array((tensor.values().numpy(), indices), shape=tuple(tensor.shape))
     if tensor.layout == _torch_layout(tensor, "sparse_csr"):
         parts = (
             tensor.values().numpy(),
@@ -138,7 +147,7 @@ def _from_torch(tensor: Any) -> Any:
             tensor.crow_indices().numpy(),
         )
         return sp.csr_array(parts, shape=tuple(tensor.shape))
-    return sp.csr_array(tensor.numpy())
+    return tensor.numpy()
 
 
 def _torch_layout(tensor: Any, name: str) -> Any:
@@ -152,12 +161,29 @@ def _from_mappings(rows: Sequence[Mapping[int, float]], n_terms: int | None) -> 
         raise InvalidInputError("n_terms is missing; mappings do not say how many terms there are")
     counts = np.fromiter((len(row) for row in rows), np.int64, len(rows))
     indptr = np.concatenate(([0], np.cumsum(counts)))
-    indices = np.fromiter((term for row in rows for term in row), np.int64, int(indptr[-1]))
-    data = np.fromiter((w for row in rows for w in row.values()), np.float32, int(indptr[-1]))
-    if indices.size and (indices.min() < 0 or indices.max() >= n_terms):
-        bad = int(indices.max() if indices.max() >= n_terms else indices.min())
-        raise InvalidInputError(f"term number {bad} is outside 0..{n_terms - 1}")
+    total = int(indptr[-1])
+    try:
+        # Without ``index`` NumPy would round floats.
+        indices = np.fromiter(map(index, chain.from_iterable(rows)), np.int64, total)
+        data = np.fromiter((w for row in rows for w in row.values()), np.float32, total)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInputError(
+            f"mappings are no term weights: {error}; want {{term number: weight}}, an integer and "
+            "a float"
+        ) from None
     return sp.csr_array((data, indices, indptr), shape=(len(rows), n_terms))
+
+
+def _require_real(dtype: np.dtype[Any]) -> None:
+    if dtype.kind not in "biuf":
+        raise InvalidInputError(f"term weights are of type {dtype}; want integers or floats")
+
+
+def _refuse_unknown_terms(matrix: Any) -> None:
+    least, most, n_terms = int(matrix.indices.min()), int(matrix.indices.max()), matrix.shape[1]
+    if least < 0 or most >= n_terms:
+        bad = least if least < 0 else most
+        raise InvalidInputError(f"term number {bad} is outside 0..{n_terms - 1}")
 
 
 def _refuse_duplicates(matrix: Any, first_row: int) -> None:

@@ -23,16 +23,20 @@ DENSE = hnp.arrays(
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 @given(DENSE)
 def test_every_form_of_a_batch_is_the_same(dense):
+    tensor = torch.from_numpy(dense)
+    layouts = [tensor, tensor.to_sparse_coo(), tensor.to_sparse_csr()]
+    halves = [layout.to(kind) for layout in layouts for kind in (torch.half, torch.bfloat16)]
     mappings = [{j: float(w) for j, w in enumerate(row) if w} for row in dense]
     forms = [
         dense,
         dense.astype(np.float64),
+        dense.astype(np.float16),
+        dense.astype(np.longdouble),
         sp.csr_array(dense),
         sp.csc_matrix(dense),
         sp.coo_array(dense),
-        torch.from_numpy(dense),
-        torch.from_numpy(dense).to_sparse_coo(),
-        torch.from_numpy(dense).to_sparse_csr(),
+        *layouts,
+        *halves,
         mappings,
     ]
     for form in forms:
@@ -70,6 +74,11 @@ def test_append_terms_equals_a_wider_matrix(dense, data):
     assert (indptr.dtype, terms.dtype, values.dtype) == (np.int64, np.uint32, np.float32)
 
 
+def csr_of_terms(*terms):
+    """One row of 8 columns; scipy does not look at the numbers."""
+    return sp.csr_array((np.ones(len(terms)), np.array(terms), [0, len(terms)]), shape=(1, 8))
+
+
 @pytest.mark.parametrize(
     ("batch", "kwargs", "message"),
     [
@@ -80,6 +89,25 @@ def test_append_terms_equals_a_wider_matrix(dense, data):
         ([{5: 1.0}], {"n_terms": 5}, r"term number 5 is outside 0..4"),
         ([{-1: 1.0}], {"n_terms": 5}, r"term number -1 is outside 0..4"),
         ([{1: 1.0}], {}, "n_terms is missing"),
+        ([{"a": 1.0}], {"n_terms": 5}, "'str' object cannot be interpreted as an integer; want"),
+        ([{1.9: 1.0}], {"n_terms": 5}, "'float' object cannot be interpreted as an integer; want"),
+        ([{2**70: 1.0}], {"n_terms": 5}, "too large.*; want"),
+        ([{1: "x"}], {"n_terms": 5}, "could not convert string to float: 'x'; want"),
+        ([{1: 1j}], {"n_terms": 5}, "not 'complex'; want"),
+        (np.float32(1), {}, r"have 0 dimension\(s\); want 2"),
+        (np.array(1.0), {}, r"have 0 dimension\(s\); want 2"),
+        (np.ones(3), {}, r"have 1 dimension\(s\); want 2"),
+        (np.ones((1, 3, 2)), {}, r"have 3 dimension\(s\); want 2"),
+        (torch.ones(1, 3, 2), {}, r"have 3 dimension\(s\); want 2"),
+        (torch.ones(1, 3, 2).to_sparse_coo(), {}, r"have 3 dimension\(s\); want 2"),
+        (np.array([["a"]]), {}, "are of type <U1; want integers or floats"),
+        (np.array([[1.0]], object), {}, "are of type object; want integers or floats"),
+        (np.array([[1j]]), {}, "are of type complex128; want integers or floats"),
+        (torch.tensor([[1j]]), {}, "are of type complex64; want integers or floats"),
+        (sp.csc_array([[1j]]), {}, "are of type complex128; want integers or floats"),
+        (csr_of_terms(0, 8), {}, r"term number 8 is outside 0..7"),
+        (csr_of_terms(-1, 7), {}, r"term number -1 is outside 0..7"),
+        (csr_of_terms(2**40, 7), {}, r"term number 1099511627776 is outside 0..7"),
         ("text", {}, "came as str"),
         (7, {}, "came as int"),
         (
