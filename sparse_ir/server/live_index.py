@@ -39,6 +39,8 @@ _PATIENCE_SECONDS = 2.0  # for searches on old snapshots to end
 
 _log = logging.getLogger(__name__)
 
+_Stamp = tuple[tuple[int, int], ...]
+
 
 @dataclass(eq=False, slots=True)
 class _Snapshot:
@@ -71,14 +73,15 @@ class LiveIndex:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.n_commits = 0
-        self._stamp = self._look()
+        self._stamp: _Stamp | None = self._look()
+        self._problem = ""  # why new searches do not see the last commit
         self._current = _Snapshot(HybridRetriever.open(path))
         self._open = [self._current]
         self._lock = threading.Lock()  # of the two above
         self._encoder: TextEncoder | None = None
         self._encoder_lock = threading.RLock()  # fast tokenizers are not safe to share
         self._vectors: DocumentVectors | None = None  # the writer's alone
-        self._changes: queue.Queue[_Change | None] = queue.Queue(WAITING_CHANGES)
+        self._changes: queue.Queue[_Change | None] = queue.Queue()
         self._is_closed = False
         self._writer = threading.Thread(target=self._write, name="sparse-ir-writer")
         self._writer.start()
@@ -101,6 +104,8 @@ class LiveIndex:
 
     def add(self, documents: Sequence[Document]) -> Future[int]:
         """The future gets the number of documents once all are committed and can be found.
+
+        Of those with the same doc_id the last stays, and they count as one.
 
         Raises:
             InvalidInputError: the index is closed.
@@ -137,7 +142,7 @@ class LiveIndex:
     @property
     def is_closed(self) -> bool:
         """Whether it takes no more changes."""
-        return self._is_closed
+        return self._is_closed or not self._writer.is_alive()
 
     @property
     def n_waiting(self) -> int:
@@ -150,37 +155,46 @@ class LiveIndex:
             if self._is_closed:
                 return
             self._is_closed = True
-        self._changes.put(None)
+            self._changes.put(None)
         self._writer.join()
         self._retire(self._current)
 
     def _require_open(self) -> None:
         if self._is_closed:
             raise InvalidInputError(f"{self.path} is being closed; try again later")
+        if not self._writer.is_alive():
+            raise InvalidInputError(f"the writer of {self.path} has ended; start the server again")
 
     # changes
 
     def _enqueue(self, change: _Change) -> Future[int]:
         with self._lock:  # nothing may come behind the last
             self._require_open()
-            self._changes.put_nowait(change)
+            if self._changes.qsize() >= WAITING_CHANGES:
+                raise queue.Full
+            self._changes.put(change)
         return change.done
 
     def _write(self) -> None:
         """The writer's thread."""
         is_last = False
         while not is_last:
-            try:
-                waiting = [self._changes.get(timeout=_LOOK_SECONDS)]
-            except queue.Empty:
-                self._follow_others()
-                continue
-            while not self._changes.empty():
-                waiting.append(self._changes.get())
-            is_last = waiting[-1] is None
+            waiting = self._next_changes()
+            is_last = waiting[-1:] == [None]
+            self._follow()  # others too: changes are made by what the index is now
             changes = [one for one in waiting if one and one.done.set_running_or_notify_cancel()]
             for _, same in groupby(changes, key=lambda change: change.is_deletion):
                 self._make_all(list(same))
+
+    def _next_changes(self) -> list[_Change | None]:
+        """All that wait; none if none comes for a while."""
+        try:
+            waiting = [self._changes.get(timeout=_LOOK_SECONDS)]
+        except queue.Empty:
+            return []
+        while not self._changes.empty():
+            waiting.append(self._changes.get())
+        return waiting
 
     def _make_all(self, changes: Sequence[_Change]) -> None:
         """All in one commit; if one of them is refused, each by itself."""
@@ -193,19 +207,18 @@ class LiveIndex:
             for change in changes:
                 self._make_all([change])
             return
+        self.n_commits += 1
+        self._stamp = None  # it is to be seen even if the files' clock has not ticked since
+        self._follow()
         for change, count in zip(changes, counts, strict=True):
             change.done.set_result(count)
 
     def _made(self, changes: Sequence[_Change]) -> list[int]:
         if changes[0].is_deletion:
             with IndexWriter.open(self.path) as writer:
-                counts = [writer.delete(change.deleted) for change in changes]
-        else:
-            self._ingest([document for change in changes for document in change.added])
-            counts = [len(change.added) for change in changes]
-        self.n_commits += 1
-        self._renew()
-        return counts
+                return [writer.delete(change.deleted) for change in changes]
+        self._ingest([document for change in changes for document in change.added])
+        return [len({document.doc_id for document in change.added}) for change in changes]
 
     def _ingest(self, documents: Sequence[Document]) -> None:
         require_index(self.path)  # if it was moved away, a new one must not take its place
@@ -225,16 +238,23 @@ class LiveIndex:
 
     # snapshots
 
-    def _follow_others(self) -> None:
-        if self._look() == self._stamp:
-            return
+    def _follow(self) -> None:
+        """New searches see the last commit of any process; or why not is logged, once.
+
+        Whatever it is, the writer lives on, and tries again at its next look.
+        """
         try:
-            self._renew()
-        except (SparseIRError, OSError) as error:
-            _log.error("%s; going on with what was read before", error)
+            if self._look() != self._stamp:
+                self._renew()
+            self._problem = ""
+        except Exception as error:
+            if self._problem != repr(error):
+                self._problem = repr(error)
+                is_bug = not isinstance(error, SparseIRError | OSError)
+                _log.error("%s; going on with what was read before", error, exc_info=is_bug)
 
     def _renew(self) -> None:
-        """New searches see the last commit."""
+        """New searches see the last commit, and SQLite's log stays small."""
         self._advance()
         if self._log_bytes() > _LOG_BYTES:
             # SQLite reuses its log when all of it is in the catalog and no snapshot reads it.
@@ -243,12 +263,16 @@ class LiveIndex:
             self._advance()
 
     def _advance(self) -> None:
-        self._stamp = self._look()
+        stamp = self._look()
         old, new = self._current, _Snapshot(self._current.retriever.reopened())
         with self._lock:
             self._current = new
             self._open.append(new)
+        self._stamp = stamp
         self._retire(old)
+        if _models(new.retriever) != _models(old.retriever):
+            with self._encoder_lock:
+                self._encoder = self._vectors = None
 
     def _retire(self, snapshot: _Snapshot) -> None:
         with self._lock:
@@ -269,14 +293,28 @@ class LiveIndex:
         while len(self._open) > 1 and time.monotonic() < until:
             time.sleep(0.01)
 
-    def _look(self) -> tuple[tuple[int, int], ...]:
+    def _look(self) -> _Stamp:
         """Changes whenever any process commits."""
-        found = [path.stat() for path in self._catalog_files() if path.exists()]
-        return tuple((one.st_mtime_ns, one.st_size) for one in found)
+        return tuple(map(_moment_and_size, self._catalog_files()))
 
     def _log_bytes(self) -> int:
         _, log = self._catalog_files()
-        return log.stat().st_size if log.exists() else 0
+        return _moment_and_size(log)[1]
 
     def _catalog_files(self) -> tuple[Path, Path]:
         return Catalog.files(self.path)
+
+
+def _models(retriever: HybridRetriever) -> tuple[str, str]:
+    """What tells the document encoders of an index apart."""
+    settings = retriever.index.settings
+    part = dense_part(settings)
+    return settings["model_fingerprint"], part.fingerprint if part else ""
+
+
+def _moment_and_size(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:  # the log comes and goes
+        return 0, 0
+    return found.st_mtime_ns, found.st_size

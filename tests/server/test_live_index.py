@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
+from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.server import live_index
 from sparse_ir.server.live_index import LiveIndex
@@ -22,6 +24,27 @@ from sparse_ir.server.live_index import LiveIndex
 def found(live, query="fox"):
     with live.snapshot() as retriever:
         return [hit.doc_id for hit in retriever.search(query, k=1000, mode="lexical")]
+
+
+def eventually(holds):
+    for _ in range(200):
+        if holds():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def fails_once(real, error):
+    """As the real function, but for its first call, which raises."""
+    calls = []
+
+    def function(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 1:
+            raise error
+        return real(*args, **kwargs)
+
+    return function
 
 
 def test_a_snapshot_stays_while_changes_are_made(live):
@@ -95,7 +118,7 @@ def test_what_is_read_while_closing_is_read_to_its_end(live):
 
 
 def test_too_many_changes_are_refused(live, monkeypatch):
-    monkeypatch.setattr(live._changes, "maxsize", 3)
+    monkeypatch.setattr(live_index, "WAITING_CHANGES", 3)
     with live.document_encoder(), pytest.raises(queue.Full):
         for i in range(20):
             live.add([Document(f"d{i}", "fox")])
@@ -103,11 +126,7 @@ def test_too_many_changes_are_refused(live, monkeypatch):
 
 def test_commits_of_other_processes_show(live, index_folder, monkeypatch):
     ingest(index_folder, [Document("other", "fox")], model="words")
-    for _ in range(200):
-        if "other" in found(live):
-            break
-        time.sleep(0.05)
-    assert "other" in found(live)
+    assert eventually(lambda: "other" in found(live))
     with IndexWriter.open(index_folder) as writer:
         writer.delete(["a"])
     assert live.add([Document("mine", "fox")]).result(60) == 1
@@ -162,3 +181,99 @@ def test_readers_and_writers_at_once(live):
         assert all(reader.result(60) > 0 for reader in readers)
     assert len(found(live)) == 2 + 3 * 8
     assert len(live._open) == 1
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), TypeError("a bug")])
+def test_a_reopening_that_failed_is_tried_again(live, index_folder, monkeypatch, caplog, error):
+    again = fails_once(HybridRetriever.reopened, error)
+    monkeypatch.setattr(HybridRetriever, "reopened", again)
+    ingest(index_folder, [Document("other", "fox")], model="words")
+    assert eventually(lambda: "other" in found(live))
+    assert [str(error) in message for message in caplog.messages] == [True]
+    assert live.add([Document("mine", "fox")]).result(60) == 1
+
+
+def test_what_is_committed_is_acknowledged_though_it_cannot_be_seen_yet(
+    live, index_folder, monkeypatch, caplog
+):
+    again = fails_once(HybridRetriever.reopened, OSError(24, "Too many open files"))
+    monkeypatch.setattr(HybridRetriever, "reopened", again)
+    assert live.delete(["a"]).result(60) == 1
+    with Index.open(index_folder) as index:
+        assert "a" not in index
+    assert live.n_commits == 1
+    assert eventually(lambda: "a" not in found(live))
+    assert "Too many open files" in caplog.messages[0]
+
+
+def test_a_file_that_cannot_be_looked_at_is_looked_at_again(live, monkeypatch, caplog):
+    looked = threading.Event()
+
+    def look():
+        looked.set()
+        raise PermissionError("the catalog")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(live, "_look", look)
+        assert looked.wait(60)
+        assert live.add([Document("d", "fox")]).result(60) == 1
+    assert eventually(lambda: "d" in found(live))
+    assert len(caplog.messages) == 1
+    assert "the catalog" in caplog.messages[0]
+
+
+def test_a_newer_fusion_is_not_followed(live, index_folder, caplog):
+    with IndexWriter.open(index_folder) as writer:
+        writer.keep("fusion", {"method": "rrf", "newer": 1})
+    assert eventually(lambda: caplog.messages)
+    assert "keeps a fusion" in caplog.messages[0]
+    with IndexWriter.open(index_folder) as writer:
+        writer.keep("fusion", None)
+    assert live.add([Document("d", "fox")]).result(60) == 1
+    assert "d" in found(live)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_without_its_writer_it_takes_nothing_and_can_be_closed(live, monkeypatch):
+    def end():
+        raise SystemExit
+
+    monkeypatch.setattr(live, "_follow", end)
+    live._writer.join(60)
+    assert live.is_closed
+    with pytest.raises(InvalidInputError, match=r"the writer of .* has ended"):
+        live.add([Document("d", "fox")])
+    live.close()
+
+
+def test_an_index_made_anew_is_read_and_written_as_it_is(live, index_folder, monkeypatch):
+    loaded, load = [], live_index.load_encoder
+
+    def load_noting(model):
+        loaded.append(model)
+        return load(model)
+
+    monkeypatch.setattr(live_index, "load_encoder", load_noting)
+    assert live.add([Document("before", "fox")]).result(60) == 1
+    shutil.rmtree(index_folder)
+    ingest(index_folder, [Document("a", "running dogs")], model="others", language="none")
+    assert live.add([Document("after", "run")]).result(60) == 1
+    assert loaded == ["words", "others"]
+    assert found(live, "running") == ["a"]
+    assert found(live, "run") == ["after"]
+
+
+def test_a_dense_part_made_anew_is_written_by_its_own_model(hybrid_live, dense_encoder):
+    assert hybrid_live.add([Document("before", "fox")]).result(60) == 1
+    shutil.rmtree(hybrid_live.path)
+    ingest(hybrid_live.path, [Document("a", "fox")], model="words", dense="others")
+    before = dense_encoder.n_loads
+    assert hybrid_live.add([Document("after", "dog")]).result(60) == 1
+    assert dense_encoder.n_loads == before + 1
+
+
+def test_of_documents_with_one_id_the_last_stays_and_counts(live):
+    documents = [Document("d", "fox"), Document("e", "fox"), Document("d", "dog")]
+    assert live.add(documents).result(60) == 2
+    assert "d" in found(live, "dog")
+    assert "d" not in found(live)
