@@ -73,10 +73,16 @@ def write_ciff(
         description: For people.
 
     Raises:
-        InvalidInputError: the sizes disagree, a name comes twice, or a number is not whole.
+        InvalidInputError: the sizes disagree, a name comes twice, a number is not whole, or those
+            of a document add up to more than 2**31-1.
     """
     columns = _checked(ids, impacts, terms)
     lengths = np.asarray(columns.sum(axis=1), np.int64).ravel()
+    if len(ids) and lengths.max() > _LARGEST:
+        raise InvalidInputError(
+            f"the impacts of {ids[int(lengths.argmax())]!r} add up to {lengths.max()}, its length; "
+            f"want at most {_LARGEST}: quantise by a smaller scale"
+        )
     used = np.flatnonzero(np.diff(columns.indptr)).tolist()
     used.sort(key=lambda j: terms[j].encode())
     with whole_file(path) as beside, beside.open("wb") as file:

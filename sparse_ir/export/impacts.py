@@ -50,8 +50,8 @@ def document_impacts(
         InvalidInputError: a bad argument, or a weight that is too large for its scale.
     """
     for docs, weights in index.stored_vectors(batch_size):
-        documents = index.documents(docs)
-        ids = [documents[doc].doc_id for doc in docs]
+        doc_ids = index.doc_ids(docs)
+        ids = [doc_ids[doc] for doc in docs]
         yield Impacts(ids, quantise(only_block(weights, index.n_terms, block), scale))
 
 

@@ -28,7 +28,7 @@ class LuceneIndex(NamedTuple):
     """What an impact index holds."""
 
     ids: list[str]
-    """doc_ids, by row."""
+    """doc_ids, by row; empty of documents that have none."""
     weights: TermWeights
     """(documents, terms) float32 csr_array: the stored frequencies, which are the impacts."""
     terms: list[str]
@@ -87,7 +87,7 @@ def _read_leaf(jpype: Any, leaf: Any, columns: dict[str, int]) -> tuple[list[str
     living = leaf.getLiveDocs()
     kept = [doc for doc in range(leaf.maxDoc()) if living is None or living.get(doc)]
     stored, wanted = leaf.storedFields(), jpype.JClass("java.util.Set").of(_ID)
-    return [str(stored.document(doc, wanted).get(_ID)) for doc in kept], rows[kept]
+    return [str(stored.document(doc, wanted).get(_ID) or "") for doc in kept], rows[kept]
 
 
 def _postings(jpype: Any, leaf: Any) -> Iterator[tuple[str, Any]]:

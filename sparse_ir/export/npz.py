@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
+from numpy.typing import NDArray
 
-from sparse_ir.errors import DataFormatError
+from sparse_ir.errors import DataFormatError, InvalidInputError
 from sparse_ir.files import whole_file
 from sparse_ir.vectors import TermWeights
 
@@ -23,7 +27,7 @@ _OF_OTHER_FILES = (
     ValueError,
     TypeError,
     EOFError,
-    NotImplementedError,
+    RuntimeError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -45,6 +49,9 @@ def read_npz(path: str | Path) -> tuple[list[str], TermWeights]:
                 raise DataFormatError(
                     f"{path}: no array {missing[0]!r} in it; want what scipy.sparse.save_npz writes"
                 )
+            for member in arrays.zip.infolist():
+                if member.filename.removesuffix(".npy") in (*_MATRIX, "ids"):
+                    _require_whole(arrays.zip, member)
             if arrays["format"].item() not in (b"csr", "csr"):
                 raise DataFormatError(f"{path}: format {arrays['format'].item()!r}; want csr")
             parts = (arrays["data"], arrays["indices"], arrays["indptr"])
@@ -52,7 +59,7 @@ def read_npz(path: str | Path) -> tuple[list[str], TermWeights]:
             matrix.check_format(full_check=True)
             if matrix.dtype.kind not in "fiub":
                 raise DataFormatError(f"{path}: weights of type {matrix.dtype}; want numbers")
-            ids = arrays["ids"].tolist() if "ids" in arrays else list(range(matrix.shape[0]))
+            ids = _ids(path, arrays["ids"] if "ids" in arrays else np.arange(matrix.shape[0]))
     except DataFormatError:
         raise
     except _OF_OTHER_FILES as error:
@@ -61,7 +68,26 @@ def read_npz(path: str | Path) -> tuple[list[str], TermWeights]:
         ) from None
     if len(ids) != matrix.shape[0]:
         raise DataFormatError(f"{path}: {len(ids)} ids came for {matrix.shape[0]} rows")
-    return [str(one) for one in ids], matrix
+    return ids, matrix
+
+
+def _ids(path: Path, ids: NDArray[Any]) -> list[str]:
+    if ids.ndim != 1 or ids.dtype.kind not in "USiu":
+        raise DataFormatError(
+            f"{path}: ids of type {ids.dtype} in {ids.ndim} dimension(s) came; want strings or "
+            "whole numbers in one"
+        )
+    return [one.decode() if isinstance(one, bytes) else str(one) for one in ids.tolist()]
+
+
+def _require_whole(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """An array's head claims no more than its bytes hold: NumPy makes room before it reads them."""
+    with archive.open(member) as file:
+        version = read_magic(file)
+        read = read_array_header_1_0 if version == (1, 0) else read_array_header_2_0
+        shape, _, dtype = read(file)
+    if math.prod(shape) * dtype.itemsize > member.file_size:
+        raise ValueError(f"{member.filename} has {member.file_size} bytes for an array of {shape}")
 
 
 def write_npz(
@@ -71,7 +97,11 @@ def write_npz(
     *,
     on_progress: Callable[[int], None] | None = None,
 ) -> int:
-    """The rows of all batches, with their ids, are in the file, whole or not; returns how many."""
+    """The rows of all batches, with their ids, are in the file, whole or not; returns how many.
+
+    Raises:
+        InvalidInputError: an id ends in NUL, which NumPy's strings lose.
+    """
     ids: list[str] = []
     parts = [sp.csr_array((0, n_terms), dtype=np.float32)]
     for batch_ids, weights in batches:
@@ -79,6 +109,10 @@ def write_npz(
         parts.append(weights)
         if on_progress:
             on_progress(len(batch_ids))
+    if lost := [one for one in ids if one.endswith("\0")]:
+        raise InvalidInputError(
+            f"id {lost[0]!r} ends in NUL, which .npz loses; want another format"
+        )
     matrix = sp.vstack(parts, format="csr")
     with whole_file(path) as beside, beside.open("wb") as file:  # a name would get .npz behind it
         np.savez_compressed(

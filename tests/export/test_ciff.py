@@ -16,7 +16,7 @@ from sparse_ir.errors import DataFormatError, InvalidInputError
 from sparse_ir.export.ciff import read_ciff, write_ciff
 
 TERMS = ["##s", "fox", "zebra", "Äpfel", "never used"]
-IMPACTS = np.array([[0, 3, 2**31 - 1, 0, 0], [300, 128, 0, 0, 0], [1, 127, 0, 5, 0]])
+IMPACTS = np.array([[0, 3, 2**31 - 4, 0, 0], [300, 128, 0, 0, 0], [1, 127, 0, 5, 0]])
 IDS = ["d1", "Döcument 2", "d3"]
 
 
@@ -89,7 +89,8 @@ def test_records_in_any_order(tmp_path):
 @given(st.data())
 def test_round_trip(tmp_path_factory, data):
     n, m = data.draw(st.integers(0, 6)), data.draw(st.integers(1, 5))
-    cells = st.lists(st.integers(0, 2**31 - 1) | st.just(0), min_size=n * m, max_size=n * m)
+    greatest = (2**31 - 1) // m  # a row adds up to a length
+    cells = st.lists(st.integers(0, greatest) | st.just(0), min_size=n * m, max_size=n * m)
     impacts = np.array(data.draw(cells), np.int64).reshape(n, m)
     path = tmp_path_factory.mktemp("ciff") / "x.ciff"
     terms, ids = [f"t{j}" for j in range(m)], [f"d{i}" for i in range(n)]
@@ -151,6 +152,7 @@ def test_any_bytes_at_all(tmp_path_factory, data):
         (["a"], [[1.5]], ["x"], "no whole number"),
         (["a"], [[-1]], ["x"], "no whole number"),
         (["a"], [[2**31]], ["x"], "no whole number"),
+        (["a", "b"], [[0, 1], [2**30, 2**30]], ["x", "y"], "of 'b' add up to 2147483648, its leng"),
     ],
 )
 def test_refused(tmp_path, ids, impacts, terms, message):

@@ -52,6 +52,12 @@ def test_deleted_documents_stay_here(folder):
         assert [batch.ids for batch in document_impacts(index)] == [["a", "c", "d"]]
 
 
+def test_reads_no_texts(folder, monkeypatch):
+    monkeypatch.delattr(Index, "documents")
+    with Index.open(folder) as index:
+        assert [batch.ids for batch in document_impacts(index)] == [["a", "b", "c", "d"]]
+
+
 def test_scores_agree_up_to_rounding(folder):
     with SparseRetriever.open(folder) as retriever:
         texts = ["red fox", "dog animal"]

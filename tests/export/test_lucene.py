@@ -13,7 +13,7 @@ import pytest
 from sparse_ir import Index
 from sparse_ir.errors import MissingDependencyError
 from sparse_ir.evaluation.trec import read_run
-from sparse_ir.export.lucene import read_lucene
+from sparse_ir.export.lucene import _read_leaf, read_lucene
 
 
 @pytest.fixture
@@ -104,6 +104,37 @@ def test_an_index_of_texts_without_frequencies(anserini, bridge, tmp_path):
     )  # fmt: skip
     said = import_lucene(tmp_path / "l", tmp_path / "i", code=2)
     assert "holds no frequencies of a field 'contents'" in said
+
+
+class Leaf:
+    """A segment of two documents without terms, of which the second has no id."""
+
+    def terms(self, field):
+        return None
+
+    def maxDoc(self):  # noqa: N802  (Lucene's name)
+        return 2
+
+    def getLiveDocs(self):  # noqa: N802
+        return None
+
+    def storedFields(self):  # noqa: N802
+        return self
+
+    def document(self, doc, wanted):
+        return {"id": "first"} if doc == 0 else {}
+
+    def of(self, *names):
+        return set(names)
+
+    def JClass(self, name):  # noqa: N802
+        return self
+
+
+def test_a_document_without_an_id_has_an_empty_one():
+    ids, rows = _read_leaf(Leaf(), Leaf(), {})
+    assert ids == ["first", ""]
+    assert rows.shape == (2, 0)
 
 
 def test_not_installed(monkeypatch, tmp_path):

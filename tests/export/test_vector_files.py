@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import struct
 import zipfile
@@ -28,6 +29,11 @@ def seismic_bytes(rows):
         n = len(row)
         parts.append(struct.pack(f"<I{n}I{n}f", n, *row.keys(), *row.values()))
     return b"".join(parts)
+
+
+def with_ids(path, ids):
+    parts = {name: getattr(MATRIX, name) for name in ("data", "indices", "indptr", "shape")}
+    np.savez(path, format=np.array(b"csr"), ids=np.array(ids), **parts)
 
 
 ROWS = [{1: 1.5, 3: 2.0}, {}, {0: 3.0, 3: 0.25}]
@@ -76,6 +82,54 @@ class TestNpz:
         words = parts | {"data": np.array(["1", "2", "3", "4"])}
         np.savez(path, format=np.array(b"csr"), indices=MATRIX.indices, **words)
         with pytest.raises(DataFormatError, match="v.npz: .*(type|dtype)"):
+            read_npz(path)
+
+    @pytest.mark.parametrize(
+        ("ids", "message"),
+        [
+            ([["x"], ["y"], ["z"]], "ids of type <U1 in 2 dimension"),
+            ("xyz", "ids of type <U3 in 0 dimension"),
+            ([1.0, 2.0, 3.0], "ids of type float64 in 1 dimension"),
+            ([b"x", b"y", b"\xff"], "no CSR matrix .*utf-8"),
+        ],
+    )
+    def test_refuses_ids(self, tmp_path, ids, message):
+        with_ids(tmp_path / "v.npz", ids)
+        with pytest.raises(DataFormatError, match=message):
+            read_npz(tmp_path / "v.npz")
+
+    def test_ids_of_other_kinds(self, tmp_path):
+        with_ids(tmp_path / "v.npz", ["ä".encode(), b"y", b"z"])
+        assert read_npz(tmp_path / "v.npz")[0] == ["ä", "y", "z"]
+        with_ids(tmp_path / "v.npz", [7, 8, 9])
+        assert read_npz(tmp_path / "v.npz")[0] == ["7", "8", "9"]
+        write_npz(tmp_path / "v.npz", [(["\0x", "y\0y", "z"], MATRIX)], 4)
+        assert read_npz(tmp_path / "v.npz")[0] == ["\0x", "y\0y", "z"]
+        with pytest.raises(InvalidInputError, match=r"id 'z\\x00' ends in NUL"):
+            write_npz(tmp_path / "w.npz", [(["x", "y", "z\0"], MATRIX)], 4)
+        assert not (tmp_path / "w.npz").exists()
+
+    @pytest.mark.parametrize("name", ["data", "shape", "ids"])
+    def test_no_room_is_made_for_numbers_that_are_not_there(self, tmp_path, name):
+        head = io.BytesIO()
+        claimed = {"descr": "<f8", "fortran_order": False, "shape": (10**13,)}
+        np.lib.format.write_array_header_1_0(head, claimed)
+        write_npz(tmp_path / "good.npz", [(["x", "y", "z"], MATRIX)], 4)
+        with zipfile.ZipFile(tmp_path / "good.npz") as good:
+            with zipfile.ZipFile(tmp_path / "v.npz", "w") as bad:
+                for member in good.namelist():
+                    is_other = member != f"{name}.npy"
+                    bad.writestr(member, good.read(member) if is_other else head.getvalue())
+        with pytest.raises(DataFormatError, match=rf"{name}.npy has 128 bytes for an array of \("):
+            read_npz(tmp_path / "v.npz")
+
+    def test_refuses_an_encrypted_file(self, tmp_path):
+        path = tmp_path / "v.npz"
+        write_npz(path, [(["x", "y", "z"], MATRIX)], 4)
+        content = bytearray(path.read_bytes())
+        content[content.index(b"PK\x01\x02") + 8] |= 1  # the first member's flags
+        path.write_bytes(content)
+        with pytest.raises(DataFormatError, match="v.npz: no CSR matrix .*encrypted"):
             read_npz(path)
 
     @settings(deadline=None)
