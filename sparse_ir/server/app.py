@@ -38,11 +38,13 @@ from sparse_ir.server.batching import Batches, Kind
 from sparse_ir.server.live_index import LiveIndex
 from sparse_ir.server.metrics import CountRequests, Metrics
 from sparse_ir.server.page import page, page_policy
-from sparse_ir.server.protection import LOCAL_NAMES, Guard, key_check
+from sparse_ir.server.protection import LOCAL_NAMES, Guard
 
 MOST_BYTES = 16 * 2**20  # of a body
 _PARALLEL_FROM = 100_000  # documents: fewer are searched sooner than a thread is started
 _FEW_HITS = 100
+_MOST_ERRORS = 10  # told of a request
+_OPEN_PATHS = ("/", "/healthz", "/readyz", "/openapi.json")
 
 _Answers = dict[int | str, dict[str, Any]]
 _ERRORS: _Answers = {
@@ -50,7 +52,9 @@ _ERRORS: _Answers = {
     for code, text in {
         400: "Bad input that no schema can tell, such as a filter on an unknown field.",
         401: "No valid key.",
+        403: "A page of another site asks, and there is no key.",
         413: "The body is too large.",
+        415: "The body does not say that it is JSON.",
         421: "Unknown host name.",
         503: "Another writer has the index, or the server is stopping; try again.",
     }.items()
@@ -91,14 +95,17 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.api = _Api(live, metrics, searchers)
-    needed = [Security(HTTPBearer(auto_error=False)), Depends(key_check(key))] if key else []
-    app.include_router(_api, dependencies=needed, responses=_ERRORS)  # first: tried in this order
+    # For /openapi.json to say it: the key is checked by the Guard, before a body is read.
+    scheme = [Security(HTTPBearer(auto_error=False))] if key else []
+    app.include_router(_api, dependencies=scheme, responses=_ERRORS)  # first: tried in this order
     app.include_router(_pages)
     app.add_exception_handler(SparseIRError, _refusal)
     app.add_exception_handler(queue.Full, _refusal)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_middleware(
         Guard,
+        key=key or None,
+        open_paths=_OPEN_PATHS,
         hosts=None if any_host or key else LOCAL_NAMES,
         most_bytes=most_bytes,
         headers={
@@ -146,12 +153,16 @@ class _Api:
         return [to_json({"hits": hits, "seconds": seconds}) for hits in found]
 
     def _is_quick(self, kind: Kind) -> bool:
-        """Whether a search takes well below a millisecond: no network, filter or large index."""
+        """Whether a search takes well below a millisecond.
+
+        No network, filter, passages, large index or long query.
+        """
         with self.live.snapshot() as retriever:
             looked_up = isinstance(retriever.sparse.encoder, LookupEncoder)
             is_sparse = (kind.mode or retriever.default_mode) in get_args(Mode)
-            is_small = len(retriever.index) < _PARALLEL_FROM and kind.k <= _FEW_HITS
-        return looked_up and is_sparse and is_small and kind.filter is None
+            is_small = len(retriever.index) < _PARALLEL_FROM and not retriever.index.has_passages
+        is_little = kind.k <= _FEW_HITS and kind.filter is None and not kind.is_long
+        return looked_up and is_sparse and is_small and is_little
 
     async def read(self, work: Callable[[HybridRetriever], _T], *, slowly: bool = False) -> _T:
         """What ``work`` makes of the present snapshot, on as many threads as there are cores.
@@ -195,14 +206,14 @@ async def search_by_address(api: Api, asked: Annotated[m.FilteredParameters, Que
 async def _search(api: _Api, asked: m.FilteredParameters | m.SearchRequest) -> Response:
     if asked.snippet or asked.explain:
         return _json(await api.read(lambda retriever: _described_answer(api, retriever, asked)))
-    kind = Kind.of(asked.k, asked.mode, asked.filter, asked.with_text)
+    kind = Kind.of(asked.query, asked.k, asked.mode, asked.filter, asked.with_text)
     return _json(await api.batches.answer(asked.query, kind))
 
 
 def _described_answer(
     api: _Api, retriever: HybridRetriever, asked: m.FilteredParameters | m.SearchRequest
 ) -> bytes:
-    kind = Kind.of(asked.k, asked.mode, asked.filter, asked.with_text)
+    kind = Kind.of(asked.query, asked.k, asked.mode, asked.filter, asked.with_text)
     (found,), seconds = api.search(retriever, kind, [asked.query])
     answer: dict[str, Any] = {
         "hits": [_described(retriever, asked, hit) for hit in found],
@@ -399,7 +410,10 @@ def _refusal(request: Request, error: Exception) -> Response:
 
 def _invalid(request: Request, error: Any) -> Response:
     """As FastAPI's own, but what came is not sent back: it may be large, or no text at all."""
-    wanted = ("loc", "msg", "type")
-    detail = [{name: one[name] for name in wanted} for one in error.errors()]
+    errors, wanted = error.errors(), ("loc", "msg", "type")
+    detail = [{name: one[name] for name in wanted} for one in errors[:_MOST_ERRORS]]
+    if n_more := len(errors) - len(detail):
+        message = f"{n_more} more errors, which are not told"
+        detail.append({"loc": errors[0]["loc"][:1], "msg": message, "type": "more_errors"})
     text = json.dumps({"detail": detail})  # all ASCII, so halves of surrogate pairs do no harm
     return Response(text, 422, media_type="application/json")

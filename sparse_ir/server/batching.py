@@ -1,9 +1,10 @@
 """Searches that wait are made together: in a batch, a query costs half of what it costs alone.
 
-While searches of one kind (k, mode, filter) are under way, further ones of that kind wait, and are
-the next batch. So nobody waits where there is little to do, and the more there is, the larger the
-batches. A slow kind, such as one with a new filter, holds up no other. A quick kind is searched on
-the event loop itself: to hand it to another thread and back would cost as much as the search.
+While searches of one kind (k, mode, filter, long or short) are under way, further ones of that kind
+wait, and are the next batch. So nobody waits where there is little to do, and the more there is,
+the larger the batches. A slow kind, such as one with a new filter, holds up no other. A quick kind
+is searched on the event loop itself: to hand it to another thread and back would cost as much as
+the search.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sparse_ir.index.filters import Filter
 from sparse_ir.retrieval.hybrid import HybridMode
 
 MOST_TOGETHER = 64
+LONG_FROM = 200  # characters of a query: some thirty words, each of which takes its time
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,14 @@ class Kind:
     mode: HybridMode | None
     filter_json: str
     with_text: bool
+    is_long: bool
 
     @classmethod
-    def of(cls, k: int, mode: HybridMode | None, filter: Filter | None, with_text: bool) -> Kind:
+    def of(
+        cls, query: str, k: int, mode: HybridMode | None, filter: Filter | None, with_text: bool
+    ) -> Kind:
         """That of a search with these arguments."""
-        return cls(k, mode, json.dumps(filter), with_text)
+        return cls(k, mode, json.dumps(filter), with_text, len(query) >= LONG_FROM)
 
     @property
     def filter(self) -> Filter | None:

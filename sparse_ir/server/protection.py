@@ -1,13 +1,13 @@
-"""Who may ask, and how much: loopback or an API key, known host names, bodies of bounded size."""
+"""Who may ask, and how much: loopback or an API key, known names, bodies of bounded size."""
 
 from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
-from fastapi import HTTPException, Request
-from fastapi.responses import JSONResponse
+from fastapi import HTTPException
+from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -43,31 +43,18 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def key_check(key: str | None) -> Callable[[Request], Awaitable[None]]:
-    """A dependency that lets pass who sends ``Authorization: Bearer KEY``; all if there is none."""
-    wanted = f"Bearer {key}".encode()
-
-    async def check(request: Request) -> None:
-        came = request.headers.get("authorization", "").encode()
-        if key is not None and not secrets.compare_digest(came, wanted):
-            raise HTTPException(
-                401,
-                "no valid key; send the header Authorization: Bearer KEY",
-                {"www-authenticate": "Bearer"},
-            )
-
-    return check
-
-
 class Guard:
-    """Refuses unknown host names and large bodies; adds headers to every answer.
+    """Refuses by the headers, before a body is read, who may not ask; adds headers to every answer.
 
     Without a key the host must be a name of this machine: else a page of any site, whose name is
-    made to resolve to 127.0.0.1, could read the index ("DNS rebinding").
+    made to resolve to 127.0.0.1, could read the index ("DNS rebinding"). Nor may pages of others
+    ask, for they could write without reading the answer ("cross-site request forgery").
 
     Args:
         app: What is guarded.
+        key: Needed by all addresses but the open ones; None lets everyone in.
         hosts: Names without ports; None takes any.
+        open_paths: Addresses that give away nothing of the index.
         most_bytes: Of a body.
         headers: Sent with every answer.
     """
@@ -76,12 +63,16 @@ class Guard:
         self,
         app: ASGIApp,
         *,
+        key: str | None,
         hosts: tuple[str, ...] | None,
+        open_paths: tuple[str, ...],
         most_bytes: int,
         headers: Mapping[str, str],
     ) -> None:
         self._app = app
+        self._key = key
         self._hosts = hosts
+        self._open_paths = open_paths
         self._most_bytes = most_bytes
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
@@ -97,16 +88,36 @@ class Guard:
             await send(message)
 
         headers = Headers(scope=scope)
-        if self._hosts is not None and _name(headers.get("host", "")) not in self._hosts:
-            refusal = JSONResponse({"detail": "unknown host name; use localhost"}, 421)
-            await refusal(scope, receive, send_with_headers)
-            return
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self._most_bytes:
-            refusal = JSONResponse({"detail": self._too_large()}, 413)
+        refusal = self._misdirected(headers)
+        if refusal is None and scope["path"] not in self._open_paths:
+            refusal = self._unwelcome(scope["method"], headers)
+        if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return
         await self._app(scope, self._counted(receive), send_with_headers)
+
+    def _misdirected(self, headers: Headers) -> Response | None:
+        """What is said to whoever may ask nothing at all."""
+        if self._hosts is not None and _name(headers.get("host", "")) not in self._hosts:
+            return _refusal(421, "unknown host name; use localhost")
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self._most_bytes:
+            return _refusal(413, self._too_large())
+        return None
+
+    def _unwelcome(self, method: str, headers: Headers) -> Response | None:
+        """What is said to whoever may not ask about the index."""
+        if self._key is not None and not _has_key(headers, self._key):
+            refusal = _refusal(401, "no valid key; send the header Authorization: Bearer KEY")
+            refusal.headers["www-authenticate"] = "Bearer"
+            return refusal
+        if self._key is None and _is_of_another_site(headers):
+            return _refusal(
+                403, "a page of another site asks; ask from this server's own, or a program"
+            )
+        if method == "POST" and not _is_json(headers):
+            return _refusal(415, "want a body with the header Content-Type: application/json")
+        return None
 
     def _counted(self, receive: Receive) -> Receive:
         came = 0
@@ -129,3 +140,26 @@ def _name(host: str) -> str:
     """The host without its port."""
     name, colon, port = host.rpartition(":")
     return name if colon and port.isdecimal() else host
+
+
+def _refusal(status: int, detail: str) -> Response:
+    return JSONResponse({"detail": detail}, status)
+
+
+def _has_key(headers: Headers, key: str) -> bool:
+    came, wanted = headers.get("authorization", ""), f"Bearer {key}".encode()
+    # Headers are read as Latin-1, in which pages send them; shells send UTF-8.
+    return any(secrets.compare_digest(came.encode(how), wanted) for how in ("latin-1", "utf-8"))
+
+
+def _is_of_another_site(headers: Headers) -> bool:
+    """Whether a browser says that the request is of a page that we did not send."""
+    origin = headers.get("origin")
+    is_other = origin is not None and origin.partition("://")[2] != headers.get("host")
+    return is_other or headers.get("sec-fetch-site") == "cross-site"
+
+
+def _is_json(headers: Headers) -> bool:
+    """Whether the body is said to be: browsers let no page send that to another site unasked."""
+    kind, _, _ = headers.get("content-type", "").partition(";")
+    return kind.strip().lower() == "application/json"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import threading
 from dataclasses import asdict
 
 import pytest
@@ -9,6 +12,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
+from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.retriever import SparseRetriever
@@ -35,6 +39,25 @@ def test_a_search_is_the_librarys(client, index_folder, mode):
     ):
         assert answer.json()["hits"] == expected
         assert answer.json()["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("query", "has_passages", "is_quick"),
+    [("fox", False, True), ("fox " * 50, False, False), ("fox", True, False)],
+)
+def test_only_quick_searches_are_made_on_the_event_loop(
+    client, monkeypatch, query, has_passages, is_quick
+):
+    threads, search = [], HybridRetriever.search
+
+    def noting(*args, **kwargs):
+        threads.append(threading.current_thread().name)
+        return search(*args, **kwargs)
+
+    monkeypatch.setattr(HybridRetriever, "search", noting)
+    monkeypatch.setattr(Index, "has_passages", has_passages)
+    assert ids(client.get("/v1/search", params={"query": query, "mode": "lexical"}))
+    assert ["sparse-ir-search" not in name for name in threads] == [is_quick]
 
 
 def test_filters_as_text_and_as_object(client):
@@ -183,7 +206,6 @@ def test_what_is_wrong_is_said(client):
         ("/v1/encode", b'{"texts": ["\\ud800"], "role": "query"}'),
     ):
         assert client.post(address, content=half, headers=headers).status_code == 422
-    assert client.post("/v1/search", content=b'{"query": "fox"}').status_code == 422  # no JSON
     assert client.get("/v1/search?query=fox").status_code == 200
 
 
@@ -232,6 +254,83 @@ def test_the_key(live):
             assert client.get(path).status_code == 200
 
 
+async def status_before_the_body(app, path, headers):
+    """Of a POST whose body never comes."""
+    told = []
+
+    async def receive():
+        raise AssertionError("the body was asked for")
+
+    async def send(message):
+        told.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b""}
+    headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await app({**scope, "headers": headers}, receive, send)
+    return told[0]["status"]
+
+
+@pytest.mark.parametrize(
+    ("key", "headers", "status"),
+    [
+        (KEY, {}, 401),
+        (KEY, {"authorization": f"Bearer {KEY}", "content-type": "text/plain"}, 415),
+        (None, {"host": "evil.example.org"}, 421),
+        (None, {"origin": "https://evil.example.org"}, 403),
+        (None, {"content-length": "999999999"}, 413),
+    ],
+)
+def test_who_may_not_ask_is_told_before_the_body_is_read(live, key, headers, status):
+    headers = {"host": "localhost", "content-type": "application/json", **headers}
+    asked = status_before_the_body(create_app(live, key=key), "/v1/documents", headers)
+    assert asyncio.run(asked) == status
+
+
+def test_a_key_beyond_ascii_comes_from_shells_and_from_pages(live):
+    key = "schlüssel-schlüssel"
+    with TestClient(create_app(live, key=key), base_url="http://localhost") as client:
+        for how in ("utf-8", "latin-1"):
+            right = {"authorization": f"Bearer {key}".encode(how)}
+            assert client.get("/v1/info", headers=right).status_code == 200
+            wrong = {"authorization": f"Bearer {key}x".encode(how)}
+            assert client.get("/v1/info", headers=wrong).status_code == 401
+
+
+def test_pages_of_others_may_not_ask(client):
+    new = {"documents": [{"doc_id": "a", "text": "replaced by a page"}]}
+    for headers in (
+        {"origin": "https://evil.example.org"},
+        {"origin": "http://localhost:3000"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+    ):
+        assert client.post("/v1/documents", json=new, headers=headers).status_code == 403
+        assert client.get("/v1/info", headers=headers).status_code == 403
+        assert client.get("/", headers=headers).status_code == 200  # a link to it
+    for kind in ({}, {"content-type": "text/plain"}, {"content-type": "multipart/form-data"}):
+        body = json.dumps(new).encode()
+        assert client.post("/v1/documents", content=body, headers=kind).status_code == 415
+    assert client.get("/v1/documents/a").json()["title"] == "Fox"
+    own = {"origin": "http://localhost", "sec-fetch-site": "same-origin"}
+    as_json = {**own, "content-type": "Application/JSON; charset=utf-8"}
+    asked = client.post("/v1/search", content=b'{"query": "fox"}', headers=as_json)
+    assert asked.status_code == 200
+
+
+def test_few_errors_are_told(client):
+    wrong = {f"x{i}": 1 for i in range(5000)}
+    answer = client.post("/v1/search", json=wrong)
+    assert answer.status_code == 422
+    assert len(answer.content) < 2000
+    *first, last = answer.json()["detail"]
+    assert [one["loc"] for one in first] == [
+        ["body", "query"],
+        *[["body", f"x{i}"] for i in range(9)],
+    ]
+    assert last["msg"] == "4991 more errors, which are not told"
+    assert len(client.post("/v1/search", json={"x": 1}).json()["detail"]) == 2
+
+
 def test_where_it_may_listen():
     assert all(map(is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "example.org", "")))
@@ -250,7 +349,7 @@ def test_other_names_for_this_machine_are_refused(client):
         assert client.get("/v1/info", headers={"host": host}).status_code == 200
 
 
-def test_info_health_and_metrics(client, live):
+def test_info_health_and_metrics(client, live, monkeypatch):
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ready"}
     facts = client.get("/v1/info").json()
@@ -275,6 +374,10 @@ def test_info_health_and_metrics(client, live):
     assert samples["sparse_ir_searches_total", "lexical"] == 1
     assert samples["sparse_ir_documents",] == 2
     assert samples["sparse_ir_commits",] == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(live._writer, "is_alive", lambda: False)
+        assert client.get("/readyz").status_code == 503
+        assert client.delete("/v1/documents/b").status_code == 503
     live.close()
     assert client.get("/readyz").status_code == 503
     for refused in (client.get("/v1/search?query=fox"), client.delete("/v1/documents/b")):

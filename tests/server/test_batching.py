@@ -10,7 +10,8 @@ import pytest
 
 from sparse_ir.server.batching import MOST_TOGETHER, Batches, Kind
 
-ONE, OTHER = Kind.of(10, "anchored", None, True), Kind.of(10, "lexical", {"a": ["b"]}, False)
+ONE = Kind.of("fox", 10, "anchored", None, True)
+OTHER = Kind.of("fox", 10, "lexical", {"a": ["b"]}, False)
 
 
 class Searches:
@@ -87,4 +88,4 @@ def test_errors_reach_those_who_asked(is_quick):
 def test_a_kind_keeps_its_filter():
     assert OTHER.filter == {"a": ["b"]}
     assert ONE.filter is None
-    assert Kind.of(10, "lexical", "year > 1", True).filter == "year > 1"
+    assert Kind.of("fox", 10, "lexical", "year > 1", True).filter == "year > 1"
