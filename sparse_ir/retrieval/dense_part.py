@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sparse_ir.encoders.checkpoint import require_models_extra
+from sparse_ir.encoders.checkpoint import SHIPPED, require_models_extra
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.catalog import Catalog
@@ -93,6 +93,19 @@ def fingerprint_of(model: str) -> str:
     return fingerprint(model)
 
 
+def lasting_name(model: str) -> str:
+    """The model's name as it holds in every working directory: of a folder the whole path."""
+    is_folder = Path(model).is_dir() and not (SHIPPED / model).is_dir()
+    return str(Path(model).resolve()) if is_folder else model
+
+
+def not_that_model(has: str | None, wanted: str) -> str:
+    """Which model an index has, for an error that another came: one of the same name may be."""
+    if has is not None and lasting_name(has) == lasting_name(wanted):
+        return f"model {has!r} as it was before its files changed"
+    return f"model {has!r}, not {wanted!r}"
+
+
 def wanted_part(
     path: Path, model: str, codes: CodeKind | None, encoder: VectorEncoder
 ) -> DensePart:
@@ -115,10 +128,11 @@ def wanted_part(
     if has is None:
         if codes not in (None, "none"):
             import_faiss()
-        return DensePart(model, encoder.dimension, codes or "none", fingerprint_of(model))
+        name = lasting_name(model)
+        return DensePart(name, encoder.dimension, codes or "none", fingerprint_of(model))
     if has.fingerprint != fingerprint_of(model):
         raise InvalidInputError(
-            f"{path} has a dense part of model {has.model!r}, not {model!r}; use that one, or "
+            f"{path} has a dense part of {not_that_model(has.model, model)}; use that one, or "
             "another folder"
         )
     return has if codes is None else replace(has, codes=codes)

@@ -29,6 +29,8 @@ from sparse_ir.retrieval.dense_part import (
     VectorEncoder,
     add_dense,
     dense_rows,
+    lasting_name,
+    not_that_model,
     vectors_of,
     wanted_part,
 )
@@ -274,7 +276,8 @@ class _Pipeline:
         """Term weights of all passages, and their vectors if the index has a dense part."""
         flat = [text for one in texts for text in one]
         part, batch_size = self._writer.dense, self._batch_size
-        if part is not None and part.model == self._model and isinstance(encoder, OnePassEncoder):
+        is_one_model = part is not None and part.model == self._writer.settings["model"]
+        if is_one_model and isinstance(encoder, OnePassEncoder):
             weights, vectors = encoder.encode_both(flat, batch_size=batch_size, on_progress=done)
             return weights, dense_rows(vectors, texts)
         weights = encoder.encode(flat, batch_size=batch_size, on_progress=done)
@@ -321,7 +324,7 @@ def _remove_others(writer: IndexWriter, first_new: int, unchanged: array[int]) -
 def _text_settings(model: str, language: str, passages: bool) -> dict[str, Any]:
     settings = model_settings(model)
     return {
-        "model": model,
+        "model": lasting_name(model),
         "model_fingerprint": settings.fingerprint,
         "anchor_weight": settings.anchor_weight,
         "collection_idf": settings.collection_idf,
@@ -333,10 +336,13 @@ def _text_settings(model: str, language: str, passages: bool) -> dict[str, Any]:
 def _require_same_settings(path: Path, has: dict[str, Any], wanted: dict[str, Any]) -> None:
     for name in ("model_fingerprint", "language", "passages", SETTING):
         if name in wanted and has.get(name, 0) != wanted[name]:
-            what = "model" if name == "model_fingerprint" else name
+            what = (
+                not_that_model(has.get("model"), wanted["model"])
+                if name == "model_fingerprint"
+                else f"{name} {has.get(name)!r}, not {wanted[name]!r}"
+            )
             raise InvalidInputError(
-                f"{path} was built with {what} {has.get(what)!r}, not {wanted[what]!r}; "
-                "use that one, or another folder"
+                f"{path} was built with {what}; use that one, or another folder"
             )
 
 

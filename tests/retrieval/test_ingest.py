@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from tiny_model import make_tiny_model
 
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.index.reader import Index
+from sparse_ir.index.reader import Index, dense_part
+from sparse_ir.retrieval import dense_part as dense_parts
+from sparse_ir.retrieval.dense_part import lasting_name
 from sparse_ir.retrieval.ingest import IngestReport, ingest
 from sparse_ir.retrieval.retriever import SparseRetriever
 
@@ -89,6 +94,57 @@ def test_refuses_another_model_or_language(tmp_path, document_encoder):
     with pytest.raises(InvalidInputError, match="was built with language 'english', not 'german'"):
         run(path, DOCUMENTS, language="german")
     assert len(Index.open(path)) == 3
+
+
+def test_a_model_is_found_from_every_working_directory(tmp_path, monkeypatch):
+    model, here = make_tiny_model(tmp_path), tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(tmp_path)
+    ingest("i", DOCUMENTS[:1], model=model.name)
+    monkeypatch.chdir(here)
+    with Index.open("../i") as index:
+        stored = index.settings["model"]
+    assert stored == str(model)
+    assert ingest("../i", DOCUMENTS, model=stored) == IngestReport(added=2, unchanged=1)
+    assert ingest("../i", DOCUMENTS, model="../tiny") == IngestReport(unchanged=3)
+
+
+def test_so_is_a_dense_model(tmp_path, monkeypatch, document_encoder, dense_encoder):
+    (tmp_path / "counts").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run("i", DOCUMENTS, dense="counts")
+    with Index.open("i") as index:
+        assert dense_part(index.settings).model == str(tmp_path / "counts")
+    assert run("i", DOCUMENTS, dense="counts") == IngestReport(unchanged=3)
+    monkeypatch.setattr(dense_parts, "fingerprint_of", lambda model: "changed")
+    message = "dense part of model '.*/counts' as it was before its files changed; use that one, or"
+    with pytest.raises(InvalidInputError, match=message):
+        run("i", DOCUMENTS, dense="counts")
+    with pytest.raises(InvalidInputError, match="dense part of model '.*/counts', not 'others'; u"):
+        run("i", DOCUMENTS, dense="others")
+
+
+def test_a_name_that_is_no_folder_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mini").mkdir()  # the model that ships goes before it
+    (tmp_path / "mine").mkdir()
+    assert [lasting_name(one) for one in ("mini", "someone/model", str(tmp_path))] == [
+        "mini",
+        "someone/model",
+        str(tmp_path),
+    ]
+    assert lasting_name("mine") == lasting_name("./mini/../mine") == str(tmp_path / "mine")
+
+
+def test_refuses_a_model_that_has_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = make_tiny_model(tmp_path)
+    ingest("i", DOCUMENTS[:1], model="tiny")
+    settings = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps(settings | {"activation": "log1p_log1p_relu"}))
+    message = "was built with model '.*/tiny' as it was before its files changed; use that one, or"
+    with pytest.raises(InvalidInputError, match=message):
+        ingest("i", DOCUMENTS, model="tiny")
 
 
 @pytest.mark.parametrize("commit_every", [1, 100])
