@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from inspect import signature
 from typing import Any
 
 from sparse_ir.errors import InvalidInputError
@@ -19,15 +20,21 @@ def ask(
     mode: str | None = None,
     filter: Filter | None = None,
 ) -> list[Hit]:
-    """The k best documents of the query; a retriever that knows no modes or filters is asked none.
+    """The k best documents of the query.
 
     Raises:
-        InvalidInputError: ``k`` < 1, or a bad mode or filter.
+        InvalidInputError: ``k`` < 1, a bad mode or filter, or any where the retriever knows none.
     """
     if k < 1:
         raise InvalidInputError(f"k is {k}; want an integer >= 1")
     options: dict[str, Any] = {"mode": mode, "filter": filter}
     given = {name: value for name, value in options.items() if value is not None}
+    try:
+        signature(retriever.search).bind([query], k, **given)
+    except TypeError as error:
+        raise InvalidInputError(
+            f"{type(retriever).__name__}.search: {error}; want a retriever that knows it, or None"
+        ) from None
     (hits,) = retriever.search([query], k, **given)
     return hits
 
@@ -50,10 +57,18 @@ def text_of(hit: Hit) -> str:
 
 
 def metadata_of(hit: Hit) -> dict[str, Any]:
-    """The document's metadata, and ``doc_id``, ``score``, ``title``, and where its passage is."""
+    """The document's metadata, and ``doc_id``, ``score``, ``title``, ``passage`` and ``span``.
+
+    These take the place of metadata of the same names.
+    """
     found: dict[str, Any] = {**hit.metadata, "doc_id": hit.doc_id, "score": hit.score}
     if hit.title:
         found["title"] = hit.title
-    if hit.passage:
-        found |= {"passage": hit.passage.number, "span": [hit.passage.start, hit.passage.end]}
-    return found
+    return found | place_of(hit)
+
+
+def place_of(hit: Hit) -> dict[str, Any]:
+    """Number (``passage``) and characters (``span``) of the passage that matched, if one did."""
+    if hit.passage is None:
+        return {}
+    return {"passage": hit.passage.number, "span": [hit.passage.start, hit.passage.end]}

@@ -30,6 +30,7 @@ class SparseIRRetriever(BaseRetriever):
 
     A passage's metadata are its document's, with ``doc_id``, ``score`` and perhaps ``title``; of a
     document that was cut into passages also ``passage`` (its number) and ``span`` (characters).
+    They take the place of the document's own metadata of these names.
     """
 
     retriever: Any

@@ -49,6 +49,9 @@ _NOT_FOR_MODELS = ["doc_id", "score", "passage", "span"]
 class SparseIRRetriever(BaseRetriever):
     """Finds nodes; their metadata are the document's, with ``doc_id`` and ``score``.
 
+    These, and ``title``, ``passage`` and ``span`` where there are any, take the place of the
+    document's own metadata of the same names.
+
     Args:
         retriever: An open ``SparseRetriever``, or any other ``Retriever``.
         similarity_top_k: Nodes wanted, >= 1.

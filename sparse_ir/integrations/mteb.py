@@ -6,9 +6,11 @@ mteb.evaluate(MTEBSearch("indexes"), mteb.get_tasks(["SciFact"]))
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import sparse_ir
 from sparse_ir.corpus import Document
@@ -109,20 +111,34 @@ class MTEBSearch:
         if retriever is None:
             raise InvalidInputError("search came before index; want a corpus first")
         rows = list(queries)
-        k = top_k if top_ranked is None else max(len(retriever.index), 1)
         results: dict[str, dict[str, float]] = {}
         for start in range(0, len(rows), _BATCH):
             batch = rows[start : start + _BATCH]
-            hits = retriever.search_arrays(
-                [row["text"] for row in batch], k, mode=self._mode, threads=self._threads
-            )
-            for row, ids, scores in zip(batch, hits.ids, hits.scores.tolist(), strict=True):
-                found = dict(zip(ids, scores, strict=False))
-                if top_ranked is not None:
-                    kept = top_ranked.get(row["id"], [])
-                    found = {doc_id: found[doc_id] for doc_id in kept if doc_id in found}
-                results[row["id"]] = found
+            texts = [row["text"] for row in batch]
+            if top_ranked is None:
+                found = self._best(retriever, texts, top_k)
+            else:
+                kept = [top_ranked.get(row["id"], []) for row in batch]
+                found = self._scored(retriever, texts, kept)
+            results |= zip((row["id"] for row in batch), found, strict=True)
         return results
+
+    def _best(
+        self, retriever: SparseRetriever, texts: list[str], k: int
+    ) -> Iterator[dict[str, float]]:
+        hits = retriever.search_arrays(texts, k, mode=self._mode, threads=self._threads)
+        for ids, scores in zip(hits.ids, hits.scores.tolist(), strict=True):
+            yield dict(zip(ids, scores, strict=False))
+
+    def _scored(
+        self, retriever: SparseRetriever, texts: list[str], kept: list[list[str]]
+    ) -> Iterator[dict[str, float]]:
+        vectors, index = retriever.query_arrays(texts, self._mode), retriever.index
+        for row, doc_ids in enumerate(kept):
+            docs = sorted({(index.doc_number(one), one) for one in doc_ids if one in index})
+            numbers = np.array([doc for doc, _ in docs], np.int64)
+            scores = retriever.scores(vectors, row, numbers, mode=self._mode).tolist()
+            yield {one: score for (_, one), score in zip(docs, scores, strict=True) if score > 0}
 
     def close(self) -> None:
         """The index that is open is closed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 
@@ -27,6 +28,7 @@ from sparse_ir.integrations import haystack as ours  # noqa: E402
 from sparse_ir.integrations.haystack import document_store as store_module  # noqa: E402
 from sparse_ir.integrations.haystack import embedders  # noqa: E402
 from sparse_ir.retrieval.ingest import ingest  # noqa: E402
+from sparse_ir.retrieval.retriever import SparseRetriever  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -145,6 +147,186 @@ def test_nothing_is_written_if_anything_is_refused(document_store):
     assert document_store.filter_documents() == DOCUMENTS[:1]
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        Document(id="z", content="fox", sparse_embedding=SparseEmbedding([99], [1.0])),
+        Document(id="z", content="fox", sparse_embedding=SparseEmbedding([2], [-1.0])),
+        Document(id="z", content="fox", meta={"a": {1}}),
+        Document(id="z", content="fox \ud800"),
+        Document(id="z", content="fox", embedding=[NAN, 1.0]),
+        Document(id="z", content="fox", embedding=["one"]),
+    ],
+)
+def test_nothing_is_written_of_many_if_one_is_refused(document_store, refused):
+    document_store.write_documents(DOCUMENTS)
+    changed = Document(id="a", content="a red fox runs fast", embedding=[0.0, 9.0])
+    embedded = Document(id="e", content="dog", sparse_embedding=SparseEmbedding([3], [1.0]))
+    with pytest.raises(InvalidInputError):
+        document_store.write_documents([changed, embedded, refused], DuplicatePolicy.OVERWRITE)
+    for store in (document_store, ours.SparseIRDocumentStore.from_dict(document_store.to_dict())):
+        assert store.filter_documents() == DOCUMENTS
+
+
+def test_what_was_committed_before_a_failure_is_seen(document_store, models, monkeypatch):
+    assert document_store.count_documents() == 0
+    embedded = Document(id="e", content="dog", sparse_embedding=SparseEmbedding([3], [1.0]))
+    monkeypatch.setattr(type(models), "encode", lambda *_, **options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        document_store.write_documents([embedded, Document(id="f", content="fox")])
+    assert document_store.filter_documents() == [embedded]
+
+
+@pytest.fixture
+def short_sighted(models):
+    """The document encoder reads five words at once."""
+    models.room = 5
+    models.token_spans = lambda text: [match.span() for match in re.finditer(r"[\w.]+", text)]
+    return models
+
+
+LONG = "The dog sleeps. The dog sleeps. A quick red fox. The dog sleeps. The dog sleeps."
+
+
+def test_searches_give_titles_and_the_passage_that_matched(tmp_path, short_sighted):
+    path = tmp_path / "index"
+    short = corpus.Document("short", "a red dog", "Puppy", {"year": 1999})
+    ingest(path, [corpus.Document("long", LONG), short], model="words")
+    store = ours.SparseIRDocumentStore(str(path), model="words")
+    long = Document(id="long", content=LONG, embedding=[1.0, 0.0], meta={"title": "Animals"})
+    store.write_documents([long], DuplicatePolicy.OVERWRITE)
+    with SparseRetriever.open(path) as retriever:
+        hits = {hit.doc_id: hit for hit in retriever.search("red fox")}
+    passage = hits["long"].passage
+    assert passage.text == "A quick red fox." == LONG[passage.start : passage.end]
+    found = {one.id: one for one in store.search("red fox")}
+    place = {"passage": passage.number, "span": [passage.start, passage.end]}
+    assert found["long"].content == passage.text
+    assert found["long"].meta == {"title": "Animals", **place}
+    assert found["long"].score == hits["long"].score
+    assert found["long"].embedding == [1.0, 0.0]
+    assert found["short"].content == "a red dog"
+    assert found["short"].meta == {"title": "Puppy", "year": 1999}
+    query = SparseEmbedding([1, 2], [1.0, 1.0])
+    by_terms = {one.id: one for one in store.search_sparse(query)}
+    assert by_terms["long"].content == passage.text
+    assert by_terms["long"].score == 2.0  # red and fox, of one passage
+    hybrid = ours.SparseIRHybridRetriever(store).run("red fox", [1.0, 0.0])["documents"]
+    assert {one.id: one.content for one in hybrid}["long"] == passage.text
+    (dense,) = store.search_dense([1.0, 0.0])
+    assert (dense.content, dense.meta) == (LONG, {"title": "Animals"})
+
+
+def test_what_is_read_and_written_back_stays_as_it_was(tmp_path, short_sighted):
+    path = tmp_path / "index"
+    documents = [
+        corpus.Document("long", LONG, "Fox", {"year": 1999}),
+        corpus.Document("titled", "", "Puppy"),
+    ]
+    ingest(path, documents, model="words")
+    store = ours.SparseIRDocumentStore(str(path), model="words")
+    read = store.filter_documents()
+    assert [(one.content, one.meta["title"]) for one in read] == [(LONG, "Fox"), ("", "Puppy")]
+    n_encoded = len(short_sighted.encoded)
+    store.write_documents(read, DuplicatePolicy.OVERWRITE)
+    assert len(short_sighted.encoded) == n_encoded
+    assert store.filter_documents() == read
+    with Index.open(path) as index:
+        for one in documents:
+            assert index.document(one.doc_id).content == one.content
+    assert [one.content for one in store.search("puppy", top_k=1)] == ["Puppy"]
+
+
+def test_a_title_is_read_with_the_content(document_store, models):
+    titled = Document(id="t", content="runs", meta={"title": "Dog"})
+    numbered = Document(id="n", content="runs", meta={"title": 7})
+    document_store.write_documents([titled, numbered])
+    assert models.encoded == ["Dog runs", "runs"]
+    ours.SparseIRDocumentEmbedder("words").run([titled])
+    assert models.encoded[2:] == ["Dog runs"]
+    assert [one.id for one in document_store.search("dog", mode="lexical")] == ["t"]
+    assert document_store.filter_documents() == [titled, numbered]
+    document_store.update_by_filter({}, {"title": "Fox"})
+    assert {one.meta["title"] for one in document_store.filter_documents()} == {"Fox"}
+
+
+def test_refuses_an_index_of_another_language(tmp_path, models):
+    path = tmp_path / "index"
+    ingest(path, [corpus.Document("x", "Hunde schlafen")], model="words", language="german")
+    store = ours.SparseIRDocumentStore(str(path), model="words")
+    plain = Document(id="p", content="dog")
+    embedded = Document(id="e", content="dog", sparse_embedding=SparseEmbedding([3], [1.0]))
+    for one in (plain, embedded):
+        with pytest.raises(InvalidInputError, match="built with language 'german'"):
+            store.write_documents([one])
+    store = ours.SparseIRDocumentStore(str(path), model="words", language="german")
+    assert store.write_documents([plain, embedded]) == 2
+
+
+def test_an_index_without_passages_stays_so(tmp_path, short_sighted):
+    path = tmp_path / "index"
+    ingest(path, [corpus.Document("x", "dog")], model="words", passages=False)
+    store = ours.SparseIRDocumentStore(str(path), model="words")
+    store.write_documents([Document(id="long", content=LONG)])
+    with Index.open(path) as index:
+        assert not index.has_passages
+    assert [one.content for one in store.search("fox")] == [LONG]
+
+
+def test_embedded_documents_get_the_vectors_of_an_index_with_a_dense_part(
+    tmp_path, models, dense_encoder
+):
+    path = tmp_path / "index"
+    ingest(path, [corpus.Document("x", "red fox")], model="words", dense="counts")
+    store = ours.SparseIRDocumentStore(str(path), model="words")
+    embedding = SparseEmbedding([3], [1.0])
+    meta = {"title": "Puppy"}
+    store.write_documents([Document(id="e", content="dog", meta=meta, sparse_embedding=embedding)])
+    assert dense_encoder.encoded[-1] == "Puppy dog"
+    with Index.open(path) as index:
+        (hits,) = index.dense.search(dense_encoder.encode(["Puppy dog"]), 1).ids
+        assert hits == ["e"]
+
+
+def test_one_snapshot_is_searched_by_embedding(document_store, monkeypatch):
+    document_store.write_documents(DOCUMENTS)
+    compare = store_module.cosine
+
+    def deleting(doc_id, *embeddings):
+        thread = threading.Thread(target=document_store.delete_documents, args=(["b"],))
+        thread.start()
+        thread.join()
+        return compare(doc_id, *embeddings)
+
+    monkeypatch.setattr(store_module, "cosine", deleting)
+    assert [one.id for one in document_store.search_dense([0.0, 1.0], top_k=2)] == ["b", "c"]
+    assert document_store.count_documents() == 2
+
+
+def test_stores_see_what_others_wrote_when_they_change_it(document_store):
+    other = ours.SparseIRDocumentStore.from_dict(document_store.to_dict())
+    document_store.write_documents([Document(id="0", content="fox")])
+    assert other.count_documents() == 1
+    document_store.update_by_filter({}, {"x": 1})
+    assert other.update_by_filter({}, {"y": 2}) == 1
+    again = ours.SparseIRDocumentStore.from_dict(document_store.to_dict())
+    assert [one.meta for one in again.filter_documents()] == [{"x": 1, "y": 2}]
+    document_store.write_documents([Document(id="1", content="dog")])
+    assert other.delete_by_filter({}) == 2
+
+
+def test_refuses_searches_by_embedding(document_store):
+    document_store.write_documents(DOCUMENTS)
+    for top_k in (0, -1):
+        with pytest.raises(InvalidInputError, match=f"top_k is {top_k}"):
+            document_store.search_dense([1.0, 0.0], top_k=top_k)
+    with pytest.raises(InvalidInputError, match="the query's embedding is no list of finite"):
+        document_store.search_dense([NAN, 0.0])
+
+
 @pytest.mark.parametrize(
     "filters",
     [
@@ -153,6 +335,9 @@ def test_nothing_is_written_if_anything_is_refused(document_store):
         {"field": "meta.year", "operator": "~", "value": 1},
         {"field": "content", "operator": "==", "value": "x"},
         {"field": "meta.year", "operator": "<", "value": {"a": 1}},
+        {"operator": "AND", "conditions": None},
+        {"field": 5, "operator": "==", "value": 1},
+        {"field": 'meta.a"b', "operator": "==", "value": 1},
     ],
 )
 def test_refuses_what_is_no_filter(document_store, filters):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
 
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 from sparse_ir.integrations.mteb import MTEBSearch
+from sparse_ir.retrieval.retriever import SparseRetriever
 
 CORPUS = {
     "a": {"title": "Fox", "text": "a red fox runs fast"},
@@ -107,7 +109,30 @@ def test_ranks_only_what_it_is_given(tmp_path, document_encoder):
     some = search.search(
         rows({"1": "fox dog quick"}), top_k=1, top_ranked={"1": ["c", "b", "zzz"]}, **WHERE
     )
-    assert some == {"1": {"c": whole["c"], "b": whole["b"]}}
+    assert some == {"1": pytest.approx({"c": whole["c"], "b": whole["b"]})}
+    search.close()
+
+
+@pytest.mark.parametrize("mode", ["anchored", "learned", "lexical"])
+def test_scores_the_candidates_alone_and_as_the_search_does(
+    tmp_path, document_encoder, mode, monkeypatch
+):
+    document_encoder.room = 4
+    document_encoder.token_spans = lambda text: [m.span() for m in re.finditer(r"[\w.]+", text)]
+    texts = {"long": "The dog sleeps. " * 3 + "A quick fox. " + "A red animal runs. " * 3}
+    texts |= {str(i): "red fox puppy dog quick".split(" ", i)[-1] for i in range(5)}
+    search = MTEBSearch(tmp_path, model="words", mode=mode)
+    search.index(rows(texts), **WHERE)
+    queries = rows({"1": "quick red fox", "2": "dog", "3": "runs", "4": "fox"})
+    whole = search.search(queries, top_k=len(texts), **WHERE)
+    kept = {"1": ["4", "long", "1", "4"], "2": list(texts), "3": ["0", "zzz"]}
+    monkeypatch.delattr(SparseRetriever, "search_arrays")
+    some = search.search(queries, top_k=1, top_ranked=kept, **WHERE)
+    assert set(whole["1"]) > set(kept["1"])
+    for query in ("1", "2", "3", "4"):
+        among = kept.get(query, [])
+        expected = {one: score for one, score in whole[query].items() if one in among}
+        assert some[query] == pytest.approx(expected)
     search.close()
 
 

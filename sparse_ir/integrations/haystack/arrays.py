@@ -32,6 +32,21 @@ def term_weights(embeddings: Sequence[SparseEmbedding], n_terms: int) -> TermWei
     return as_term_weights(matrix.tocsr())
 
 
+def dense_vector(what: str, numbers: Sequence[float]) -> NDArray[np.float64]:
+    """(n,) the numbers of an embedding.
+
+    Raises:
+        InvalidInputError: one is not finite, or they are no list of numbers; says of what.
+    """
+    try:
+        vector = np.asarray(numbers, np.float64)
+    except (TypeError, ValueError):
+        vector = np.empty(())
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise InvalidInputError(f"{what} is no list of finite numbers; want one")
+    return vector
+
+
 def cosine(doc_id: str, embedding: NDArray[np.float64], query: NDArray[np.float64]) -> float:
     """Between the embedding of the document and that of a query; 0 if one of them is null.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from haystack.errors import FilterError
@@ -35,6 +35,8 @@ def _condition(filters: Any) -> Condition:
     operator, conditions = _required(filters, "operator"), _required(filters, "conditions")
     if operator not in ("AND", "OR", "NOT"):
         raise FilterError(f"logical operator is {operator!r}; want AND, OR, NOT; {_SYNTAX}")
+    if not isinstance(conditions, Sequence):
+        raise FilterError(f"conditions are {conditions!r}; want a list of filters; {_SYNTAX}")
     parts = tuple(_condition(one) for one in conditions)
     if operator == "OR":
         return Or(parts)
@@ -61,9 +63,13 @@ def _comparison(filters: Mapping[str, Any]) -> Condition:
         raise FilterError(f"{error}; {_SYNTAX}") from error
 
 
-def _field(name: str) -> str:
+def _field(name: Any) -> str:
     if name == "id":
         return "doc_id"
+    if not isinstance(name, str) or '"' in name:
+        raise FilterError(
+            f"a filter names the field {name!r}; want a string without double quotes; {_SYNTAX}"
+        )
     field = name.removeprefix("meta.")
     if name in _DOCUMENT_FIELDS or field == "doc_id":
         raise FilterError(f"a filter names the field {name!r}; want id or a field of meta")

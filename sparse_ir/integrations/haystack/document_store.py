@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 from asyncio import to_thread
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import wraps
+from heapq import nlargest
 from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,16 +18,20 @@ from haystack import Document, default_from_dict, default_to_dict
 from haystack.dataclasses import SparseEmbedding
 from haystack.document_stores.errors import DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy
+from numpy.typing import NDArray
 
 from sparse_ir import corpus
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.hits import Hit
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.reader import Index, dense_part
 from sparse_ir.index.writer import IndexWriter
-from sparse_ir.integrations.haystack.arrays import cosine, term_weights
+from sparse_ir.integrations.asking import place_of, text_of
+from sparse_ir.integrations.haystack.arrays import cosine, dense_vector, term_weights
 from sparse_ir.integrations.haystack.conditions import condition_of
+from sparse_ir.integrations.haystack.documents import as_ours, require_storable
 from sparse_ir.integrations.haystack.extras import Extras
 from sparse_ir.integrations.haystack.metadata_fields import (
     bare_name,
@@ -33,11 +40,14 @@ from sparse_ir.integrations.haystack.metadata_fields import (
     types_of_fields,
 )
 from sparse_ir.integrations.haystack.snapshot import Snapshot
-from sparse_ir.retrieval.dense_part import DocumentVectors
-from sparse_ir.retrieval.ingest import ingest
+from sparse_ir.retrieval.dense_part import DocumentVectors, vectors_of
+from sparse_ir.retrieval.ingest import ingest, open_writer
 from sparse_ir.retrieval.query_vectors import Mode
+from sparse_ir.retrieval.retriever import checked_k
+from sparse_ir.vectors import TermWeights, append_terms
 
 _CHUNK = 1000  # documents read at once
+_DENSE_BATCH = 32  # texts encoded at once
 Filters = dict[str, Any] | None
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -55,8 +65,13 @@ class SparseIRDocumentStore:
     """Documents in an index on disk; what is written is committed and searchable on return.
 
     Documents that bring a ``sparse_embedding`` (``SparseIRDocumentEmbedder``) are indexed by it;
-    others are encoded here. Safe between threads; other processes may read, and see what was
-    committed when they opened the index.
+    others are encoded here. A string under ``title`` in ``meta`` is read as the document's title.
+    Safe between threads; other processes may read, and see what was committed when they opened the
+    index.
+
+    Searches give of a document that was cut into passages the one that matched as ``content``, and
+    in ``meta`` its number (``passage``) and characters (``span``); ``filter_documents`` gives
+    documents whole, to be written back.
 
     Args:
         path: Folder of the index; made when it is first used, if there is none.
@@ -101,9 +116,7 @@ class SparseIRDocumentStore:
             haystack.errors.FilterError: not a filter.
         """
         return [
-            document
-            for chunk in self._matching(filters)
-            for document in self._as_haystack(chunk, {})
+            document for chunk in self._matching(filters) for document in self._as_haystack(chunk)
         ]
 
     def write_documents(
@@ -111,14 +124,17 @@ class SparseIRDocumentStore:
     ) -> int:
         """Returns how many documents were written; they can be found from now on.
 
+        Of documents of which any is refused none is written.
+
         Args:
             documents: Their ``meta`` must be JSON values.
             policy: What becomes of documents whose id is known; ``NONE`` is ``FAIL``.
 
         Raises:
-            ValueError: not a list of documents, or their ``meta`` are not JSON.
+            ValueError: not a list of documents, or their ``meta`` are not JSON, an embedding is not
+                finite or of another vocabulary, or the index is of another model or language.
             haystack.document_stores.errors.DuplicateDocumentError: an id is known, or comes twice,
-                and the policy is ``FAIL``; nothing was written.
+                and the policy is ``FAIL``.
         """
         if not isinstance(documents, list) or not all(isinstance(d, Document) for d in documents):
             raise InvalidInputError("write_documents got something else; want a list of Documents")
@@ -141,19 +157,26 @@ class SparseIRDocumentStore:
 
     def delete_by_filter(self, filters: Filters) -> int:
         """Returns how many documents matched; they are gone."""
+        condition = condition_of(filters)
         with self._writing:
-            found = [d.doc_id for chunk in self._matching(filters) for d in chunk]
-            self._delete(found)
+            self._require_index()
+            with IndexWriter.open(self._folder) as writer:
+                index = writer.index()  # not the snapshot: others may have written
+                found = list(index.doc_ids(index.matching(condition).tolist()).values())
+                writer.delete(found)
+            self._forget(found)
         return len(found)
 
     def update_by_filter(self, filters: Filters, meta: Mapping[str, Any]) -> int:
         """Returns how many documents matched; these fields are set in the ``meta`` of each."""
+        condition = condition_of(filters)
         with self._writing:
-            found = [document for chunk in self._matching(filters) for document in chunk]
+            self._require_index()
             with IndexWriter.open(self._folder) as writer:
-                for one in found:
-                    changed = {**one.metadata, **meta}
-                    writer.replace_metadata(corpus.Document(one.doc_id, "", metadata=changed))
+                index = writer.index()  # not the snapshot: others may have written
+                found = index.documents(index.matching(condition).tolist())
+                for one in found.values():
+                    writer.replace_metadata(replace(one, metadata={**one.metadata, **meta}))
             self._snapshot.refresh()
         return len(found)
 
@@ -215,8 +238,7 @@ class SparseIRDocumentStore:
         self._require_index()
         with self._snapshot.use() as retriever:
             hits = retriever.search(query, top_k, mode=mode, filter=condition)
-        found = [corpus.Document(h.doc_id, h.text, h.title, h.metadata) for h in hits]
-        return self._as_haystack(found, {hit.doc_id: hit.score for hit in hits})
+        return self._found(hits)
 
     def search_sparse(
         self, query: SparseEmbedding, *, filters: Filters = None, top_k: int = 10
@@ -225,13 +247,11 @@ class SparseIRDocumentStore:
         condition = condition_of(filters)
         self._require_index()
         with self._snapshot.use() as retriever:
-            index = retriever.index
-            weights = term_weights([query], index.n_terms)
-            hits = index.search(weights, top_k, filter=condition)
-            documents = index.documents(hits.docs[0, : hits.counts[0]].tolist())
-        found = [documents[doc] for doc in hits.docs[0, : hits.counts[0]].tolist()]
-        scores = dict(zip(hits.ids[0], hits.scores[0].tolist(), strict=False))
-        return self._as_haystack(found, scores)
+            weights = term_weights([query], retriever.index.n_terms)
+            vectors = append_terms(weights, [{}])
+            found = retriever.search_by_vectors(vectors, top_k, mode="learned", filter=condition)
+            (hits,) = retriever.hits(found)
+        return self._found(hits)
 
     def search_dense(
         self, query: Sequence[float], *, filters: Filters = None, top_k: int = 10
@@ -240,17 +260,12 @@ class SparseIRDocumentStore:
 
         All matching embeddings are read from disk: for some ten thousand documents, not millions.
         """
-        wanted = np.asarray(query, np.float64)
-        scores: dict[str, float] = {}
-        for chunk in self._matching(filters):
-            extras = self._extras.of({document.doc_id: document.text for document in chunk})
-            for doc_id, extra in extras.items():
-                if "embedding" in extra:
-                    scores[doc_id] = cosine(doc_id, np.asarray(extra["embedding"]), wanted)
-        best = dict(sorted(scores.items(), key=lambda one: -one[1])[:top_k])
-        with self._snapshot.use() as retriever:
-            found = [retriever.document(doc_id) for doc_id in best]
-        return self._as_haystack(found, best)
+        wanted = dense_vector("the query's embedding", query)
+        k = checked_k(top_k, self.count_documents(), "top_k")
+        best = nlargest(k, self._by_cosine(wanted, filters), key=itemgetter(0))
+        return self._found(
+            [Hit(one.doc_id, score, one.text, one.title, one.metadata) for score, one in best]
+        )
 
     # each on a thread, so that the event loop goes on
 
@@ -289,40 +304,66 @@ class SparseIRDocumentStore:
         return list(wanted.values())
 
     def _write(self, documents: list[Document]) -> None:
-        self._extras.add(documents)
-        for is_embedded, some in groupby(documents, lambda one: one.sparse_embedding is not None):
-            (self._write_embedded if is_embedded else self._encode)(list(some))
-        self._extras.keep_only(documents)
-        self._snapshot.refresh()
+        with Index.open(self._folder) as index:
+            settings = index.settings
+        for document in documents:
+            require_storable(document)
+        batches = [
+            _batch(list(some), settings["n_terms"])
+            for _, some in groupby(documents, lambda one: one.sparse_embedding is not None)
+        ]
+        model = {
+            "model": self.model,
+            "language": self.language,
+            "passages": settings.get("passages", True),
+        }
+        open_writer(self._folder, **model).close()  # refuses another model or language
+        try:
+            self._extras.add(documents)
+            for ours, vectors in batches:
+                if vectors is None:
+                    self._encode(ours, model, self._dense_encoder(settings))
+                else:
+                    self._add(ours, vectors, self._dense_encoder(settings))
+            self._extras.keep_only(documents)
+        finally:  # of what fails later, the batches before it are there
+            self._snapshot.refresh()
 
-    def _encode(self, documents: list[Document]) -> None:
+    def _encode(
+        self,
+        documents: list[corpus.Document],
+        model: Mapping[str, Any],
+        dense: DocumentVectors | None,
+    ) -> None:
         if self._encoder is None:
             self._encoder = load_encoder(self.model, "document")
-        if self._vectors is None:
-            with Index.open(self._folder) as index:
-                part = dense_part(index.settings)
-            self._vectors = DocumentVectors(part.model) if part else None
-        ingest(
-            self._folder,
-            [_as_ours(one) for one in documents],
-            model=self.model,
-            language=self.language,
-            encoder=self._encoder,
-            dense_encoder=self._vectors,
-        )
+        ingest(self._folder, documents, **model, encoder=self._encoder, dense_encoder=dense)
 
-    def _write_embedded(self, documents: list[Document]) -> None:
-        analyzer = Analyzer(self.language)
+    def _add(
+        self,
+        documents: list[corpus.Document],
+        vectors: TermWeights,
+        dense: DocumentVectors | None,
+    ) -> None:
+        contents = [document.content for document in documents]
+        rows = vectors_of(dense, [[one] for one in contents], _DENSE_BATCH) if dense else None
+        words = list(map(Analyzer(self.language).words, contents))
         with IndexWriter.open(self._folder) as writer:
-            ours = [_as_ours(one) for one in documents]
-            embeddings = [one.sparse_embedding for one in documents if one.sparse_embedding]
-            vectors = term_weights(embeddings, writer.settings["n_terms"])
-            writer.add(ours, vectors, [analyzer.words(one.content) for one in ours])
+            writer.add(documents, vectors, words, dense=rows)
+
+    def _dense_encoder(self, settings: Mapping[str, Any]) -> DocumentVectors | None:
+        part = dense_part(settings)
+        if part is not None and self._vectors is None:
+            self._vectors = DocumentVectors(part.model)
+        return self._vectors
 
     def _delete(self, doc_ids: Sequence[str]) -> None:
         self._require_index()
         with IndexWriter.open(self._folder) as writer:
             writer.delete(doc_ids)
+        self._forget(doc_ids)
+
+    def _forget(self, doc_ids: Sequence[str]) -> None:
         self._extras.remove(doc_ids)
         self._snapshot.refresh()
 
@@ -338,17 +379,39 @@ class SparseIRDocumentStore:
                 documents = retriever.index.documents(chunk)
                 yield [documents[doc] for doc in chunk]
 
-    def _as_haystack(
-        self, documents: Sequence[corpus.Document], scores: Mapping[str, float]
-    ) -> list[Document]:
+    def _by_cosine(
+        self, query: NDArray[np.float64], filters: Filters
+    ) -> Iterator[tuple[float, corpus.Document]]:
+        for chunk in self._matching(filters):
+            extras = self._extras.of({document.doc_id: document.text for document in chunk})
+            for document in chunk:
+                embedding = extras.get(document.doc_id, {}).get("embedding")
+                if embedding is not None:
+                    yield cosine(document.doc_id, np.asarray(embedding), query), document
+
+    def _found(self, hits: Sequence[Hit]) -> list[Document]:
+        """Hits with their scores; of a long document the passage that matched."""
+        whole = self._as_haystack(
+            [corpus.Document(hit.doc_id, hit.text, hit.title, hit.metadata) for hit in hits]
+        )
+        return [
+            replace(
+                document,
+                content=text_of(hit) or document.content,
+                score=hit.score,
+                meta=document.meta | place_of(hit),
+            )
+            for document, hit in zip(whole, hits, strict=True)
+        ]
+
+    def _as_haystack(self, documents: Sequence[corpus.Document]) -> list[Document]:
         extras = self._extras.of({document.doc_id: document.text for document in documents})
         return [
             Document(
                 **{
                     "id": one.doc_id,
                     "content": one.text,
-                    "meta": dict(one.metadata),
-                    "score": scores.get(one.doc_id),
+                    "meta": ({"title": one.title} if one.title else {}) | dict(one.metadata),
                     **extras.get(one.doc_id, {}),
                 }
             )
@@ -359,5 +422,10 @@ class SparseIRDocumentStore:
         return different_values(chain.from_iterable(self._matching(filters)), field)
 
 
-def _as_ours(document: Document) -> corpus.Document:
-    return corpus.Document(document.id, document.content or "", metadata=document.meta)
+def _batch(
+    documents: list[Document], n_terms: int
+) -> tuple[list[corpus.Document], TermWeights | None]:
+    """Documents as they are indexed, and their term weights, which all bring or none."""
+    embeddings = [one.sparse_embedding for one in documents if one.sparse_embedding is not None]
+    vectors = term_weights(embeddings, n_terms) if embeddings else None
+    return [as_ours(one) for one in documents], vectors

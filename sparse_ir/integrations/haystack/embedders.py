@@ -10,6 +10,7 @@ from haystack.dataclasses import SparseEmbedding
 
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.integrations.haystack.documents import as_ours
 from sparse_ir.vectors import TermWeights, to_mappings
 
 
@@ -54,7 +55,7 @@ class SparseIRTextEmbedder:
 
 @component
 class SparseIRDocumentEmbedder:
-    """Documents with their learned term weights as ``sparse_embedding``.
+    """Documents with their learned term weights as ``sparse_embedding``: of title and content.
 
     Args:
         model: A model that ships with the package, a model folder, or a hub name.
@@ -81,7 +82,7 @@ class SparseIRDocumentEmbedder:
             )
         self.warm_up()
         assert self._encoder is not None
-        texts = [document.content or "" for document in documents]
+        texts = [as_ours(document).content for document in documents]
         embeddings = _embeddings(self._encoder.encode(texts, batch_size=self.batch_size))
         return {
             "documents": [

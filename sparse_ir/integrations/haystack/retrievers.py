@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from haystack import Document, component, default_from_dict, default_to_dict
@@ -193,11 +194,11 @@ class SparseIRHybridRetriever(_Retriever):
         options = self._options(filters, top_k)
         wanted = options.pop("top_k")
         depth = {"top_k": max(self.depth, wanted), **options}
-        legs = [
-            self.document_store.search(query, **depth),
-            self.document_store.search_dense(query_embedding, **depth),
-        ]
-        return {"documents": self._joiner.run(legs, top_k=wanted)["documents"]}
+        sparse = self.document_store.search(query, **depth)
+        dense = self.document_store.search_dense(query_embedding, **depth)
+        fused = self._joiner.run([sparse, dense], top_k=wanted)["documents"]
+        passages = {one.id: one for one in sparse}  # the dense leg knows whole documents alone
+        return {"documents": [replace(passages.get(d.id, d), score=d.score) for d in fused]}
 
     @component.output_types(documents=list[Document])
     async def run_async(
