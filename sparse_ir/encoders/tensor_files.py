@@ -13,23 +13,31 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
 
 from sparse_ir.errors import InvalidInputError
 
+_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+
 
 def load_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
-    """The tensors of a safetensors file.
+    """The tensors of a safetensors file; those in bfloat16, which numpy has not, in float32.
 
     Raises:
-        InvalidInputError: not such a file.
+        InvalidInputError: not such a file, or one with other numbers than floating-point ones.
         OSError: no such file.
     """
+    content = path.read_bytes()
     try:
-        return load_file(path)
+        stored: list[tuple[str, dict[str, Any]]] = deserialize(content)  # type: ignore[no-untyped-call]
+        return {name: _array(tensor) for name, tensor in stored}
     except SafetensorError as error:
         raise InvalidInputError(f"{path} is no safetensors file: {error}") from error
+    except KeyError as error:
+        raise InvalidInputError(
+            f"{path} holds a tensor of type {error}; want one of {', '.join(_TYPES)}"
+        ) from error
 
 
 def save_tensors(tensors: Mapping[str, NDArray[Any]], path: Path) -> None:
@@ -42,3 +50,11 @@ def save_network(network: Any, folder: Path, **options: Any) -> None:
     network.save_pretrained(folder, **options)
     for path in folder.glob("*.safetensors"):
         shutil.copymode(folder / "config.json", path)
+
+
+def _array(tensor: Mapping[str, Any]) -> NDArray[Any]:
+    numbers: NDArray[Any] = np.frombuffer(tensor["data"], _TYPES[tensor["dtype"]])
+    if tensor["dtype"] == "BF16":  # the upper half of a float32
+        numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
+    shaped: NDArray[Any] = numbers.reshape(tensor["shape"])
+    return shaped
