@@ -22,6 +22,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from sparse_ir.encoders.json_files import read_object
+from sparse_ir.encoders.options import require_integer
 from sparse_ir.encoders.pruning import prune
 from sparse_ir.encoders.tensor_files import load_tensors, save_tensors
 from sparse_ir.errors import InvalidInputError
@@ -48,7 +50,8 @@ class LookupEncoder:
         prompt: Put before every text, and so in every vector.
 
     Raises:
-        InvalidInputError: as many weights as tokens did not come, or one is negative or not finite.
+        InvalidInputError: as many weights as tokens did not come, one is negative or not finite,
+            tokens are not numbered without gaps, or top_terms is below 1.
     """
 
     def __init__(
@@ -61,6 +64,8 @@ class LookupEncoder:
         prune_ratio: float = 0.0,
         prompt: str = "",
     ) -> None:
+        if top_terms is not None:
+            require_integer("top_terms", top_terms, 1)
         self.weights = _checked(weights, tokenizer.get_vocab_size())
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -69,7 +74,7 @@ class LookupEncoder:
         self.counts = counts
         self._top_terms = top_terms
         self._prune_ratio = prune_ratio
-        self._prompt = prompt
+        self.prompt = prompt
 
     def encode(
         self,
@@ -84,7 +89,7 @@ class LookupEncoder:
             InvalidInputError: as ``require_texts``.
         """
         require_texts(texts)
-        texts = [self._prompt + text for text in texts] if self._prompt else list(texts)
+        texts = [self.prompt + text for text in texts] if self.prompt else list(texts)
         # One by one: a batch is spread over threads, whose waking takes longer than short texts do.
         encoded = [
             self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0] for text in texts
@@ -140,11 +145,14 @@ class LookupEncoder:
             counts=self.counts,
             top_terms=top_terms or self._top_terms,
             prune_ratio=prune_ratio,
-            prompt=self._prompt,
+            prompt=self.prompt,
         )
 
     def save(self, folder: str | Path) -> None:
-        """The encoder is in ``folder``, whole: it is written beside it first, then renamed."""
+        """The encoder is in ``folder``, whole: it is written beside it first, then renamed.
+
+        What was there before is put aside, not removed, until the new one has its name.
+        """
         folder = Path(folder)
         beside = folder.with_name(folder.name + ".tmp")
         shutil.rmtree(beside, ignore_errors=True)
@@ -152,11 +160,15 @@ class LookupEncoder:
         self._tokenizer.save(str(beside / TOKENIZER_FILE), pretty=False)
         save_tensors({"weight": self.weights}, beside / WEIGHTS_FILE)
         config: dict[str, object] = {"frozen": True, "counts": self.counts}
-        own = {"prompt": self._prompt, "top_terms": self._top_terms}
+        own = {"prompt": self.prompt, "top_terms": self._top_terms}
         config |= {name: value for name, value in own.items() if value}
         (beside / CONFIG_FILE).write_text(json.dumps(config))
-        shutil.rmtree(folder, ignore_errors=True)
+        old = folder.with_name(folder.name + ".old")
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(folder, old)
         os.replace(beside, folder)
+        shutil.rmtree(old, ignore_errors=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> LookupEncoder:
@@ -167,18 +179,17 @@ class LookupEncoder:
             OSError: a file is missing.
         """
         folder = Path(folder)
-        config = _read_json(folder / CONFIG_FILE)
+        config = read_object(folder / CONFIG_FILE)
         tokenizer = load_tokenizer(folder / TOKENIZER_FILE)
         tensors = load_tensors(folder / WEIGHTS_FILE)
         if "weight" not in tensors:
             raise InvalidInputError(f"{folder / WEIGHTS_FILE} holds no tensor 'weight'")
         weights = tensors["weight"].astype(np.float32)
         prompt, top_terms = config.get("prompt", ""), config.get("top_terms")
-        if not isinstance(prompt, str) or not isinstance(top_terms, int | None):
-            raise InvalidInputError(
-                f"{folder / CONFIG_FILE}: prompt is {prompt!r}, top_terms is {top_terms!r}; "
-                "want a string, and a number or null"
-            )
+        if not isinstance(prompt, str):
+            raise InvalidInputError(f"{folder / CONFIG_FILE}: prompt is {prompt!r}; want a string")
+        if top_terms is not None:
+            require_integer(f"{folder / CONFIG_FILE}: top_terms", top_terms, 1)
         counts = bool(config.get("counts", False))
         return cls(tokenizer, weights, counts=counts, top_terms=top_terms, prompt=prompt)
 
@@ -197,8 +208,10 @@ def require_texts(texts: Sequence[str]) -> None:
     """Returns if all are strings of whole characters, as tokenizers want them.
 
     Raises:
-        InvalidInputError: one is not.
+        InvalidInputError: one is not, or a string came in place of a list of them.
     """
+    if isinstance(texts, str):
+        raise InvalidInputError(f"the string {texts[:40]!r} came as texts; want a list of strings")
     for text in texts:
         if not isinstance(text, str):
             raise InvalidInputError(f"a {type(text).__name__} came as a text; want a string")
@@ -223,8 +236,18 @@ def term_spans(encoding: Encoding) -> list[TermSpan]:
 
 
 def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:
-    """The tokenizer's tokens in the order of their numbers."""
+    """The tokenizer's tokens in the order of their numbers.
+
+    Raises:
+        InvalidInputError: a number is left out, or has two tokens.
+    """
     numbered = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    for wanted, (token, number) in enumerate(numbered):
+        if number != wanted:
+            raise InvalidInputError(
+                f"the tokenizer's token {token!r} has the number {number}, where {wanted} is due; "
+                "want numbers without gaps"
+            )
     return Vocabulary.of(token for token, _ in numbered)
 
 
@@ -235,18 +258,8 @@ def load_tokenizer(path: Path) -> Tokenizer:
         InvalidInputError: not a tokenizer.
         OSError: no such file.
     """
-    text = path.read_text(encoding="utf-8")
+    content = path.read_bytes()
     try:
-        return Tokenizer.from_str(text)
+        return Tokenizer.from_buffer(content)
     except Exception as error:  # the library raises nothing narrower
         raise InvalidInputError(f"{path} is no tokenizer.json: {error}") from error
-
-
-def _read_json(path: Path) -> dict[str, object]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise InvalidInputError(f"{path}: not JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise InvalidInputError(f"{path}: want a JSON object")
-    return content

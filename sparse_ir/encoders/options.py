@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from numbers import Integral
+from typing import Any, Literal, get_args
 
 from sparse_ir.errors import InvalidInputError
 
@@ -35,14 +36,22 @@ class EncoderOptions:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        if self.max_length is not None and self.max_length < LEAST_LENGTH:
-            raise InvalidInputError(
-                f"max_length is {self.max_length}; want an integer >= {LEAST_LENGTH}"
-            )
-        if self.top_terms is not None and self.top_terms < 1:
-            raise InvalidInputError(f"top_terms is {self.top_terms}; want an integer >= 1")
+        if self.max_length is not None:
+            require_integer("max_length", self.max_length, LEAST_LENGTH)
+        if self.top_terms is not None:
+            require_integer("top_terms", self.top_terms, 1)
         if self.prune_ratio is not None and not 0 <= self.prune_ratio <= 1:
             raise InvalidInputError(f"prune_ratio is {self.prune_ratio}; want 0..1")
         if self.precision not in get_args(Precision):
             wanted = ", ".join(get_args(Precision))
             raise InvalidInputError(f"precision is {self.precision!r}; want one of: {wanted}")
+
+
+def require_integer(name: str, value: Any, least: int) -> None:
+    """Returns if the value is an integer, and not below the least one.
+
+    Raises:
+        InvalidInputError: it is not.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise InvalidInputError(f"{name} is {value!r}; want an integer >= {least}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -86,7 +87,37 @@ def test_refuses_what_is_no_text():
         encoder.encode(["a", "b \udcff"])
     with pytest.raises(InvalidInputError, match="a int came as a text; want a string"):
         weighted_terms(encoder, 7)
+    with pytest.raises(InvalidInputError, match="the string 'a b' came as texts; want a list"):
+        encoder.encode("a b")
     assert encoder.encode(["a \U0001f98a"]).toarray().tolist() == [[0, 0.5, 0, 0]]
+
+
+def test_refuses_tokens_whose_numbers_have_gaps():
+    model = tokenizers.models.WordLevel({"[UNK]": 0, "a": 1, "b": 5}, unk_token="[UNK]")
+    with pytest.raises(InvalidInputError, match="'b' has the number 5, where 2 is due"):
+        LookupEncoder(tokenizers.Tokenizer(model), WEIGHTS[:3], counts=True)
+
+
+def test_a_save_that_fails_loses_neither_encoder(tmp_path, monkeypatch):
+    old = LookupEncoder(tokenizer(), WEIGHTS, counts=True)
+    old.save(tmp_path / "q")
+    rename, done = os.replace, []
+
+    def fails_the_last_time(source, target):
+        if target == tmp_path / "q":
+            raise OSError("no more")
+        done.append(rename(source, target))
+
+    monkeypatch.setattr(os, "replace", fails_the_last_time)
+    with pytest.raises(OSError, match="no more"):
+        old.with_weights(WEIGHTS + 1).save(tmp_path / "q")
+    (kept, written) = [LookupEncoder.load(path) for path in sorted(tmp_path.iterdir())]
+    np.testing.assert_array_equal(kept.weights, WEIGHTS)
+    np.testing.assert_array_equal(written.weights, WEIGHTS + 1)
+    monkeypatch.undo()
+    old.save(tmp_path / "q")
+    old.save(tmp_path / "q")
+    assert [path.name for path in tmp_path.iterdir()] == ["q"]
 
 
 def test_refuses_bad_files(tmp_path):
@@ -95,7 +126,9 @@ def test_refuses_bad_files(tmp_path):
     for name, content, message in [
         ("config.json", b"{", "not JSON"),
         ("config.json", b"[]", "want a JSON object"),
+        ("config.json", b"\xff{}", "not JSON"),
         ("tokenizer.json", b"{}", "no tokenizer.json"),
+        ("tokenizer.json", b"\xff\xfe{}", "no tokenizer.json"),
         ("model.safetensors", b"no", "no safetensors file"),
     ]:
         kept = (folder / name).read_bytes()
@@ -117,9 +150,20 @@ def test_counts_is_read_from_the_folder(tmp_path):
     assert not LookupEncoder.load(tmp_path / "q").counts
 
 
-@pytest.mark.parametrize("config", [{"prompt": 3}, {"top_terms": "many"}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"prompt": 3},
+        {"top_terms": "many"},
+        {"top_terms": 0},
+        {"top_terms": -1},
+        {"top_terms": True},
+    ],
+)
 def test_a_malformed_configuration(tmp_path, config):
+    message = {"prompt": "want a string", "top_terms": "want an integer >= 1"}
+    (name,) = config
     LookupEncoder(tokenizer(), WEIGHTS, counts=True).save(tmp_path / "q")
     (tmp_path / "q" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InvalidInputError, match=r"config.json: prompt is .*; want a string"):
+    with pytest.raises(InvalidInputError, match=rf"config.json: {name} is .*; {message[name]}"):
         LookupEncoder.load(tmp_path / "q")
