@@ -12,8 +12,6 @@ brings latent attention (``latent_attention``), the dense vector is pooled by it
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,22 +26,27 @@ from transformers import AutoModelForCausalLM
 
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.batches import batches
-from sparse_ir.encoders.hub_layout import ADAPTER_FILE, read_json
+from sparse_ir.encoders.hub_layout import ADAPTER_FILE
+from sparse_ir.encoders.json_files import read_object
 from sparse_ir.encoders.latent_attention import (
     LatentAttention,
     load_latent_attention,
     masked_mean,
 )
 from sparse_ir.encoders.lookup import TermSpan, require_texts, term_spans, vocabulary_of
-from sparse_ir.encoders.masked_lm import load_pretrained, require_finite, require_same_tokens
-from sparse_ir.encoders.options import EncoderOptions
+from sparse_ir.encoders.options import EncoderOptions, require_integer
+from sparse_ir.encoders.pretrained import (
+    load_pretrained,
+    n_positions,
+    read_length,
+    require_same_tokens,
+)
 from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
-from sparse_ir.errors import InvalidInputError, MissingDependencyError
+from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
 
 SETTINGS_FILE = "causal_lm.json"
 Role = Literal["document", "query"]
-_DEFAULT_LENGTH = 512
 _NOUNS = {"document": "passage", "query": "query"}
 _ANSWER = 'The word is "'
 _DENSE = {"echo": "mean", "prompt_reps": "last"}
@@ -77,6 +80,8 @@ class CausalSettings:
             )
         if self.dense not in ("last", "mean", "latent", None):
             raise InvalidInputError(f"dense is {self.dense!r}; want last, mean or latent")
+        if self.top_terms is not None:
+            require_integer("top_terms", self.top_terms, 1)
 
 
 class CausalLMEncoder:
@@ -91,8 +96,8 @@ class CausalLMEncoder:
         latent: The checkpoint's latent attention, if it has one.
 
     Raises:
-        InvalidInputError: an unknown role, or latent attention is wanted and not there or of
-            another width.
+        InvalidInputError: an unknown role, more tokens wanted than there are positions, or latent
+            attention is wanted and not there or of another width.
     """
 
     def __init__(
@@ -109,19 +114,21 @@ class CausalLMEncoder:
             raise InvalidInputError(f"role is {role!r}; want document or query")
         self.tokenizer = tokenizer
         self.settings = settings
-        self.max_length = (options or EncoderOptions()).max_length or _DEFAULT_LENGTH
+        self._options = options or EncoderOptions()
+        self._before, self._after = _prompt(tokenizer, role)
+        self.max_length = read_length(
+            self._most_tokens(n_positions(model.base_model)), None, self._options.max_length
+        )
         self.room = self.max_length
         self.n_cut = 0
         """Texts so far of which not all tokens were read."""
         self.vocabulary = vocabulary_of(tokenizer.backend_tokenizer)
-        self._options = options or EncoderOptions(max_length=self.max_length)
         self._body = model.base_model.eval()
         decoder = model.get_output_embeddings().weight.detach()[: len(self.vocabulary)]
         special = tokenizer.all_special_ids
         self._head = SparseHead(decoder, decoder.new_zeros(len(decoder)), silent=special)
         self._dense = settings.dense or ("latent" if latent else _DENSE[settings.recipe])
         self._latent = _fitting(latent, decoder) if self._dense == "latent" else None
-        self._before, self._after = _prompt(tokenizer, role)
         self._analyzer = Analyzer("english")
 
     @property
@@ -182,12 +189,24 @@ class CausalLMEncoder:
         return set(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _tokenized(self, texts: Sequence[str]) -> list[list[int]]:
+        require_texts(texts)
         if not texts:
             return []
-        require_texts(texts)
         found = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         self.n_cut += sum(len(one) > self.max_length for one in found)
         return [one[: self.max_length] for one in found]
+
+    def _most_tokens(self, positions: int) -> int:
+        """Of a text, beside what the recipe adds."""
+        if self.settings.recipe == "echo":
+            most = (positions - 1) // 2
+        else:
+            most = positions - len(self._before) - len(self._after)
+        if most < 1:
+            raise InvalidInputError(
+                f"the model has {positions} positions, which its prompt fills; want more, or echo"
+            )
+        return most
 
     def _echo(self, tokens: list[list[int]], texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         first = [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
@@ -303,14 +322,10 @@ def load_causal_lm(
         InvalidInputError: model, adapter or settings cannot be loaded or do not fit together.
         MissingDependencyError: an adapter, and peft is not installed.
     """
-    source, adapter = str(folder), folder / ADAPTER_FILE
-    if adapter.is_file():
-        source = str(read_json(adapter)["base_model_name_or_path"])
+    source = str(folder)
     model, tokenizer = load_pretrained(
         AutoModelForCausalLM, source, device=options.device, precision=options.precision
     )
-    if adapter.is_file():
-        model = _merged(model, folder)
     require_same_tokens(source, tokenizer, len(model.get_output_embeddings().weight))
     return CausalLMEncoder(
         model,
@@ -341,25 +356,9 @@ def _settings(folder: Path) -> CausalSettings:
         has_adapter = (folder / ADAPTER_FILE).is_file()
         return CausalSettings("echo") if has_adapter else CausalSettings(top_terms=128)
     try:
-        return CausalSettings(**read_json(path))
+        return CausalSettings(**read_object(path))
     except TypeError as error:
         raise InvalidInputError(f"{path}: {error}; want the fields of CausalSettings") from error
-
-
-def _merged(model: Any, folder: Path) -> Any:
-    if importlib.util.find_spec("peft") is None:
-        raise MissingDependencyError("peft", extra="llm", purpose="a LoRA adapter")
-    from peft import PeftModel
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
-            merged: Any = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise InvalidInputError(f"{folder}: the adapter does not fit: {reason}") from error
-    require_finite(str(folder), dict(merged.named_parameters()))
-    return merged.eval()
 
 
 def _prompt(tokenizer: Any, role: Role) -> tuple[list[int], list[int]]:

@@ -37,6 +37,7 @@ from sparse_ir.encoders.hub_layout import (
     load_table,
     read_layout,
 )
+from sparse_ir.encoders.json_files import read_object
 from sparse_ir.encoders.lookup import TOKENIZER_FILE, LookupEncoder
 from sparse_ir.encoders.onnx_encoder import OnnxEncoder
 from sparse_ir.encoders.options import EncoderOptions
@@ -287,10 +288,10 @@ def _pruned(encoder: LookupEncoder, options: EncoderOptions) -> LookupEncoder:
 def _read_settings(folder: Path) -> ModelSettings:
     path = folder / MODEL_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path)
         version = content.pop("format_version")
         settings = ModelSettings(**content)
-    except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError) as error:
         raise InvalidInputError(f"{path}: not a model's settings ({error})") from error
     if version != FORMAT_VERSION:
         raise InvalidInputError(

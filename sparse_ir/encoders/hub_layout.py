@@ -7,7 +7,6 @@ language model), and a bare masked language model. Nothing is imported for it, n
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from sparse_ir.encoders.json_files import read_json, read_object, read_optional
 from sparse_ir.encoders.lookup import TOKENIZER_FILE, LookupEncoder, load_tokenizer
+from sparse_ir.encoders.options import require_integer
 from sparse_ir.encoders.tensor_files import load_tensors
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 
 MODULES_FILE = "modules.json"
 ADAPTER_FILE = "adapter_config.json"  # of peft: what it adapts is named inside
+SETTINGS_FILE = "sentence_bert_config.json"
 ROUTER_FILES = ("router_config.json", "config.json")  # the second of old models
 IDF_FILE = "idf.json"
 TOKEN_WEIGHTS_FILE = "query_token_weights.txt"  # a token TAB a weight
@@ -30,6 +32,7 @@ _TABLES = {"SparseStaticEmbedding", "IDF"}
 _ROUTERS = {"Router", "Asym"}
 _DENSE = {"Pooling", "Normalize", "Dense", "StaticEmbedding", "WordEmbeddings"}
 _ACTIVATIONS = {"relu": "log1p_relu", "log1p_relu": "log1p_log1p_relu"}  # theirs: before the log1p
+_CAUSAL = ("ForCausalLM", "LMHeadModel")  # ends of architectures' names
 _NO_LIMIT = 10**6  # tokenizers without a limit say 10**30
 
 
@@ -106,10 +109,41 @@ def is_causal(folder: Path) -> bool:
     Raises:
         InvalidInputError: a malformed file.
     """
-    if (folder / ADAPTER_FILE).is_file():
-        return True
+    base = adapted_model(folder)
+    if base is not None:
+        return not _architecture_of(base).endswith("ForMaskedLM")
     names = read_optional(folder / "config.json").get("architectures") or [""]
-    return str(names[0]).endswith("ForCausalLM")
+    return str(names[0]).endswith(_CAUSAL)
+
+
+def adapted_model(folder: Path) -> str | None:
+    """Folder or hub name of what the LoRA adapter in the folder was made for; None without one.
+
+    Raises:
+        InvalidInputError: a malformed file.
+    """
+    path = folder / ADAPTER_FILE
+    if not path.is_file():
+        return None
+    base = read_object(path).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise InvalidInputError(
+            f"{path}: base_model_name_or_path is {base!r}; want the folder or hub name of the "
+            "model that is adapted"
+        )
+    return base
+
+
+def length_limit(path: Path, name: str) -> int | None:
+    """The tokens that a JSON file limits texts to by this name; None if it does not.
+
+    Raises:
+        InvalidInputError: not JSON, or something else than a number by this name.
+    """
+    limit = read_optional(path).get(name) or _NO_LIMIT
+    if not isinstance(limit, int | float):
+        raise InvalidInputError(f"{path}: {name} is {limit!r}; want a number")
+    return int(limit) if limit < _NO_LIMIT else None
 
 
 def load_table(table: Table) -> LookupEncoder:
@@ -130,17 +164,16 @@ def load_table(table: Table) -> LookupEncoder:
     )
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+def _architecture_of(model: str) -> str:
+    """The name of its class; "" if the model does not say."""
+    from transformers import AutoConfig  # a hub name is found in the cache, or fetched
 
-    Raises:
-        InvalidInputError: not JSON.
-        OSError: no such file.
-    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path}: not JSON ({error})") from error
+        names = AutoConfig.from_pretrained(model).architectures or [""]
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InvalidInputError(f"cannot load the model {model}: {reason}") from error
+    return str(names[0])
 
 
 # sentence-transformers
@@ -150,6 +183,8 @@ def _sentence_transformers(folder: Path) -> HubLayout:
     config = read_optional(folder / "config_sentence_transformers.json")
     prompts = {name: text or "" for name, text in (config.get("prompts") or {}).items()}
     top_terms = config.get("max_active_dims")
+    if top_terms is not None:
+        require_integer(f"{folder}: max_active_dims", top_terms, 1)
     try:
         modules = [(m["type"].rsplit(".", 1)[-1], m["path"]) for m in read_modules(folder)]
         if modules and modules[0][0] in _ROUTERS:
@@ -224,9 +259,13 @@ def _table(root: Path, folder: Path) -> Table:
 
 
 def _network(folder: Path, root: Path | None, pooling: dict[str, Any]) -> Network:
-    own = read_optional(folder / "sentence_bert_config.json")
-    if not own and root is not None:
-        own = read_optional(root / "sentence_bert_config.json")
+    place = folder / SETTINGS_FILE
+    if root is not None and not read_optional(place):
+        place = root / SETTINGS_FILE
+    limits = (
+        length_limit(place, "max_seq_length"),
+        length_limit(folder / "tokenizer_config.json", "model_max_length"),
+    )
     activation = pooling.get("activation_function", "relu")
     strategy = pooling.get("pooling_strategy", "max")
     if activation not in _ACTIVATIONS or strategy not in ("max", "sum"):
@@ -238,15 +277,9 @@ def _network(folder: Path, root: Path | None, pooling: dict[str, Any]) -> Networ
         folder,
         activation=_ACTIVATIONS[activation],
         pooling=strategy,
-        max_length=_length_limit(folder, own.get("max_seq_length")),
-        lower_case=bool(own.get("do_lower_case", False)),
+        max_length=min((limit for limit in limits if limit), default=None),
+        lower_case=bool(read_optional(place).get("do_lower_case", False)),
     )
-
-
-def _length_limit(folder: Path, said: int | None) -> int | None:
-    limits = [said, read_optional(folder / "tokenizer_config.json").get("model_max_length")]
-    known = [int(limit) for limit in limits if limit and limit < _NO_LIMIT]
-    return min(known) if known else None
 
 
 # tables
@@ -305,9 +338,3 @@ def _read_token_weights(path: Path) -> dict[str, float]:
         if not tab:
             raise InvalidInputError(f"{path}:{number}: {line!r} came; want token TAB weight")
     return weights
-
-
-def read_optional(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty if there is no file, or no object in it."""
-    content = read_json(path) if path.is_file() else {}
-    return content if isinstance(content, dict) else {}

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional
 
-from sparse_ir.encoders.hub_layout import read_json
+from sparse_ir.encoders.json_files import read_object
 from sparse_ir.errors import InvalidInputError
 
 _PREFIX = "latent_attention_model."
@@ -125,7 +125,7 @@ def load_latent_attention(folder: Path) -> LatentAttention | None:
             tensors |= {name.removeprefix(_PREFIX): file.get_tensor(name) for name in names}
     if not tensors:
         return None
-    settings = read_json(folder / "config.json").get("latent_attention_config") or {}
+    settings = read_object(folder / "config.json").get("latent_attention_config") or {}
     try:
         return LatentAttention(tensors, settings.get("num_cross_heads", _HEADS))
     except InvalidInputError as error:

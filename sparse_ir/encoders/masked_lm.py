@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,30 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
-from transformers.utils import logging
+from transformers import AutoModel, AutoModelForMaskedLM
 
 from sparse_ir.encoders.batches import batches
-from sparse_ir.encoders.hub_layout import Network, read_json
-from sparse_ir.encoders.lookup import TermSpan, require_texts, term_spans, vocabulary_of
-from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, Precision
-from sparse_ir.encoders.precision import choose_device, choose_dtype
+from sparse_ir.encoders.hub_layout import Network
+from sparse_ir.encoders.lookup import TermSpan, vocabulary_of
+from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, require_integer
+from sparse_ir.encoders.precision import choose_dtype
+from sparse_ir.encoders.pretrained import (
+    load_pretrained,
+    n_positions,
+    quiet_transformers,
+    read_length,
+    require_finite,
+    require_same_tokens,
+)
 from sparse_ir.encoders.screening import choose_screen
 from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
 from sparse_ir.encoders.tensor_files import save_network
+from sparse_ir.encoders.text_reader import TextReader
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
 
 _WIDTHS = 16
-_DEFAULT_LENGTH = 512
-_MOST_PADDING_ROWS = 1024
 
 
 class MaskedLMEncoder:
@@ -63,25 +67,26 @@ class MaskedLMEncoder:
         lower_case: bool = False,
         masked_lm: Any = None,
     ) -> None:
-        if max_length < LEAST_LENGTH:
-            raise InvalidInputError(
-                f"max_length is {max_length}; want an integer >= {LEAST_LENGTH}"
-            )
+        require_integer("max_length", max_length, LEAST_LENGTH)
         self.body = body.eval()
         self.transform = transform
         self.head = head
         self.tokenizer = tokenizer
         self.max_length = max_length
+        self.top_terms = top_terms
+        self.prompt = prompt
+        self.lower_case = lower_case
         self.masked_lm = masked_lm
-        self.n_cut = 0
-        """Texts so far of which not all tokens were read."""
         self.vocabulary = vocabulary_of(tokenizer.backend_tokenizer)
-        self._top_terms = top_terms
         self._prune_ratio = prune_ratio
-        self._prompt = prompt
-        self._lower_case = lower_case
-        own = len(tokenizer(prompt)["input_ids"])  # what it adds itself is read first
-        self.room = max(max_length - own, 1)
+        self._reader = TextReader(
+            tokenizer.backend_tokenizer,
+            max_length,
+            prompt=prompt,
+            lower_case=lower_case,
+            cut_side=tokenizer.truncation_side,
+        )
+        self.room = self._reader.room
         """Tokens of a text that are read, special ones and the prompt's left out."""
 
     def encode(
@@ -98,7 +103,7 @@ class MaskedLMEncoder:
             batch_size: Texts encoded at once, >= 1; those of like length go together.
             on_progress: Told after each batch how many more texts are done.
         """
-        tokens = self._tokenized(texts) if texts else []
+        tokens = self._reader.read(texts)
         on_cpu = self.head.embeddings.device.type == "cpu"
         order: list[int] = []
         parts = [sp.csr_array((0, len(self.vocabulary)), dtype=np.float32)]
@@ -106,7 +111,7 @@ class MaskedLMEncoder:
             order += batch
             weights = self.weights([tokens[i] for i in batch])
             parts.append(
-                to_term_weights(weights, top_terms=self._top_terms, prune_ratio=self._prune_ratio)
+                to_term_weights(weights, top_terms=self.top_terms, prune_ratio=self._prune_ratio)
             )
             if on_progress:
                 on_progress(len(batch))
@@ -115,17 +120,22 @@ class MaskedLMEncoder:
     @torch.inference_mode()
     def weights(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         """(B, V) float32 weights of a batch of token id lists."""
-        states, mask = body_states(self.body, tokens, self.tokenizer.pad_token_id)
+        states, mask = body_states(self.body, tokens, self.tokenizer.pad_token_id or 0)
         return self.head(self.transform(states.float()), mask)
 
     @property
     def changes_texts(self) -> bool:
         """Whether more than the tokenizer comes before the network."""
-        return bool(self._prompt or self._lower_case)
+        return bool(self.prompt or self.lower_case)
+
+    @property
+    def n_cut(self) -> int:
+        """Texts so far of which not all tokens were read."""
+        return self._reader.n_cut
 
     def own_terms(self, text: str) -> set[int]:
         """The terms that the text contains."""
-        return set(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self._reader.own_terms(text)
 
     @property
     def precision(self) -> str:
@@ -134,13 +144,11 @@ class MaskedLMEncoder:
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where in the text each of its tokens begins and ends, special ones left out."""
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        spans: list[tuple[int, int]] = encoded["offset_mapping"]
-        return spans
+        return self._reader.token_spans(text)
 
     def term_spans(self, text: str) -> list[TermSpan]:
         """Which terms the text contains, and the words that they are parts of."""
-        return term_spans(self.tokenizer(text, add_special_tokens=False).encodings[0])
+        return self._reader.term_spans(text)
 
     @torch.inference_mode()
     def sources(self, text: str, terms: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -151,36 +159,16 @@ class MaskedLMEncoder:
         """
         if not terms:
             return {}
-        text = text.lower() if self._lower_case else text
-        encoded = self.tokenizer(
-            self._prompt + text,
-            truncation=True,
-            max_length=self.max_length,
-            return_offsets_mapping=True,
-        )
-        ids = encoded["input_ids"]
-        states, _ = body_states(self.body, [ids], self.tokenizer.pad_token_id)
+        ids, spans = self._reader.read_with_spans(text)
+        states, _ = body_states(self.body, [ids], self.tokenizer.pad_token_id or 0)
         states = self.transform(states[0, : len(ids)].float()).to(self.head.embeddings.dtype)
         logits, best = (self.head.embeddings[list(terms)] @ states.T).float().max(1)
         is_read = (logits + self.head.bias[list(terms)] > 0).tolist()
-        shift = len(self._prompt)
-        spans = [(start - shift, end - shift) for start, end in encoded["offset_mapping"]]
         return {
             term: spans[at]
             for term, at, own in zip(terms, best.tolist(), is_read, strict=True)
             if own and spans[at][0] >= 0 and spans[at][0] < spans[at][1]
         }
-
-    def _tokenized(self, texts: Sequence[str]) -> list[list[int]]:
-        require_texts(texts)
-        if self._prompt:
-            texts = [self._prompt + text for text in texts]
-        if self._lower_case:
-            texts = [text.lower() for text in texts]
-        encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
-        self.n_cut += sum(bool(one.overflowing) for one in encoded.encodings)
-        tokens: list[list[int]] = encoded["input_ids"]
-        return tokens
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[int]]:
@@ -195,10 +183,12 @@ def body_states(
 ) -> tuple[Tensor, Tensor]:
     """((B, T, H) last hidden states, (B, T) mask) of token id lists.
 
-    T is a multiple of 16: products of every shape that comes have a plan of their own in memory.
+    T is a multiple of 16, where there are positions for so many: products of every shape that comes
+    have a plan of their own in memory.
     """
     device = next(body.parameters()).device
-    width = -(-max(map(len, tokens)) // _WIDTHS) * _WIDTHS
+    longest = max(1, *map(len, tokens))
+    width = min(-(-longest // _WIDTHS) * _WIDTHS, n_positions(body))
     rows = [[*one, *[pad] * (width - len(one))] for one in tokens]
     ids = torch.tensor(rows, device=device)
     lengths = torch.tensor([len(one) for one in tokens], device=device)
@@ -264,7 +254,9 @@ def load_masked_lm(
             screen=choose_screen(matrix, dtype),
         ),
         tokenizer,
-        max_length=_length(model.base_model, network.max_length, options.max_length),
+        max_length=read_length(
+            n_positions(model.base_model), network.max_length, options.max_length
+        ),
         top_terms=options.top_terms or network.top_terms,
         prune_ratio=options.prune_ratio or 0.0,
         prompt=network.prompt,
@@ -319,7 +311,7 @@ def load_with_head(
             screen=choose_screen(embeddings, dtype),
         ),
         tokenizer,
-        max_length=_length(body, network.max_length, options.max_length),
+        max_length=read_length(n_positions(body), network.max_length, options.max_length),
         top_terms=options.top_terms,
         prune_ratio=options.prune_ratio or 0.0,
     )
@@ -356,115 +348,3 @@ def _transform_of(model: Any) -> Callable[[Tensor], Tensor]:
         f"{type(model).__name__} has a head of an unknown kind; want BERT, DistilBERT, RoBERTa or "
         "ModernBERT"
     )
-
-
-def _length(body: Any, usual: int | None, wanted: int | None) -> int:
-    """Tokens to read: what is wanted, else what is usual, as far as the body has positions."""
-    config = body.config
-    most = getattr(config, "max_position_embeddings", None) or 2**31
-    if "roberta" in config.model_type:  # it numbers positions from behind its padding's
-        most -= config.pad_token_id + 1
-    if wanted is not None and wanted > most:
-        raise InvalidInputError(
-            f"max_length is {wanted}; this model has {most} positions, so want no more"
-        )
-    return wanted or min(usual or _DEFAULT_LENGTH, most)
-
-
-def load_pretrained(
-    kind: Any,
-    source: str,
-    tokenizer_file: Path | None = None,
-    *,
-    device: str = "auto",
-    precision: Precision = "float32",
-) -> tuple[Any, Any]:
-    """(model, tokenizer) of transformers, for inference.
-
-    Args:
-        kind: An ``AutoModel`` class.
-        source: Folder or hub name.
-        tokenizer_file: A ``tokenizer.json`` outside the folder.
-        device: As ``EncoderOptions``.
-        precision: As ``EncoderOptions``; large models are better never in float32.
-
-    Raises:
-        InvalidInputError: transformers cannot load it, tensors of the kind wanted are missing, or
-            a weight is not finite.
-    """
-    place = choose_device(device)
-    try:
-        with quiet_transformers():
-            tokenizer = _load_tokenizer(source, tokenizer_file)
-            model, report = kind.from_pretrained(
-                source, dtype=choose_dtype(precision, place), output_loading_info=True
-            )
-    except (OSError, ValueError, SafetensorError, KeyError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise InvalidInputError(f"cannot load the model {source}: {reason}") from error
-    _require_whole(source, kind, report)
-    require_finite(source, dict(model.named_parameters()))
-    return model.to(place).eval(), tokenizer
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Inside, transformers draws no bar and reports no unused pooler, which helps no user."""
-    verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if has_bar:
-            logging.enable_progress_bar()
-
-
-def require_same_tokens(source: str, tokenizer: Any, n_rows: int) -> int:
-    """Returns the number of tokens, of which each has a row in the decoder.
-
-    Decoders are often padded to a round number of rows; what no token stands for is left out.
-
-    Raises:
-        InvalidInputError: the tokenizer is another model's.
-    """
-    n_tokens: int = tokenizer.backend_tokenizer.get_vocab_size()
-    if not n_tokens <= n_rows < n_tokens + _MOST_PADDING_ROWS:
-        raise InvalidInputError(
-            f"{source}: the tokenizer has {n_tokens} tokens, the model {n_rows} terms; "
-            "want the tokenizer that the model was trained with"
-        )
-    return n_tokens
-
-
-def require_finite(source: str, tensors: Mapping[str, Tensor]) -> None:
-    """Returns if every number is finite.
-
-    Raises:
-        InvalidInputError: names the tensor that holds another one.
-    """
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise InvalidInputError(
-                f"{source}: the tensor {name} holds NaN or infinity; fetch or train it anew"
-            )
-
-
-def _require_whole(source: str, kind: Any, report: Mapping[str, Any]) -> None:
-    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
-    if not missing:
-        return
-    if kind is AutoModelForMaskedLM:
-        raise InvalidInputError(
-            f"{source} is a dense model: it has no masked language model's head (no "
-            f"{missing[0]}); want a sparse model, or make one with: sparse-ir init-head"
-        )
-    raise InvalidInputError(f"{source}: the tensor {missing[0]} is missing; fetch it anew")
-
-
-def _load_tokenizer(source: str, file: Path | None) -> Any:
-    if file is None:
-        return AutoTokenizer.from_pretrained(source)
-    roles = read_json(Path(source) / "tokenizer_config.json")
-    return PreTrainedTokenizerFast(tokenizer_file=str(file), **roles)

@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from sparse_ir.encoders.batches import batches
 from sparse_ir.encoders.lookup import (
     TOKENIZER_FILE,
     TermSpan,
     load_tokenizer,
-    require_texts,
-    term_spans,
     vocabulary_of,
 )
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.encoders.pruning import prune
+from sparse_ir.encoders.text_reader import TextReader
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 from sparse_ir.vectors import TermWeights
 
@@ -46,17 +45,12 @@ class OnnxEncoder:
     def __init__(
         self, session: Any, tokenizer: Tokenizer, *, max_length: int, options: EncoderOptions
     ) -> None:
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        self.room = max(max_length - tokenizer.num_special_tokens_to_add(False), 1)
-        """Tokens of a text that are read, special ones left out."""
-        tokenizer.enable_truncation(max_length)
         self.max_length = max_length
-        self.n_cut = 0
-        """Texts so far of which not all tokens were read."""
         self.vocabulary = vocabulary_of(tokenizer)
         self._session = session
-        self._tokenizer = tokenizer
+        self._reader = TextReader(tokenizer, max_length)
+        self.room = self._reader.room
+        """Tokens of a text that are read, special ones left out."""
         self._options = options
 
     @classmethod
@@ -98,10 +92,7 @@ class OnnxEncoder:
         on_progress: Callable[[int], None] | None = None,
     ) -> TermWeights:
         """(n, V) float32 csr_array, in the order of the texts; arguments as ``MaskedLMEncoder``."""
-        require_texts(texts)
-        encoded = self._tokenizer.encode_batch_fast(list(texts))
-        self.n_cut += sum(bool(one.overflowing) for one in encoded)
-        tokens = [one.ids for one in encoded]
+        tokens = self._reader.read(texts)
         order: list[int] = []
         parts = [sp.csr_array((0, len(self.vocabulary)), dtype=np.float32)]
         for batch in batches(tokens, batch_size, on_cpu=True):
@@ -111,25 +102,22 @@ class OnnxEncoder:
                 on_progress(len(batch))
         return sp.vstack(parts, format="csr")[np.argsort(order)]
 
+    @property
+    def n_cut(self) -> int:
+        """Texts so far of which not all tokens were read."""
+        return self._reader.n_cut
+
     def own_terms(self, text: str) -> set[int]:
         """The terms that the text contains."""
-        return set(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return self._reader.own_terms(text)
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where in the text each of its tokens begins and ends, special ones left out."""
-        spans: list[tuple[int, int]] = self._whole(text).offsets
-        return spans
+        return self._reader.token_spans(text)
 
     def term_spans(self, text: str) -> list[TermSpan]:
         """Which terms the text contains, and the words that they are parts of."""
-        return term_spans(self._whole(text))
-
-    def _whole(self, text: str) -> Encoding:
-        self._tokenizer.no_truncation()
-        try:
-            return self._tokenizer.encode(text, add_special_tokens=False)
-        finally:
-            self._tokenizer.enable_truncation(self.max_length)
+        return self._reader.term_spans(text)
 
     def _batch(self, tokens: Sequence[Sequence[int]]) -> TermWeights:
         ids, mask = _padded(tokens)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import tokenizers
 import torch
@@ -90,3 +92,25 @@ def body_folder(tmp_path):
 def make_tokenizer():
     """The tiny tokenizer's maker."""
     return tiny_tokenizer
+
+
+@pytest.fixture
+def among_threads():
+    """Calls a function again and again while another thread calls another one; all results."""
+
+    def run(function, other, times=200):
+        done = threading.Event()
+
+        def disturb():
+            while not done.is_set():
+                other()
+
+        thread = threading.Thread(target=disturb)
+        thread.start()
+        try:
+            return [function() for _ in range(times)]
+        finally:
+            done.set()
+            thread.join()
+
+    return run

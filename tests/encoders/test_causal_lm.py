@@ -334,3 +334,45 @@ def test_the_dense_half_as_a_dense_model(causal_folder):
     # Another prompt, where the tokenizer knows "query" from "passage".
     is_same = load(causal_folder, "query")._before == load(causal_folder)._before
     assert np.allclose(queries, vectors.encode(TEXTS)) == is_same
+
+
+@pytest.fixture
+def gpt2_folder(tmp_path, make_tokenizer):
+    """Of 64 positions; its architecture is named GPT2LMHeadModel."""
+    torch.manual_seed(0)
+    shape = {"n_positions": 64, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    config = transformers.GPT2Config(vocab_size=23, bos_token_id=2, eos_token_id=3, **shape)
+    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
+    make_tokenizer().save_pretrained(tmp_path / "gpt2")
+    return tmp_path / "gpt2"
+
+
+@pytest.mark.parametrize("recipe", ["echo", "prompt_reps"])
+def test_no_more_tokens_than_positions(gpt2_folder, recipe):
+    settings(gpt2_folder, recipe=recipe)
+    encoder = load(gpt2_folder)
+    assert isinstance(encoder, CausalLMEncoder)
+    added = 0 if recipe == "echo" else len(encoder._before) + len(encoder._after)
+    copies = 2 if recipe == "echo" else 1
+    assert copies * encoder.max_length + added <= 64 < copies * (encoder.max_length + 1) + added + 1
+    long = " ".join(["red fox"] * 100)
+    kept = long[: encoder.token_spans(long)[encoder.max_length - 1][1]]
+    np.testing.assert_allclose(
+        encoder.encode([long]).toarray(), encoder.encode([kept]).toarray(), atol=1e-6
+    )
+    with pytest.raises(InvalidInputError, match="max_length is 64; this model has"):
+        load(gpt2_folder, max_length=64)
+
+
+def test_a_prompt_that_fills_all_positions(gpt2_folder):
+    config = transformers.GPT2Config(vocab_size=23, n_positions=16, n_embd=16, n_layer=1, n_head=2)
+    transformers.GPT2LMHeadModel(config).save_pretrained(gpt2_folder)
+    with pytest.raises(InvalidInputError, match="has 16 positions, which its prompt fills"):
+        load(gpt2_folder)
+
+
+@pytest.mark.parametrize("top_terms", ["abc", 0, -1, 2.5, True])
+def test_top_terms_that_are_no_number_of_terms(gpt2_folder, top_terms):
+    settings(gpt2_folder, recipe="echo", top_terms=top_terms)
+    with pytest.raises(InvalidInputError, match=rf"top_terms is {top_terms!r}; want an integer"):
+        load(gpt2_folder)

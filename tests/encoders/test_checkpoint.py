@@ -101,3 +101,10 @@ def test_a_body_and_settings_that_deny_it(body_folder, tmp_path):
     tokenizer = transformers.AutoTokenizer.from_pretrained(body_folder)
     with pytest.raises(InvalidInputError, match=r"want './body' with a body"):
         save_model(tmp_path / "own", OWN, {}, query_of(tokenizer))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"[]"])
+def test_damaged_settings(tmp_path, content):
+    (tmp_path / "model.json").write_bytes(content)
+    with pytest.raises(InvalidInputError, match=r"model\.json"):
+        load_encoder(str(tmp_path))

@@ -26,7 +26,7 @@ def body(tmp_path_factory):
     return folder / "body"
 
 
-def write_layout(folder, body, pooling, *, linear=False, prompts=None):
+def write_layout(folder, body, pooling, *, linear=False, prompts=None, include_prompt=True):
     """A folder as sentence-transformers writes them, around a copy of the body."""
     import shutil
 
@@ -52,7 +52,7 @@ def write_layout(folder, body, pooling, *, linear=False, prompts=None):
         (folder / module["path"]).mkdir()
     flags = {f"pooling_mode_{name}": name == pooling for name in ("cls_token", "mean_tokens")}
     flags |= {f"pooling_mode_{name}": name == pooling for name in ("max_tokens", "lasttoken")}
-    settings = {"word_embedding_dimension": 16, **flags}
+    settings = {"word_embedding_dimension": 16, "include_prompt": include_prompt, **flags}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(settings))
     if linear:
         torch.manual_seed(1)
@@ -93,6 +93,18 @@ def test_each_role_has_its_prompt(body, tmp_path):
             encoder.encode(["red"]), plain.encode([prompt + "red"]), atol=1e-6
         )
         assert encoder.room < encoder.max_length - 2
+
+
+@pytest.mark.parametrize("pooling", ["mean_tokens", "cls_token", "max_tokens", "lasttoken"])
+def test_prompts_that_are_not_pooled(body, tmp_path, pooling):
+    """Read they are, as the library has it."""
+    library = pytest.importorskip("sentence_transformers", reason="not installed")
+    prompts = {"query": "the fox ", "document": ""}
+    folder = write_layout(tmp_path / "model", body, pooling, prompts=prompts, include_prompt=False)
+    model = library.SentenceTransformer(str(folder), device="cpu")
+    for role, encode in (("query", model.encode_query), ("document", model.encode_document)):
+        found = load_dense_encoder(str(folder), role, FLOAT32).encode(TEXTS)
+        np.testing.assert_allclose(found, encode(TEXTS), atol=1e-5)
 
 
 def test_a_bare_network_is_pooled_by_the_mean(body):
@@ -158,3 +170,10 @@ def test_the_default_model():
     assert (encoder.dimension, encoder.max_length) == (384, 256)
     vectors = encoder.encode(["a bird wants to drink", "a thirsty crow", "tax law of 1986"])
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2
+
+
+def test_a_length_limit_that_is_no_number(body, tmp_path):
+    folder = write_layout(tmp_path / "model", body, "mean_tokens")
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": "12"}')
+    with pytest.raises(InvalidInputError, match=r"max_seq_length is '12'; want a number"):
+        load_dense_encoder(str(folder))

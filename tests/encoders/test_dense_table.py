@@ -95,3 +95,14 @@ def test_what_does_not_fit():
         DenseTable(tokenizer(), np.zeros((3, 2), np.float16))
     with pytest.raises(InvalidInputError, match="5 texts came; want 20"):
         distil(tokenizer(), TRUE_ROWS, TEXTS[:5], mean_of_rows(TEXTS[:5]))
+
+
+def test_texts_are_neither_cut_nor_padded_when_a_table_is_fitted():
+    """Whatever the tokenizer of the dense model does by itself."""
+    cutting = tokenizer()
+    cutting.enable_truncation(2)
+    cutting.enable_padding(length=50)
+    start = TRUE_ROWS.astype(np.float32)
+    vectors = unit(mean_of_rows(TEXTS)).astype(np.float32)
+    found, expected = (distil(one, start, TEXTS, vectors).table for one in (cutting, tokenizer()))
+    np.testing.assert_array_equal(found.encode(TEXTS), expected.encode(TEXTS))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 import transformers
 
@@ -15,6 +18,8 @@ from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.dense_encoder import load_dense_encoder
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
+from sparse_ir.encoders.masked_lm import MaskedLMEncoder
+from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
 
 TEXTS = ["the red fox", "", "dogs sleeps over water day and night", "fox", "quick puppy runs"]
@@ -76,13 +81,19 @@ def test_what_is_no_text_is_refused(masked_lm_folder, load):
     for text, came in (("a \ud800", "character 3 of a text"), (None, "a NoneType came")):
         with pytest.raises(InvalidInputError, match=came):
             encoder.encode(["fox", text])
+    for string in ("fox", ""):
+        with pytest.raises(InvalidInputError, match=f"the string '{string}' came as texts"):
+            encoder.encode(string)
 
 
 def test_unknown_role_and_lengths(masked_lm_folder):
     with pytest.raises(InvalidInputError, match="want document or query"):
         load_encoder("mini", role="passage")
-    with pytest.raises(InvalidInputError, match="max_length is 2"):
-        load_encoder(str(masked_lm_folder), max_length=2)
+    for wrong in (2, "10", 10.5):
+        with pytest.raises(InvalidInputError, match=f"max_length is {wrong!r}; want an integer"):
+            load_encoder(str(masked_lm_folder), max_length=wrong)
+    with pytest.raises(InvalidInputError, match=r"top_terms is 2.5; want an integer >= 1"):
+        load_encoder(str(masked_lm_folder), top_terms=2.5)
     with pytest.raises(InvalidInputError, match="batch_size is 0"):
         load_encoder(str(masked_lm_folder), precision="float32").encode(["x"], batch_size=0)
 
@@ -150,3 +161,105 @@ def test_term_spans_are_of_whole_words(masked_lm_folder):
         for start, end, term in encoder.term_spans("Foxes, dog")
     ]
     assert names == [(0, 5, "fox"), (0, 5, "##es"), (5, 6, "[UNK]"), (7, 10, "dog")]
+
+
+@pytest.mark.parametrize("load", [load_encoder, load_dense_encoder])
+def test_threads_share_an_encoder(masked_lm_folder, among_threads, load):
+    """Whether texts are cut must not depend on who asks for their spans meanwhile."""
+    encoder = load(str(masked_lm_folder))
+    text = "the red fox runs over water day and night " * 20
+    spans = encoder.token_spans(text)
+    expected = encoder.encode([text])
+    found = among_threads(
+        lambda: abs(encoder.encode([text]) - expected).max(), lambda: encoder.token_spans(text)
+    )
+    assert max(found) < 1e-5
+    assert encoder.token_spans(text) == spans
+    if load is load_encoder:
+        assert encoder.n_cut == 201
+
+
+def test_as_many_tokens_as_positions(masked_lm_folder):
+    """40 is no multiple of 16, to which texts are padded."""
+    model = transformers.AutoModelForMaskedLM.from_pretrained(masked_lm_folder)
+    n = 42 if "roberta" in model.config.model_type else 40  # it has two less than it says
+    config = type(model.config)(**{**model.config.to_dict(), "max_position_embeddings": n})
+    torch.manual_seed(0)
+    type(model)(config).save_pretrained(masked_lm_folder)
+    encoder, text = load_encoder(str(masked_lm_folder), precision="float32"), "the red fox " * 20
+    most = n - 1 - config.pad_token_id if n == 42 else n
+    assert encoder.max_length == most
+    found = encoder.encode([text]).toarray()[0]
+    np.testing.assert_allclose(found, reference(masked_lm_folder, text, most), atol=2e-6)
+    with pytest.raises(InvalidInputError, match=f"max_length is 60; this model has {most} pos"):
+        load_dense_encoder_of(masked_lm_folder, 60)
+    assert load_dense_encoder(str(masked_lm_folder)).max_length == most
+    assert load_dense_encoder_of(masked_lm_folder, most).encode([text]).any()
+
+
+def load_dense_encoder_of(folder, max_length):
+    return load_dense_encoder(str(folder), options=EncoderOptions(max_length=max_length))
+
+
+def test_nothing_is_read_of_an_empty_text_without_special_tokens(masked_lm_folder):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(masked_lm_folder)
+    tokenizer.backend_tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="$A", special_tokens=[]
+    )
+    tokenizer.save_pretrained(masked_lm_folder)
+    encoder = load_encoder(str(masked_lm_folder), precision="float32")
+    assert encoder.encode([""]).nnz == 0
+    assert np.diff(encoder.encode(["", "red fox"]).indptr)[0] == 0
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_lora_adapters_are_merged(masked_lm_folder, tmp_path):
+    peft = pytest.importorskip("peft", reason="the extra llm is not installed")
+    model = transformers.AutoModelForMaskedLM.from_pretrained(masked_lm_folder)
+    targets = ["v_lin"] if model.config.model_type == "distilbert" else ["value"]
+    torch.manual_seed(1)
+    config = peft.LoraConfig(r=4, lora_alpha=100, target_modules=targets, init_lora_weights=False)
+    adapted = peft.get_peft_model(model, config)
+    adapted.save_pretrained(tmp_path / "adapter")
+    adapted.merge_and_unload().save_pretrained(tmp_path / "merged")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(masked_lm_folder)
+    tokenizer.save_pretrained(tmp_path / "merged")
+    encoder = load_encoder(str(tmp_path / "adapter"), precision="float32")
+    assert isinstance(encoder, MaskedLMEncoder)
+    expected = np.array([reference(tmp_path / "merged", text) for text in TEXTS])
+    np.testing.assert_allclose(encoder.encode(TEXTS).toarray(), expected, atol=2e-6)
+    plain = np.array([reference(masked_lm_folder, text) for text in TEXTS])
+    assert np.abs(expected - plain).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{}", "base_model_name_or_path is None; want the folder or hub name"),
+        ("[]", "a list came; want a JSON object"),
+        ('{"base_model_name_or_path": "nobody/nothing"}', "cannot load the model nobody/nothing"),
+    ],
+)
+def test_damaged_adapters(tmp_path, content, message):
+    (tmp_path / "adapter_config.json").write_text(content)
+    with pytest.raises(InvalidInputError, match=message):
+        load_encoder(str(tmp_path))
+
+
+def test_lower_cased_texts(masked_lm_folder, tmp_path):
+    """By a cased tokenizer, for a model that wants lower case: as if it came so."""
+    folder = tmp_path / "cased"
+    shutil.copytree(masked_lm_folder, folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.backend_tokenizer.normalizer = tokenizers.normalizers.NFC()
+    tokenizer.save_pretrained(folder)
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"do_lower_case": True}))
+    encoder = load_encoder(str(folder), precision="float32")
+    text, lower = "The RED fox", "the red fox"
+    found = encoder.encode([text]).toarray()[0]
+    np.testing.assert_allclose(found, reference(masked_lm_folder, lower), atol=2e-6)
+    assert encoder.own_terms(text) == set(tokenizer(lower, add_special_tokens=False)["input_ids"])
+    assert encoder.term_spans(text) == encoder.term_spans(lower)
+    terms = list(range(len(encoder.vocabulary)))
+    plain = load_encoder(str(masked_lm_folder), precision="float32")
+    assert encoder.sources(text, terms) == plain.sources(lower, terms)

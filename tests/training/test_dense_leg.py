@@ -161,7 +161,7 @@ def test_pooling_and_prompts_come_along(examples, run, prompting_model):
     for role, prompt in (("query", "fox "), ("document", "dog ")):
         given = load_dense_encoder(str(run.output), role).encode(["red"])
         bare = load_dense_encoder(str(run.output / "."), role)
-        bare._prompt = ""
+        bare._reader._prompt = ""
         np.testing.assert_allclose(given, bare.encode([f"{prompt}red"]), atol=1e-6)
     trained = load_dense_encoder(str(run.output), "query").encode(["red"])
     assert np.abs(trained - load_dense_encoder(str(model), "query").encode(["red"])).max() > 1e-3
