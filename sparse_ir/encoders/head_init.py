@@ -22,6 +22,7 @@ from torch import Tensor
 from sparse_ir.encoders.checkpoint import ModelSettings, resolve_body, save_model
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.masked_lm import PredictionTransform, body_states, load_body, tokenize
+from sparse_ir.encoders.pretrained import n_positions
 from sparse_ir.encoders.sparse_head import max_logits
 from sparse_ir.errors import InvalidInputError
 
@@ -63,20 +64,28 @@ def init_head_model(
         output: Folder to be made.
         query_idf: JSON file {token: idf} for the query table; None computes the idf of the texts.
         name: Of the model; None takes the folder's.
-        max_length: Tokens of a text that are read.
+        max_length: Tokens of a text that are read, as far as the body has positions.
         anchor_weight: g of anchored search.
         calibration: Target document frequencies.
         seed: Of the texts' order.
         on_progress: Told how many more texts are done.
 
     Raises:
-        InvalidInputError: too few texts, or a body or table that cannot be read.
+        InvalidInputError: too few texts, a body or table that cannot be read, or a body whose
+            embeddings are not one a token.
     """
     if len(texts) < LEAST_TEXTS:
         raise InvalidInputError(f"{len(texts)} texts came; want at least {LEAST_TEXTS}")
     torch.manual_seed(seed)
     order = np.random.default_rng(seed).permutation(len(texts))
     model, tokenizer = load_body(resolve_body(body), device="cpu")  # as the closed forms
+    n_tokens, n_rows = len(tokenizer), model.get_input_embeddings().num_embeddings  # type: ignore[operator]
+    if n_rows != n_tokens:
+        raise InvalidInputError(
+            f"{body} has {n_rows} embeddings for {n_tokens} tokens; want one each: cut them with "
+            f"resize_token_embeddings({n_tokens}) of transformers"
+        )
+    max_length = min(max_length, n_positions(model))
     given_idf = _read_idf(Path(query_idf), tokenizer) if query_idf else None
     tokens = tokenize(tokenizer, [texts[i] for i in order], max_length)
     half = len(tokens) // 2

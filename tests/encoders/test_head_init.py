@@ -58,6 +58,22 @@ def test_model_folder(body_folder, tmp_path):
     assert query.data.tolist() == [7.0]
 
 
+def test_no_more_tokens_are_read_than_the_body_has_positions(body_folder, tmp_path):
+    init_head_model(str(body_folder), [" ".join(TEXTS[:50]), *TEXTS[:60]], tmp_path / "m")
+    assert model_settings(str(tmp_path / "m")).max_length == 64
+
+
+def test_a_body_with_more_embeddings_than_tokens_is_refused_first(body_folder, tmp_path):
+    body, tokenizer = load_body(str(body_folder))
+    body.resize_token_embeddings(40)
+    body.save_pretrained(tmp_path / "padded")
+    tokenizer.save_pretrained(tmp_path / "padded")
+    done = []
+    with pytest.raises(InvalidInputError, match="has 40 embeddings for 23 tokens; want one each"):
+        init_head_model(str(tmp_path / "padded"), TEXTS, tmp_path / "m", on_progress=done.append)
+    assert not done
+
+
 def test_idf_of_the_texts_by_hand(body_folder, tmp_path):
     texts = ["fox"] * 30 + ["dog fox"] * 30
     init_head_model(str(body_folder), texts, tmp_path / "m")
