@@ -11,16 +11,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 from torch import Tensor
 
 from sparse_ir.encoders import checkpoint
-from sparse_ir.encoders.hub_layout import IDF_FILE, TOKEN_WEIGHTS_FILE
+from sparse_ir.encoders.hub_layout import IDF_FILE, SETTINGS_FILE, TOKEN_WEIGHTS_FILE
 from sparse_ir.encoders.lookup import LookupEncoder
-from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform, quiet_transformers
+from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
 from sparse_ir.encoders.options import EncoderOptions
+from sparse_ir.encoders.pretrained import quiet_transformers
 from sparse_ir.encoders.tensor_files import save_network
 from sparse_ir.errors import InvalidInputError
 
@@ -52,7 +52,10 @@ def save_for_sentence_transformers(model: str, output: str | Path) -> None:
     options = EncoderOptions(device="cpu", precision="float32")
     documents = checkpoint.load_document_encoder(model, options)
     queries = checkpoint.load_query_encoder(model, options)
-    if not isinstance(documents, MaskedLMEncoder):
+    if not (
+        isinstance(documents, MaskedLMEncoder)
+        and isinstance(queries, MaskedLMEncoder | LookupEncoder)
+    ):
         raise InvalidInputError(f"{model}: want a model with a masked language model for documents")
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(queries, LookupEncoder):
@@ -63,8 +66,9 @@ def save_for_sentence_transformers(model: str, output: str | Path) -> None:
         _write_modules(folder, [("", "Transformer"), ("1_SpladePooling", "SpladePooling")])
     config = {
         "model_type": "SparseEncoder",
-        "prompts": {"query": "", "document": ""},
+        "prompts": {"query": queries.prompt, "document": documents.prompt},
         "default_prompt_name": None,
+        "max_active_dims": documents.top_terms,
         "similarity_fn_name": "dot",
     }
     _write_json(folder / "config_sentence_transformers.json", config)
@@ -155,8 +159,9 @@ def _write_network(folder: Path, encoder: MaskedLMEncoder) -> None:
         "transformer_task": "fill-mask",
         "modality_config": {"text": {"method": "forward", "method_output_name": "logits"}},
         "module_output_name": "token_embeddings",
+        "do_lower_case": encoder.lower_case,
     }
-    _write_json(folder / "sentence_bert_config.json", settings)
+    _write_json(folder / SETTINGS_FILE, settings)
 
 
 def _write_pooling(folder: Path, encoder: MaskedLMEncoder) -> None:
@@ -170,8 +175,8 @@ def _write_pooling(folder: Path, encoder: MaskedLMEncoder) -> None:
 
 
 def _write_token_weights(folder: Path, queries: LookupEncoder) -> None:
-    tokens, weights = queries.vocabulary.terms, queries.weights
-    named = {tokens[i]: float(weights[i]) for i in np.flatnonzero(weights)}
+    # Those that weigh nothing too: OpenSearch gives 1 to a token that is not named.
+    named = dict(zip(queries.vocabulary.terms, queries.weights.tolist(), strict=True))
     _write_json(folder / IDF_FILE, named)
     lines = [f"{token}\t{weight}\n" for token, weight in named.items()]
     (folder / TOKEN_WEIGHTS_FILE).write_text("".join(lines), encoding="utf-8")

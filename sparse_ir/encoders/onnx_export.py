@@ -36,7 +36,8 @@ def export_onnx(
     Args:
         model: As ``load_encoder``.
         output: Folder to be made.
-        top_terms: Terms that the graph gives of a text, the greatest; None gives 1,024.
+        top_terms: Terms that the graph gives of a text, the greatest; None gives 1,024. Never more
+            than the model keeps.
         int8: Whether matrices are stored and multiplied in 8 bits, quantised text by text: a
             quarter of the size, and faster than float32 on most processors.
 
@@ -57,7 +58,8 @@ def export_onnx(
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     documents.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
-    _write_graph(documents, folder / GRAPH_FILE, top_terms or MOST_TERMS, int8)
+    most = min(top_terms or MOST_TERMS, documents.top_terms or MOST_TERMS)
+    _write_graph(documents, folder / GRAPH_FILE, most, int8)
     activation = {n: name for name, n in ACTIVATIONS.items()}[documents.head.n_logarithms]
     settings = replace(
         checkpoint.model_settings(model),

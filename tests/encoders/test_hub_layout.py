@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import save_file
 
 from sparse_ir.encoders.convert import save_for_sentence_transformers
 from sparse_ir.encoders.encoder import load_encoder
@@ -199,13 +200,45 @@ def test_writes_what_sentence_transformers_reads(body_folder, tmp_path):
     named = json.loads((tmp_path / "theirs" / "idf.json").read_text())
     assert named["fox"] == pytest.approx(own.encode(["fox"]).max())
     lines = (tmp_path / "theirs" / "query_token_weights.txt").read_text().splitlines()
-    assert len(lines) == len(named) == np.count_nonzero(own.weights)
+    assert len(lines) == len(named) == len(own.weights)
 
 
 def test_writes_siamese_models(masked_lm_folder, tmp_path):
     save_for_sentence_transformers(str(masked_lm_folder), tmp_path / "theirs")
     require_same(tmp_path / "theirs", st.SparseEncoder(str(tmp_path / "theirs"), device="cpu"))
     require_same(masked_lm_folder, st.SparseEncoder(str(masked_lm_folder), device="cpu"))
+
+
+@pytest.mark.parametrize("kind", ["siamese", "router"])
+def test_writes_prompts_most_terms_and_lower_case(kind, siamese, router, tmp_path):
+    model = siamese() if kind == "siamese" else router
+    model.prompts = {"query": "the quick ", "document": "water "}
+    model.max_active_dims = 3
+    model.save_pretrained(str(tmp_path / "saved"))
+    for path in (tmp_path / "saved").rglob("sentence_bert_config.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "do_lower_case": True}))
+    save_for_sentence_transformers(str(tmp_path / "saved"), tmp_path / "theirs")
+    require_same(tmp_path / "theirs", st.SparseEncoder(str(tmp_path / "theirs"), device="cpu"))
+    for role in ("document", "query"):
+        own, theirs = load(tmp_path / "saved", role), load(tmp_path / "theirs", role)
+        np.testing.assert_array_equal(own.encode(TEXTS).toarray(), theirs.encode(TEXTS).toarray())
+        assert np.diff(own.encode(["fox"]).indptr) == 3
+    assert load(tmp_path / "theirs", "document").lower_case
+
+
+def test_opensearch_files_name_the_tokens_without_weight(router, tmp_path):
+    """It gives 1 to those that they do not name."""
+    router.save_pretrained(str(tmp_path / "saved"))
+    table = tmp_path / "saved" / "query_0_SparseStaticEmbedding"
+    weights = random_weights(router.tokenizer)
+    fox = router.tokenizer.convert_tokens_to_ids("fox")
+    weights[fox] = 0
+    save_file({"weight": weights}, table / "model.safetensors")
+    save_for_sentence_transformers(str(tmp_path / "saved"), tmp_path / "theirs")
+    opensearch = tmp_path / "theirs" / "document_0_Transformer"
+    for name in ("idf.json", "query_token_weights.txt"):
+        shutil.copy(tmp_path / "theirs" / name, opensearch)
+        assert load(opensearch, "query").encode(["fox red"]).nnz == 1
 
 
 def test_a_hub_name_is_found_in_the_cache(masked_lm_folder, tmp_path):
@@ -266,6 +299,19 @@ class TestBadModels:
         (masked_lm_folder / "model.safetensors").unlink()
         with pytest.raises(InvalidInputError, match="cannot load the model"):
             load(masked_lm_folder, "document")
+
+    def test_a_length_limit_that_is_no_number(self, masked_lm_folder):
+        path = masked_lm_folder / "tokenizer_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": "512"}))
+        with pytest.raises(InvalidInputError, match=r"model_max_length is '512'; want a number"):
+            load(masked_lm_folder, "document")
+
+    def test_most_terms_that_are_no_number(self, siamese, tmp_path):
+        siamese().save_pretrained(str(tmp_path / "saved"))
+        path = tmp_path / "saved" / "config_sentence_transformers.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "max_active_dims": "many"}))
+        with pytest.raises(InvalidInputError, match="max_active_dims is 'many'; want an integer"):
+            load(tmp_path / "saved", "document")
 
     def test_too_many_tokens_wanted(self, masked_lm_folder):
         with pytest.raises(InvalidInputError, match=r"max_length is 9999; this model has 6\d"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from sparse_ir.encoders.convert import save_for_sentence_transformers
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.encoders.head_init import init_head_model
 from sparse_ir.encoders.onnx_encoder import OnnxEncoder
@@ -56,6 +58,28 @@ def test_a_model_with_a_query_table_and_without_torch(body_folder, tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert int(done.stdout) == found[[0]].nnz
+
+
+def test_a_graph_gives_no_more_terms_than_the_model(masked_lm_folder, tmp_path):
+    save_for_sentence_transformers(str(masked_lm_folder), tmp_path / "three")
+    path = tmp_path / "three" / "config_sentence_transformers.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "max_active_dims": 3}))
+    export_onnx(str(tmp_path / "three"), tmp_path / "onnx", top_terms=5)
+    expected = load(tmp_path / "three").encode(TEXTS).toarray()
+    found = load(tmp_path / "onnx").encode(TEXTS).toarray()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert (expected > 0).sum(1).max() == 3
+
+
+def test_threads_share_an_encoder(masked_lm_folder, tmp_path, among_threads):
+    export_onnx(str(masked_lm_folder), tmp_path / "onnx")
+    encoder, text = load(tmp_path / "onnx"), "the red fox runs over water day and night " * 20
+    expected = encoder.encode([text])
+    found = among_threads(
+        lambda: abs(encoder.encode([text]) - expected).max(), lambda: encoder.term_spans(text)
+    )
+    assert max(found) < 1e-5
+    assert encoder.n_cut == 201
 
 
 def test_eight_bits_are_near(body_folder, tmp_path):
