@@ -78,6 +78,17 @@ def require_measures(measures: Sequence[str]) -> None:
         _parsed(ir_measures, name)
 
 
+def cutoff(measure: str) -> int | None:
+    """How many first hits the measure looks at; None for all.
+
+    Raises:
+        InvalidInputError: an unknown measure.
+        MissingDependencyError: ``ir-measures`` is not installed.
+    """
+    found: int | None = _parsed(_ir_measures(), measure).params.get("cutoff")
+    return found
+
+
 def _ir_measures() -> Any:
     try:
         import ir_measures

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sparse_ir.corpus import Query
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.evaluation.evaluate import evaluate
+from sparse_ir.evaluation.evaluate import cutoff, evaluate
 from sparse_ir.evaluation.trec import Qrels, Run
 from sparse_ir.retrieval.fusion import Fusion
 from sparse_ir.retrieval.hybrid import DEFAULT_FUSION, CandidateScores, HybridRetriever
@@ -33,6 +33,7 @@ _LEAST_QUERIES = 10
 _FOLDS = 5
 _AGREEING = 10  # first hits of each leg that are asked what they agree on
 _BATCH = 64  # queries searched between reports of progress
+_DRAWN = 2**20  # values that the bootstrap holds at once
 _SEED = 20030904
 
 
@@ -99,13 +100,15 @@ def tune_fusion(
         qrels: None takes for relevant what two of BM25, the learned terms and the dense leg have
             among their first ten, the more the better: agreement, not truth.
         sparse_mode: The sparse leg.
-        measure: A name of ir-measures.
+        measure: A name of ir-measures; one without a cutoff looks at all candidates.
         on_progress: Told how many more queries were searched.
 
     Raises:
         InvalidInputError: fewer than 10 judged queries, or an unknown measure.
         MissingDependencyError: ``ir-measures`` is not installed.
     """
+    n_hits = cutoff(measure)
+    depth = max(DEFAULT_FUSION.depth, n_hits or 0)  # as a search for so many hits
     judged = _agreement(retriever, queries) if qrels is None else qrels
     asked = [query for query in queries if any(judged.get(query.query_id, {}).values())]
     if len(asked) < _LEAST_QUERIES:
@@ -117,7 +120,7 @@ def tune_fusion(
     for start in range(0, len(asked), _BATCH):
         batch = asked[start : start + _BATCH]
         texts = [query.text for query in batch]
-        scores = retriever.find_candidates(texts, DEFAULT_FUSION.depth, sparse_mode=sparse_mode)
+        scores = retriever.find_candidates(texts, depth, sparse_mode=sparse_mode)
         found |= dict(zip((query.query_id for query in batch), scores, strict=True))
         on_progress(len(batch))
     names = retriever.index.doc_ids(
@@ -125,7 +128,7 @@ def tune_fusion(
     )
 
     def values(fusion: Fusion) -> NDArray[np.float64]:
-        by_query = evaluate(_run(found, fusion, names), judged, [measure]).by_query[measure]
+        by_query = evaluate(_run(found, fusion, n_hits, names), judged, [measure]).by_query[measure]
         return np.array([by_query[query_id] for query_id in judged])
 
     tried = fusions()
@@ -172,11 +175,16 @@ def cross_validated(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
-def _run(found: Mapping[str, CandidateScores], fusion: Fusion, names: Mapping[int, str]) -> Run:
+def _run(
+    found: Mapping[str, CandidateScores],
+    fusion: Fusion,
+    n_hits: int | None,
+    names: Mapping[int, str],
+) -> Run:
     run: Run = {}
     for query_id, one in found.items():
-        scores = fusion(one.sparse.astype(np.float64), one.dense.astype(np.float64))
-        best = np.lexsort((one.docs, -scores))[:100]
+        scores = fusion(one.sparse.astype(np.float64), one.dense.astype(np.float64), one.is_near)
+        best = np.lexsort((one.docs, -scores))[:n_hits]
         run[query_id] = {
             names[doc]: score
             for doc, score in zip(one.docs[best].tolist(), scores[best].tolist(), strict=True)
@@ -205,6 +213,10 @@ def _gain(differences: NDArray[np.float64]) -> Gain:
     if (differences == differences[0]).all():
         return Gain(mean, mean, mean)
     interval = scipy.stats.bootstrap(
-        (differences,), np.mean, method="percentile", rng=np.random.default_rng(_SEED)
+        (differences,),
+        np.mean,
+        method="percentile",
+        batch=max(1, _DRAWN // len(differences)),
+        rng=np.random.default_rng(_SEED),
     ).confidence_interval
     return Gain(mean, float(interval.low), float(interval.high))

@@ -7,7 +7,9 @@ import pytest
 
 from sparse_ir.corpus import Document, Query
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.retrieval.fusion_tuning import _shared, cross_validated, fusions, tune_fusion
+from sparse_ir.evaluation.evaluate import evaluate
+from sparse_ir.retrieval import fusion_tuning
+from sparse_ir.retrieval.fusion_tuning import _gain, _shared, cross_validated, fusions, tune_fusion
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
 
@@ -58,6 +60,51 @@ def test_the_leg_that_is_right_gets_the_weight(retriever, leg):
         assert gain.low <= gain.mean <= gain.high
     assert sum(told) == found.n_queries == len(QUERIES)
     assert found.is_judged
+
+
+@pytest.mark.parametrize("measure", ["R@1000", "nDCG@150", "R@5"])
+def test_the_default_is_worth_what_a_search_for_so_many_hits_is(
+    tmp_path, document_encoder, dense_encoder, measure
+):
+    """More hits than legs give by default, too."""
+    words = np.random.default_rng(7).choice(WORDS, (450, 3)).tolist()
+    documents = [Document(f"d{i}", " ".join(of)) for i, of in enumerate(words)]
+    judged = {
+        query.query_id: {d.doc_id: 1 for d in documents if query.text.split()[0] in d.text}
+        for query in QUERIES
+    }
+    ingest(tmp_path, documents, model="words", dense="counts")
+    with HybridRetriever.open(tmp_path) as retriever:
+        hits = retriever.search_arrays([q.text for q in QUERIES], 1000, mode="hybrid")
+        run = {
+            query.query_id: {doc_id: -rank for rank, doc_id in enumerate(ids)}
+            for query, ids in zip(QUERIES, hits.ids, strict=True)
+        }
+        expected = evaluate(run, judged, [measure]).means[measure]
+        found = tune_fusion(retriever, QUERIES, judged, measure=measure).values["default"]
+    assert found == pytest.approx(expected)
+
+
+def test_measures_without_a_cutoff_see_all_candidates(retriever, monkeypatch):
+    seen = []
+
+    def recorded(run, judged, measures):
+        seen.append({len(hits) for hits in run.values()})
+        return evaluate(run, judged, measures)
+
+    monkeypatch.setattr(fusion_tuning, "evaluate", recorded)
+    tune_fusion(retriever, QUERIES, judged_by(retriever, "dense"), measure="MAP")
+    assert seen[0] == {len(DOCUMENTS)}
+    seen.clear()
+    tune_fusion(retriever, QUERIES, judged_by(retriever, "dense"), measure="P@7")
+    assert seen[0] == {7}
+
+
+def test_the_interval_of_many_queries_is_drawn_in_parts(monkeypatch):
+    differences = np.random.default_rng(1).normal(size=200)
+    at_once = _gain(differences)
+    monkeypatch.setattr(fusion_tuning, "_DRAWN", 1000)
+    assert _gain(differences) == at_once
 
 
 def test_without_judgements_by_agreement(retriever):
