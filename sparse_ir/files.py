@@ -14,12 +14,13 @@ from pathlib import Path
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Gives a path beside ``path`` to write to; it is renamed on success, removed on failure.
 
-    Afterwards no power cut makes the folder forget the new name.
+    Afterwards no power cut makes the folder forget the new name, or the file its content.
     """
     path = Path(path)
     beside = path.with_name(path.name + ".tmp")
     try:
         yield beside
+        _sync(beside)
         os.replace(beside, path)
         sync_folder(path.parent)
     finally:
@@ -33,6 +34,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(beside, ignore_errors=True)
     try:
         yield beside
+        for written in (*beside.rglob("*"), beside):
+            _sync(written)
         os.replace(beside, path)
         sync_folder(path.parent)
     finally:
@@ -51,7 +54,11 @@ def folder_digest(folder: Path) -> str:
 
 def sync_folder(folder: Path) -> None:
     """The names in the folder are on the disk: what was renamed, made or removed in it."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -23,16 +23,26 @@ def test_whole_or_not_there(tmp_path):
 
 
 @pytest.mark.parametrize("whole", [whole_file, whole_folder])
-def test_the_new_name_is_on_the_disk(tmp_path, monkeypatch, whole):
-    """The folder is synced, once the name is in it."""
-    synced, sync = [], os.fsync
+def test_all_is_on_the_disk_before_the_name_is_and_then_the_name(tmp_path, monkeypatch, whole):
+    synced, sync, replace = [], os.fsync, os.replace
 
     def recorded(descriptor):
-        if os.path.samestat(os.fstat(descriptor), os.stat(tmp_path)):
-            synced.append(sorted(os.listdir(tmp_path)))
+        synced.append(names[os.fstat(descriptor).st_ino])
         sync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", recorded)
+    def renamed(*paths):
+        synced.append("renamed")
+        replace(*paths)
+
     with whole(tmp_path / "x") as beside:
-        beside.write_text("new") if whole is whole_file else beside.mkdir()
-    assert synced == [["x"]]
+        if whole is whole_file:
+            beside.write_text("new")
+        else:
+            (beside / "inner").mkdir(parents=True)
+            (beside / "inner" / "file").write_text("new")
+        written = [beside, *beside.rglob("*")]
+        names = {path.stat().st_ino: path.name for path in [tmp_path, *written]}
+        monkeypatch.setattr(os, "fsync", recorded)
+        monkeypatch.setattr(os, "replace", renamed)
+    assert sorted(synced[:-2]) == sorted(path.name for path in written)
+    assert synced[-2:] == ["renamed", tmp_path.name]

@@ -7,7 +7,6 @@ file of any size is made in the memory of one part.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -87,8 +86,6 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     try:
         with whole_file(path) as beside:
             write(beside)
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
     except OSError as error:
         if error.filename is None:  # a full disk says only that it is full
             error.filename = str(path)

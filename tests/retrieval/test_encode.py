@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ import scipy.sparse as sp
 
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.reader import Index
-from sparse_ir.retrieval import vector_files
 from sparse_ir.retrieval.encode import encode_corpus
 
 WORDS = ["red", "fox", "dog", "runs", "fast"]
@@ -138,7 +138,7 @@ def test_a_changed_text_is_encoded_anew_into_an_index(tmp_path, document_encoder
 
 
 def test_a_disk_that_fills_keeps_what_is_whole(tmp_path, document_encoder, monkeypatch):
-    synced, real = [], vector_files.os.fsync
+    synced, real = [], os.fsync
 
     def full(descriptor):
         synced.append(descriptor)
@@ -147,7 +147,7 @@ def test_a_disk_that_fills_keeps_what_is_whole(tmp_path, document_encoder, monke
             raise OSError(errno.ENOSPC, "No space left on device")
         real(descriptor)
 
-    monkeypatch.setattr(vector_files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=r"No space left on device: .*part-000002.jsonl"):
         encode_corpus(TEXTS, document_encoder, tmp_path / "v.jsonl", buffer_size=5)
     kept = sorted(path.name for path in (tmp_path / "v.jsonl.parts").iterdir())
