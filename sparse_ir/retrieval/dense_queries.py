@@ -13,6 +13,7 @@ import numpy as np
 from sparse_ir.encoders.checkpoint import require_models_extra
 from sparse_ir.encoders.dense_table import DenseTable, Vectors, distil
 from sparse_ir.errors import IndexFormatError, InvalidInputError
+from sparse_ir.files import sync_folder
 from sparse_ir.index.params import DensePart
 from sparse_ir.index.reader import Index, dense_part
 
@@ -89,8 +90,7 @@ def distil_queries(
     found = distil(
         tokenizer, vectors[: len(tokens)], texts, vectors[len(tokens) :], part.fingerprint
     )
-    shutil.rmtree(Path(path) / FOLDER, ignore_errors=True)
-    found.table.save(Path(path) / FOLDER)
+    _keep(found.table, Path(path) / FOLDER)
     held = found.held_out[:_MOST_ASKED]
     overlap = _overlap(path, found.predicted[:_MOST_ASKED], vectors[len(tokens) + held])
     n_bytes = 2 * len(tokens) * encoder.dimension
@@ -112,6 +112,16 @@ def load_table(path: Path, part: DensePart) -> DenseTable | None:
             "make it anew with: sparse-ir distil-queries"
         )
     return table
+
+
+def _keep(table: DenseTable, folder: Path) -> None:
+    """The table is in the folder; the one that was there stays until the new one is whole."""
+    beside = folder.with_name(folder.name + ".new")
+    shutil.rmtree(beside, ignore_errors=True)
+    table.save(beside)
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.rename(folder)
+    sync_folder(folder.parent)
 
 
 def _overlap(path: str | Path, by_table: Vectors, by_network: Vectors) -> float:

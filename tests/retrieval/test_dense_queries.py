@@ -10,6 +10,7 @@ import pytest
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.dense_table import DenseTable
 from sparse_ir.errors import IndexFormatError, InvalidInputError
+from sparse_ir.files import folder_digest
 from sparse_ir.retrieval.dense_queries import FOLDER, distil_queries
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
@@ -52,6 +53,22 @@ def test_the_table_stands_for_the_network(folder):
     with HybridRetriever.open(folder) as retriever:
         with pytest.raises(IndexFormatError, match="distilled from another dense model"):
             retriever.search(query)
+
+
+def test_a_stop_leaves_the_table_that_was_there(folder, monkeypatch):
+    distil_queries(folder, n_texts=100)
+    kept = folder_digest(folder / FOLDER)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("sparse_ir.encoders.dense_table.save_tensors", interrupted)
+        distil_queries(folder, n_texts=60, seed=1)
+    assert folder_digest(folder / FOLDER) == kept
+    distil_queries(folder, n_texts=60, seed=1)
+    assert folder_digest(folder / FOLDER) != kept
+    assert not list(folder.glob(f"{FOLDER}.*"))
 
 
 def test_a_reopened_retriever_takes_the_newest_table(folder):
