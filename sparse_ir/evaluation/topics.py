@@ -11,7 +11,12 @@ from sparse_ir.corpus import Query, read_queries
 from sparse_ir.errors import DataFormatError
 from sparse_ir.lines import Place, error_at, read_lines
 
-_TAG = re.compile(r"<(/?)(\w+)([^>]*)>")
+_NAMES = (  # of the tags of TREC's topics; "p<a and b>c" is text
+    "topics?|top|num|number|title|query|desc|description|narr|narrative|question|subtopic|summary|"
+    "head|dom|smry|con|fac|def|nat|time|querytime|querytweettime"
+)
+_TAG = re.compile(rf"<(/?)({_NAMES})\b([^>]*)>", re.IGNORECASE)
+_CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>")
 _NUMBER = re.compile(r"^(?:Number|Topic)\s*:?\s*", re.IGNORECASE)
 _LABEL = re.compile(r"^Topic\s*:\s*", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""\b(?:number|id)\s*=\s*["']([^"']+)["']""")
@@ -78,6 +83,7 @@ def _append(parts: dict[str, list[str]], tag: str, text: str) -> None:
 def _query(place: Place, parts: dict[str, list[str]]) -> Query:
     number = _NUMBER.sub("", " ".join(parts.get("num", []))).strip()
     text = next((" ".join(parts[tag]) for tag in _TEXT_TAGS if tag in parts), "")
+    text = _CDATA.sub(lambda found: html.escape(found[1]), text)  # which is undone with the others
     text = html.unescape(_LABEL.sub("", text)).strip()
     if not number or any(map(str.isspace, number)):
         raise error_at(place, f"a topic with number {number!r}", "<num> and a word behind it")

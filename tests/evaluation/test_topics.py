@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import pytest
 
 from sparse_ir.corpus import Query
@@ -51,6 +53,34 @@ def test_closed_tags_and_attributes(tmp_path):
         Query("7", "coronavirus origin"),
         Query("8", "second"),
     ]
+
+
+def test_only_tags_of_topics_are_tags(tmp_path):
+    (tmp_path / "t").write_text(
+        "<top lang='en'>\n<NUM> Number: 1\n<title> cells where p<a and b>c grow\n"
+        "<desc> Description:\nx<y\n</top>\n"
+        "<top><num>2</num><title>the <i>E. coli</i> genome</title><note>no</note></top>\n"
+    )
+    assert read_topics(tmp_path / "t") == [
+        Query("1", "cells where p<a and b>c grow"),
+        Query("2", "the <i>E. coli</i> genome"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<![CDATA[a & b < c]]>", "a & b < c"),
+        ("<![CDATA[&amp; as it is]]>, &amp; as one", "&amp; as it is, & as one"),
+        ("one <![CDATA[two\n& three]]> four <![CDATA[]]>five", "one two & three four five"),
+    ],
+)
+def test_cdata_is_text_as_it_is(tmp_path, text, expected):
+    head = '<?xml version="1.0"?>\n<topics>\n'
+    (tmp_path / "t").write_text(f"{head}<topic number='1'><query>{text}</query></topic></topics>")
+    assert read_topics(tmp_path / "t") == [Query("1", expected)]
+    (parsed,) = ElementTree.parse(tmp_path / "t").iter("query")
+    assert " ".join(parsed.text.split()) == expected
 
 
 def test_other_forms(tmp_path):
