@@ -95,7 +95,8 @@ class ParquetVectors:
     def _require_columns(self, types: Any, schema: Any) -> None:
         def is_list(name: str, is_number: Any) -> bool:
             kind = schema.field(name).type
-            return bool(types.is_list(kind) and is_number(kind.value_type))
+            is_any = types.is_list(kind) or types.is_large_list(kind)
+            return bool(is_any and is_number(kind.value_type))
 
         if (
             not {"id", "indices", "values"} <= set(schema.names)
