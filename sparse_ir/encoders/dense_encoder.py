@@ -26,7 +26,7 @@ from sparse_ir.encoders.masked_lm import body_states
 from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, require_integer
 from sparse_ir.encoders.pooling import POOLS, Pool
 from sparse_ir.encoders.precision import choose_dtype
-from sparse_ir.encoders.pretrained import load_pretrained, n_positions, read_length, require_finite
+from sparse_ir.encoders.pretrained import load_pretrained, n_positions, require_finite
 from sparse_ir.encoders.tensor_files import load_tensors
 from sparse_ir.encoders.text_reader import TextReader
 from sparse_ir.errors import InvalidInputError
@@ -150,7 +150,8 @@ def load_dense_encoder(
         model: ``package:NAME``, a folder of sentence-transformers or with a network in it, or the
             name of one on the Hugging Face hub.
         role: Which of the model's prompts is put before the texts.
-        options: Of these ``max_length``, ``device`` and ``precision`` count.
+        options: Of these ``max_length``, ``device`` and ``precision`` count. A length is read as
+            far as the model has positions: it often is a sparse model's, or that of all teachers.
 
     Raises:
         InvalidInputError: no such model, a sparse one, or its files do not fit together.
@@ -169,7 +170,9 @@ def load_dense_encoder(
         POOLS[layout.pooling],
         tokenizer,
         layers=[_layer(path, device) for path in layout.layers],
-        max_length=read_length(n_positions(body), layout.max_length, options.max_length),
+        max_length=min(
+            options.max_length or layout.max_length or _DEFAULT_LENGTH, n_positions(body)
+        ),
         prompt=layout.query_prompt if role == "query" else layout.document_prompt,
         lower_case=layout.lower_case,
         pools_prompt=layout.pools_prompt,

@@ -191,14 +191,11 @@ def test_as_many_tokens_as_positions(masked_lm_folder):
     assert encoder.max_length == most
     found = encoder.encode([text]).toarray()[0]
     np.testing.assert_allclose(found, reference(masked_lm_folder, text, most), atol=2e-6)
-    with pytest.raises(InvalidInputError, match=f"max_length is 60; this model has {most} pos"):
-        load_dense_encoder_of(masked_lm_folder, 60)
-    assert load_dense_encoder(str(masked_lm_folder)).max_length == most
-    assert load_dense_encoder_of(masked_lm_folder, most).encode([text]).any()
-
-
-def load_dense_encoder_of(folder, max_length):
-    return load_dense_encoder(str(folder), options=EncoderOptions(max_length=max_length))
+    for wanted in (None, 60):
+        options = EncoderOptions(max_length=wanted)
+        dense = load_dense_encoder(str(masked_lm_folder), options=options)
+        assert dense.max_length == most
+        assert dense.encode([text]).any()
 
 
 def test_nothing_is_read_of_an_empty_text_without_special_tokens(masked_lm_folder):
