@@ -40,6 +40,7 @@ TORCH_FILES = {
     "onnx_export",
     "pooling",
     "precision",
+    "pretrained",
     "screening",
     "sparse_head",
 }
