@@ -11,7 +11,7 @@ import sys
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sparse_ir import corpus
@@ -254,6 +254,7 @@ JSON = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of drawing, on a busy machine
 @given(st.lists(st.binary() | JSON.map(lambda value: json.dumps(value).encode())))
 def test_any_bytes_are_documents_or_a_located_error(tmp_path_factory, lines):
     path = write(tmp_path_factory.mktemp("any") / "c.jsonl", b"\n".join(lines))

@@ -23,6 +23,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
 from sparse_ir.encoders.precision import choose_device, choose_dtype
+from sparse_ir.encoders.pretrained import n_positions
 from sparse_ir.encoders.screening import choose_screen
 from sparse_ir.encoders.sparse_head import SparseHead
 from sparse_ir.errors import InvalidInputError
@@ -528,10 +529,10 @@ def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | N
 
 
 def _require_positions(student: Student, config: TrainConfig) -> None:
-    most = getattr(student.body.config, "max_position_embeddings", None)
+    most = n_positions(student.body)
     for name in ("model", "batch"):
         asked = getattr(config, name).max_length or 0
-        if most is not None and asked > most:
+        if asked > most:
             raise InvalidInputError(
                 f"{name}.max_length is {asked}; {config.model.start} reads at most {most} tokens"
             )
