@@ -41,7 +41,7 @@ def eval(
     ] = None,
     split: Annotated[str, typer.Option(help="Which judgements: qrels/SPLIT.tsv.")] = "test",
     corpus: Annotated[
-        str | None, typer.Option(help="A corpus, as for index, in place of a SOURCE.")
+        str | None, typer.Option(help="A corpus, as for index but not -, in place of a SOURCE.")
     ] = None,
     topics: Annotated[
         Path | None, typer.Option(help="Its queries: BEIR, .tsv, .txt or TREC topics.")

@@ -98,6 +98,12 @@ class ModelSettings:
     fingerprint: str = ""
 
 
+def lasting_name(model: str) -> str:
+    """The model's name as it holds in every working directory: of a folder the whole path."""
+    is_folder = Path(model).is_dir() and not (SHIPPED / model).is_dir()
+    return str(Path(model).resolve()) if is_folder else model
+
+
 def model_settings(model: str) -> ModelSettings:
     """The settings of a model by name or folder.
 

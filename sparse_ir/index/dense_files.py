@@ -59,8 +59,6 @@ def _link(file: Path, other: Path) -> None:
     except OSError:  # some file systems have no links
         with file.open("rb") as source, other.open("wb") as copy:
             shutil.copyfileobj(source, copy)
-            copy.flush()
-            os.fsync(copy.fileno())
 
 
 def write_codes(segment: Path, part: DensePart) -> None:

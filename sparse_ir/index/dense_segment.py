@@ -159,8 +159,6 @@ def write(
                 file.write(chunk.data)
         file.seek(0)
         file.write(_HEADER.pack(_MAGIC, _VERSION, len(docs), dimension, checksum))
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def checked(rows: DenseRows, n_documents: int, dimension: int) -> DenseRows:

@@ -10,7 +10,6 @@ Embedding Based Retrieval", arXiv:2201.05409 (light codes find, heavy vectors ve
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,8 +95,6 @@ class Codes:
         """The codes are a synced file."""
         with whole_file(path) as beside:
             import_faiss().write_index(self._index, str(beside))
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
 
     def search(
         self,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sparse_ir.encoders.checkpoint import SHIPPED, require_models_extra
+from sparse_ir.encoders.checkpoint import lasting_name, require_models_extra
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.catalog import Catalog
@@ -91,12 +91,6 @@ def fingerprint_of(model: str) -> str:
     from sparse_ir.encoders.dense_encoder import fingerprint
 
     return fingerprint(model)
-
-
-def lasting_name(model: str) -> str:
-    """The model's name as it holds in every working directory: of a folder the whole path."""
-    is_folder = Path(model).is_dir() and not (SHIPPED / model).is_dir()
-    return str(Path(model).resolve()) if is_folder else model
 
 
 def not_that_model(has: str | None, wanted: str) -> str:

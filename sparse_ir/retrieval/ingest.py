@@ -15,7 +15,7 @@ import numpy as np
 
 from sparse_ir.corpus import Document, not_json
 from sparse_ir.encoders.analyzer import Analyzer
-from sparse_ir.encoders.checkpoint import model_settings
+from sparse_ir.encoders.checkpoint import lasting_name, model_settings
 from sparse_ir.encoders.encoder import Encoder, OnePassEncoder, load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.options import EncoderOptions
@@ -29,7 +29,6 @@ from sparse_ir.retrieval.dense_part import (
     VectorEncoder,
     add_dense,
     dense_rows,
-    lasting_name,
     not_that_model,
     vectors_of,
     wanted_part,

@@ -200,7 +200,7 @@ def test_the_dense_leg_learns_from_what_the_sparse_one_finds(cli, experiment):
     cli("index", "docs.jsonl", "--model", tiny, "--dense", "--dense-model", "dense")
     found = cli("search", "quick puppy", "--dense", "--json").stdout.splitlines()
     assert len(found) == len(TEXTS)
-    assert "of model 'dense', not" in cli.refuses(
+    assert "/dense', not" in cli.refuses(
         "index", "docs.jsonl", "--model", tiny, "--dense", "--dense-model", body
     )
     assert "dense exists; want a folder that is to be made" in cli.refuses(*begin)
