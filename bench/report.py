@@ -3,7 +3,8 @@
     python -m bench.report
 
 The latency of every engine in every setting goes to results/latency.md, all comparisons of training
-to results/claims.md, what serving, changing and training cost to results/costs.md.
+to results/claims.md, models on dev splits to results/dev_splits.md, what serving, changing and
+training cost to results/costs.md.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from bench import (
     claims,
+    dev_splits,
     effectiveness,
     encode,
     goals,
@@ -55,6 +57,7 @@ def main() -> None:
     README.write_text(text)
     (records.FOLDER / "latency.md").write_text("\n".join(_latency()))
     (records.FOLDER / "claims.md").write_text("\n".join(_claims()))
+    (records.FOLDER / "dev_splits.md").write_text("\n".join(_dev_splits()))
     (records.FOLDER / "costs.md").write_text("\n".join(_costs()))
 
 
@@ -88,6 +91,16 @@ def _claims() -> Iterator[str]:
             yield f"Titles ask for abstracts, {result['docs']:,} documents, from text to hits.\n"
             yield f"{text_latency.table(result)}\n"
             yield f"{_source(result, records.FOLDER / 'text_latency.jsonl')}\n"
+
+
+def _dev_splits() -> Iterator[str]:
+    """Every model's last record."""
+    path = records.FOLDER / "dev_splits.jsonl"
+    measured = [json.loads(line) for line in path.read_text().splitlines()]
+    last = {one["model"]: one for one in measured}
+    yield "# Models on dev splits\n"
+    yield "nDCG@10 of learned / anchored search; how: `bench/dev_splits.py`.\n"
+    yield f"{dev_splits.table(list(last.values()))}\n\n{_source(measured[-1], path)}\n"
 
 
 def _costs() -> Iterator[str]:
