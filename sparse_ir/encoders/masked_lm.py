@@ -26,11 +26,11 @@ from sparse_ir.encoders.pretrained import (
     read_length,
     require_finite,
     require_same_tokens,
+    text_reader,
 )
 from sparse_ir.encoders.screening import choose_screen
 from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
 from sparse_ir.encoders.tensor_files import save_network
-from sparse_ir.encoders.text_reader import TextReader
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.vectors import TermWeights
 
@@ -79,13 +79,7 @@ class MaskedLMEncoder:
         self.masked_lm = masked_lm
         self.vocabulary = vocabulary_of(tokenizer.backend_tokenizer)
         self._prune_ratio = prune_ratio
-        self._reader = TextReader(
-            tokenizer.backend_tokenizer,
-            max_length,
-            prompt=prompt,
-            lower_case=lower_case,
-            cut_side=tokenizer.truncation_side,
-        )
+        self._reader = text_reader(tokenizer, max_length, prompt=prompt, lower_case=lower_case)
         self.room = self._reader.room
         """Tokens of a text that are read, special ones and the prompt's left out."""
 

@@ -19,6 +19,7 @@ from sparse_ir.encoders.hub_layout import adapted_model
 from sparse_ir.encoders.json_files import read_object
 from sparse_ir.encoders.options import Precision
 from sparse_ir.encoders.precision import choose_device, choose_dtype
+from sparse_ir.encoders.text_reader import TextReader
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 
 _DEFAULT_LENGTH = 512
@@ -63,6 +64,19 @@ def load_pretrained(
         model = _merged(model, source)
     require_finite(source, dict(model.named_parameters()))
     return model.to(place).eval(), tokenizer
+
+
+def text_reader(
+    tokenizer: Any, max_length: int, *, prompt: str = "", lower_case: bool = False
+) -> TextReader:
+    """A ``TextReader`` that cuts as a tokenizer of transformers does."""
+    return TextReader(
+        tokenizer.backend_tokenizer,
+        max_length,
+        prompt=prompt,
+        lower_case=lower_case,
+        cut_side=tokenizer.truncation_side,
+    )
 
 
 def n_positions(body: Any) -> int:
