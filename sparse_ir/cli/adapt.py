@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.console import err, progress, stages
 from sparse_ir.cli.options import ModelOption, require_train_extra
 
 
@@ -56,8 +56,10 @@ def adapt(
             resume=resume,
             on_progress=advance,
         )
-    with progress("training", total=steps) as advance:
-        done = adapt_model(trainer, resume=resume, on_step=advance)
+    with stages(training=steps) as tell:
+        done = adapt_model(
+            trainer, resume=resume, on_step=lambda n: tell("training", n), on_stage=tell
+        )
     if done is None:
         err.print("stopped; go on with the same command and --resume")
         raise typer.Exit(130)

@@ -51,14 +51,19 @@ def progress(what: str, total: int | None = None) -> Iterator[Advance]:
 
 
 @contextmanager
-def stages(prefix: str = "") -> Iterator[Callable[[str, int], None]]:
-    """As ``progress``, for work of several stages: told of one, its bar appears."""
+def stages(prefix: str = "", **totals: int) -> Iterator[Callable[[str, int], None]]:
+    """As ``progress``, for work of several stages: told of one, its bar appears.
+
+    Args:
+        prefix: Before the name of each.
+        totals: Of stages by their names, where they are known.
+    """
     with _bars() as bars:
         tasks: dict[str, TaskID] = {}
 
         def advance(what: str, n: int) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(prefix + what, total=None)
+                tasks[what] = bars.add_task(prefix + what, total=totals.get(what))
             bars.advance(tasks[what], n)
 
         yield advance

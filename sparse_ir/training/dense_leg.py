@@ -13,7 +13,7 @@ arXiv:2004.04906, section 3.2 (negatives from the batch).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -212,7 +212,7 @@ class DenseTrainer(Trainer):  # type: ignore[misc]
         """Name of the candidate that is best on the dev set; the first of equals."""
         return max(self.measured, key=lambda name: self.measured[name])
 
-    def finish(self) -> None:
+    def finish(self, on_stage: Callable[[str, int], None] = lambda stage, n: None) -> None:
         """The best candidate is in the output folder."""
         folders = {
             f"step {folder.name.split('-')[1]}": folder for folder in checkpoints(self.run.work)

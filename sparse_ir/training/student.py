@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -190,6 +191,11 @@ class Student(nn.Module):
     def query_table(self) -> Tensor:
         """(V,) float32 >= 0: the weight of a token in a query."""
         return nn.functional.softplus(self.query_logits) * self.asked
+
+    @torch.no_grad()
+    def set_query_table(self, weights: NDArray[np.float32]) -> None:
+        """A token weighs so much in a query, (V,) float32 >= 0; those that weigh nothing stay."""
+        self.query_logits.copy_(_inverse_softplus(torch.from_numpy(weights)))
 
     @property
     def anchor_weight(self) -> float:

@@ -9,7 +9,7 @@ import importlib.util
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
 from sparse_ir.encoders.precision import choose_device, choose_dtype
 from sparse_ir.encoders.pretrained import n_positions
@@ -41,6 +42,7 @@ from sparse_ir.training.examples import TrainingSet, read_training_set
 from sparse_ir.training.model_card import data_reports, model_card
 from sparse_ir.training.pretraining import pretrain
 from sparse_ir.training.pseudo_queries import add_pseudo_queries
+from sparse_ir.training.query_fit import Collection, fit_query_table
 from sparse_ir.training.student import Scored, Student
 from sparse_ir.training.teachers import (
     BM25Teacher,
@@ -60,7 +62,9 @@ from sparse_ir.training.validation import (
 )
 
 _log = logging.getLogger(__name__)
+FITTED = "Its query table was fitted to whole collections."
 Progress = Callable[[int], None]
+StageProgress = Callable[[str, int], None]
 _CALIBRATION = 4  # batches by which the scales of the scores start
 _TOLD = ("ranking", "pressure", "terms", "flops", "teacher_agreement")  # all is in TensorBoard
 _AVERAGES = "moving_averages.safetensors"  # in a checkpoint: what the losses remember of batches
@@ -168,8 +172,12 @@ class Run(Protocol):
         """Everything is ready for the first step of a run that is not resumed."""
         ...
 
-    def finish(self) -> None:
-        """The model is in its output folder."""
+    def finish(self, on_stage: StageProgress = lambda stage, n: None) -> None:
+        """The model is in its output folder.
+
+        Args:
+            on_stage: Told of a stage how much more of it is done.
+        """
         ...
 
 
@@ -397,11 +405,11 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         batches = [self._prepare_inputs(self.train_dataset[number]) for number in range(n)]
         self.student.calibrate(batches)
 
-    def finish(self) -> None:
+    def finish(self, on_stage: StageProgress = lambda stage, n: None) -> None:
         """The mean of the last checkpoints of all runs is in the model's folder, with a card.
 
-        Or this run's best single one, if dev sets say so; ``measured`` is what they say of the
-        chosen.
+        Or this run's best single one, if dev sets say so; and its query table fitted, if that is
+        asked for and dev sets do not say otherwise. ``measured`` is what they say of the chosen.
         """
         last = [folder for work in self._works for folder in last_due(work, self.config.optimizer)]
         candidates = {origin_of(last, len(self._works)): last}
@@ -411,7 +419,50 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         chosen = max(measured, key=lambda origin: measured[origin].get("selection", 0))
         average_checkpoints(self.student, candidates[chosen])
         self.measured = measured[chosen]
+        if self.config.query_fit.steps and self.fit_queries(on_stage):
+            chosen = f"{chosen} {FITTED}"
         self.save_student(self.measured, chosen)
+
+    def fit_queries(self, on_stage: StageProgress = lambda stage, n: None) -> bool:
+        """Whether the student's query table is fitted now: not if dev sets find it no better.
+
+        ``measured``, what they say of the student as it is, is then what they say of it.
+        """
+        before = self.student.lookup_encoder()
+        fitted = fit_query_table(
+            before,
+            [*self._collections(before, on_stage)],
+            self.config,
+            collection_idf=self.student.settings.collection_idf,
+            on_step=lambda n: on_stage("steps of fitting queries", n),
+        )
+        self.student.set_query_table(fitted.weights)
+        measured = self.validate() if self.dev_sets else {}
+        if self.dev_sets and measured["selection"] <= self.measured["selection"]:
+            self.student.set_query_table(before.weights)
+            return False
+        self.measured = measured
+        return True
+
+    def _collections(self, queries: LookupEncoder, on_stage: StageProgress) -> Iterator[Collection]:
+        settings, (documents, _) = self.student.settings, self._encoders()
+        for taught in self.train_dataset.sets:
+            texts = [document.content for document in taught.examples.documents]
+            yield Collection.of(
+                taught,
+                documents.encode(texts, on_progress=lambda n: on_stage("documents encoded", n)),
+                queries,
+                anchor_weight=self.measured.get("anchor_weight", settings.anchor_weight),
+                collection_idf=settings.collection_idf,
+            )
+
+    def _encoders(self) -> tuple[Any, Any]:
+        return student_encoders(
+            self.student,
+            max_length=self._max_length,
+            prune_ratio=self._prune_ratio,
+            bfloat16=self.args.bf16,
+        )
 
     @property
     def _max_length(self) -> int:
@@ -460,12 +511,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     def validate(self) -> dict[str, float]:
         """As ``evaluate``, without a trace."""
-        encoder, queries = student_encoders(
-            self.student,
-            max_length=self._max_length,
-            prune_ratio=self._prune_ratio,
-            bfloat16=self.args.bf16,
-        )
+        encoder, queries = self._encoders()
         table = self.config.selection
         values = summary(
             {

@@ -59,19 +59,33 @@ def test_the_output_is_what_does_best_on_held_out_questions(
         return {"selection": value, "anchored": value, "anchor_weight": g}
 
     monkeypatch.setattr(StudentTrainer, "validate", validate)
-    done = adapt_model(trainer)
+    done = adapt_model(trainer)  # the fitted table is measured too, and no better
     assert done.kept == kept
     assert {name: row["anchored"] for name, row in done.measured.items()} == {
         "as it was": as_it_was, "adapted": adapted, "mean": mean,
     }  # fmt: skip
     assert done.questions == 10
-    after = seen[-2]
+    after = seen[1]
     states = {"as it was": before, "adapted": after, "mean": mean_state([before, after])}
     saved = Student(str(tmp_path / "out"))
     torch.testing.assert_close(
         saved.dense.weight.detach(), states[kept]["dense.weight"], rtol=1e-3, atol=1e-3
     )
     assert model_settings(str(tmp_path / "out")).anchor_weight == g
+
+
+@pytest.mark.parametrize("gain", [0.1, 0.0])
+def test_a_fitted_query_table_is_kept_if_it_is_better(trainer, model_folder, tmp_path, gain):
+    values = iter([0.5, 0.4, 0.4, 0.5 + gain])
+    trainer.validate = lambda: {"selection": (now := next(values)), "anchored": now}
+    done = adapt_model(trainer)
+    assert done.kept == ("fitted" if gain else "as it was")
+    before, saved = (Student(str(folder)) for folder in (model_folder, tmp_path / "out"))
+    changed = np.abs(saved.lookup.weights - before.lookup.weights).max() > 1e-3
+    assert changed == bool(gain)
+    torch.testing.assert_close(saved.dense.weight, before.dense.weight, rtol=1e-3, atol=1e-3)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert ("no better one for the corpus. Its query table was fitted" in card) == bool(gain)
 
 
 def test_it_goes_on_where_ctrl_c_came(trainer, documents, model_folder, tmp_path):

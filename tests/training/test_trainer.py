@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training.checkpoints import average_checkpoints, checkpoints
-from sparse_ir.training.config import TrainConfig
+from sparse_ir.training.config import SelectionTable, TrainConfig
 from sparse_ir.training.pretraining import pretraining_loss
 from sparse_ir.training.student import Student
 from sparse_ir.training.trainer import make_trainer, train_model
@@ -272,6 +273,28 @@ def test_the_finished_model_prunes_and_is_judged_so(config, tmp_path):
         terms[ratio] = trainer.measured["terms"]
         assert terms[ratio] == pytest.approx(found.nnz / len(TEXTS), abs=0.3)  # float16 on disk
     assert terms[0.6] < terms[0.0] - 1
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_the_query_table_is_fitted_unless_dev_sets_are_against_it(config, tmp_path, better):
+    asked = config(query_fit={"steps": 5}, validation=[{"path": beir(tmp_path / "dev")}])
+    trainer = make_trainer(asked.model_copy(update={"selection": SelectionTable(every=8)}))
+    values = iter([0.5, 0.5, 0.5, 0.6 if better else 0.4])  # step 8, its mean and best, the fit
+    trainer.validate = lambda: {"selection": next(values), "anchor_weight": 0.4}
+    told = Counter()
+    train_model(trainer, finish=False)
+    trainer.finish(lambda stage, n: told.update({stage: n}))
+    assert told == {"documents encoded": len(TEXTS), "steps of fitting queries": 5}
+    before = Student(str(config().model.start))
+    average_checkpoints(before, checkpoints(tmp_path / "work")[-1:])
+    trained = before.lookup_encoder().weights
+    got = load_encoder(str(tmp_path / "out"), "query").weights
+    if better:
+        assert np.abs(got - trained).max() > 1e-3
+    else:
+        np.testing.assert_allclose(got, trained, atol=1e-5)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert ("Its query table was fitted to whole collections." in card) == better
 
 
 def test_without_dev_sets_the_anchor_weight_stays(config, tmp_path, model_folder):
