@@ -265,12 +265,26 @@ def _metadata(place: Place, record: dict[str, Any], others: list[str]) -> dict[s
 def not_json(metadata: Mapping[str, Any]) -> str:
     """Why JSON cannot hold the metadata, such as NaN, or nobody could read it; empty if it can."""
     try:
-        _JSON.encode(dict(metadata)).encode()
-    except (TypeError, ValueError, RecursionError) as error:  # ValueError: half characters too
+        metadata_json(metadata)
+    except ValueError as error:
         return str(error)
-    if _is_deeper(dict(metadata), _MOST_NESTED):
-        return f"more than {_MOST_NESTED} objects and lists inside one another"
     return ""
+
+
+def metadata_json(metadata: Mapping[str, Any]) -> str:
+    """The metadata as JSON.
+
+    Raises:
+        ValueError: JSON cannot hold it, or it is nested more deeply than others read; says why.
+    """
+    try:
+        text = _JSON.encode(dict(metadata))
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:  # ValueError: half characters too
+        raise ValueError(str(error)) from error
+    if _is_deeper(dict(metadata), _MOST_NESTED):
+        raise ValueError(f"more than {_MOST_NESTED} objects and lists inside one another")
+    return text
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

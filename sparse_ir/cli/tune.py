@@ -26,7 +26,7 @@ def tune(
     folder: ExistingIndexOption = None,
     measure: Annotated[str, typer.Option(help="A name of ir-measures.")] = "nDCG@10",
     keep: Annotated[
-        bool, typer.Option("--keep/--no-keep", help="Keep a better fusion with the index.")
+        bool, typer.Option("--keep/--no-keep", help="The index searches so from now on.")
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,7 +34,7 @@ def tune(
 
     Methods and weights are compared by judgements, or without them by what at least two of BM25,
     learned terms and dense vectors find. The gain is that on queries which the choice has not
-    seen, with its 95 % confidence interval. A choice that does not beat the default is not kept.
+    seen, with its 95 % confidence interval. Where no choice beats the default, that is kept.
     """
     from dataclasses import asdict
 
@@ -43,22 +43,21 @@ def tune(
     from sparse_ir.evaluation.trec import read_qrels
     from sparse_ir.index.writer import IndexWriter
     from sparse_ir.retrieval.fusion_tuning import tune_fusion
-    from sparse_ir.retrieval.hybrid import FUSION, HybridRetriever
+    from sparse_ir.retrieval.hybrid import DEFAULT_FUSION, FUSION, HybridRetriever
 
     require_measures([measure])
     path, queries = find_index(folder), read_topics(topics)
     judgements = read_qrels(qrels) if qrels else None
     with (
-        HybridRetriever.open(path) as retriever,
+        HybridRetriever.open(path, fusion=DEFAULT_FUSION) as retriever,  # whatever is kept there
         progress("searching", total=len(queries)) as advance,
     ):
         found = tune_fusion(retriever, queries, judgements, measure=measure, on_progress=advance)
-    is_kept = keep and found.is_better
-    if is_kept:
+    if keep:
         with IndexWriter.open(path) as writer:
-            writer.keep(FUSION, asdict(found.fusion))
+            writer.keep(FUSION, asdict(found.fusion) if found.is_better else None)
     if as_json:
-        print(json.dumps({**found.record(), "is_kept": is_kept}))
+        print(json.dumps({**found.record(), "is_kept": keep and found.is_better}))
         return
     print_table(
         [
@@ -74,8 +73,8 @@ def tune(
     constant = f", k {fusion.k:g}" if fusion.method == "rrf" else ""
     out.print(f"best: {fusion.method}, dense weight {fusion.dense_weight:g}{constant}")
     by = "judgements" if found.is_judged else "agreement of the legs, which is not relevance"
-    fate = "kept with" if is_kept else "not kept in"
-    err.print(f"{found.n_queries} queries, by {by}; {fate} {path}")
+    fate = "nothing is" if not keep else "it is" if found.is_better else "the default is"
+    err.print(f"{found.n_queries} queries, by {by}; {fate} kept with {path}")
 
 
 def _gain(gain: Gain) -> str:

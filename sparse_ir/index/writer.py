@@ -7,7 +7,6 @@ files removed. So a crash at any moment leaves the last committed index whole.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -22,7 +21,7 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from sparse_ir.corpus import Document
+from sparse_ir.corpus import Document, metadata_json
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.files import folder_digest
 from sparse_ir.index import bm25, dense_files, recall
@@ -49,7 +48,6 @@ from sparse_ir.vectors import TermWeights, append_terms, as_term_weights
 
 Change = Callable[[Rows, Passages], tuple[Rows, Passages]]
 """Given stored rows and their passages, returns both anew, of the same documents."""
-_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _DRIFT = 0.10  # relative change of the average length at which a commit rewrites BM25's weights
 _KNOWN_WORDS = 2**18  # whose numbers are kept in memory, about 30 MB; the catalog knows all
 
@@ -708,13 +706,11 @@ def _remove_index(folder: Path, beside: Collection[str]) -> None:
 
 def _as_json(doc_id: str, metadata: Mapping[str, Any]) -> str:
     try:
-        text = _JSON.encode(dict(metadata))
-        text.encode()
-    except (TypeError, ValueError) as error:  # half a surrogate pair is a ValueError too
+        return metadata_json(metadata)
+    except ValueError as error:
         raise InvalidInputError(
             f"metadata of {doc_id!r} is not JSON: {error}; want plain values"
         ) from error
-    return text
 
 
 def _require_text(what: str, *parts: str) -> None:

@@ -7,6 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from sparse_ir.index.reader import Index
+from sparse_ir.index.writer import IndexWriter
+
 DRAW = np.random.default_rng(7)
 
 
@@ -42,9 +45,21 @@ def test_tuning_keeps_what_gains(cli, tiny_index):
     assert kept["is_kept"] == (kept["values"]["chosen"] > kept["values"]["default"])
     shown = cli("tune", "topics.jsonl", "--no-keep")
     assert "best: " in shown.stdout
-    assert "by agreement of the legs, which is not relevance; not kept" in " ".join(
+    assert "by agreement of the legs, which is not relevance; nothing is kept" in " ".join(
         shown.stderr.split()
     )
+
+
+def test_tuning_replaces_what_was_kept(cli, tiny_index):
+    """Even a fusion that only another release knew, and where no choice beats the default."""
+    with IndexWriter.open(cli.folder / ".sparse-ir") as writer:
+        writer.keep("fusion", {"method": "of another release"})
+    assert "a fusion that this release does not know" in cli.refuses("search", "fox", "--hybrid")
+    found = json.loads(cli("tune", "topics.jsonl", "--qrels", "qrels.tsv", "--json").stdout)
+    with Index.open(cli.folder / ".sparse-ir") as index:
+        kept = index.settings["fusion"]
+    assert kept == (found["fusion"] if found["is_better"] else None)
+    cli("search", "fox", "--hybrid")
 
 
 def test_queries_by_table(cli, tiny_index):

@@ -40,6 +40,14 @@ def scores(index, query, k=10, **kwargs):
     return dict(zip(hits.ids[0], hits.scores[0].tolist(), strict=False))
 
 
+def nested(levels):
+    """An empty list in so many others."""
+    inside = []
+    for _ in range(levels):
+        inside = [inside]
+    return inside
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "index"
@@ -490,10 +498,11 @@ class TestRefuses:
                 writer.add_vectors(rows({0: 1.0}, {0: 2.0}), ids)
             assert len(writer) == 3
 
-    def test_metadata_that_is_not_json(self, three):
+    @pytest.mark.parametrize("bad", [object(), nested(101), nested(100_000)])
+    def test_metadata_that_is_not_json(self, three, bad):
         with IndexWriter.open(three) as writer:
             with pytest.raises(InvalidInputError, match="metadata of 'a' is not JSON"):
-                writer.add_vectors(rows({0: 1.0}), ["a"], metadata=[{"x": object()}])
+                writer.add_vectors(rows({0: 1.0}), ["a"], metadata=[{"x": bad}])
         assert len(Index.open(three)) == 3
 
     @pytest.mark.parametrize(
