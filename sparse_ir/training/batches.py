@@ -210,12 +210,8 @@ class Batches(Dataset[dict[str, Any]]):
             for row in asked[pseudo][: shape.pseudo_queries]:
                 queries[int(row)] = None
         rows = np.array(list(queries), np.int64)
-        hidden = np.zeros((len(rows), len(documents)), bool)
-        for i, row in enumerate(rows):
-            if row >= examples.n_labelled and draw.random() < shape.hide_source:
-                source = np.isin(documents, examples.positives[row])
-                hidden[i] = source & ~source.all()  # something must be left
-        return rows, hidden
+        share = shape.hide_source
+        return rows, hidden_sources(examples, rows, documents, share=share, draw=draw)
 
     def _seeds_of(self, chosen: int) -> Rows:
         """The documents about which something is asked: each batch has one at least."""
@@ -253,6 +249,23 @@ class Batches(Dataset[dict[str, Any]]):
         sample = examples.documents[:: max(1, len(examples.documents) // 200)]
         tokens = self._tokens([d.content for d in sample], self._shape.max_length)
         return float(np.mean([len(one) for one in tokens]))
+
+
+def hidden_sources(
+    examples: TrainingSet,
+    queries: Rows,
+    documents: Rows,
+    *,
+    share: float,
+    draw: np.random.Generator,
+) -> NDArray[np.bool_]:
+    """(Q, D) which pairs are a share of the pseudo-queries and the documents they come from."""
+    hidden = np.zeros((len(queries), len(documents)), bool)
+    for i, query in enumerate(queries):
+        if query >= examples.n_labelled and draw.random() < share:
+            source = np.isin(documents, examples.positives[query])
+            hidden[i] = source & ~source.all()  # something must be left
+    return hidden
 
 
 def _taught(

@@ -19,7 +19,7 @@ from torch import Tensor
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.retrieval.query_vectors import adapted_weights, anchor_weight
-from sparse_ir.training.batches import TaughtSet
+from sparse_ir.training.batches import TaughtSet, hidden_sources
 from sparse_ir.training.config import TrainConfig
 from sparse_ir.training.losses import distillation
 from sparse_ir.training.teachers import Rows, Scores, ensemble
@@ -29,7 +29,7 @@ _SCALE_RATE = 1e-2
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
+class EncodedSet:
     """A training set with its documents encoded.
 
     Args:
@@ -55,7 +55,7 @@ class Collection:
         *,
         anchor_weight: float,
         collection_idf: bool,
-    ) -> Collection:
+    ) -> EncodedSet:
         """The set with the vectors of its documents, and what ``queries`` makes of its queries."""
         columns, examples, weights = sp.csc_array(documents), taught.examples, queries.weights
         once = queries.with_weights((weights > 0).astype(np.float32))
@@ -72,7 +72,7 @@ class Collection:
 
 def fit_query_table(
     queries: LookupEncoder,
-    collections: Sequence[Collection],
+    collections: Sequence[EncodedSet],
     config: TrainConfig,
     *,
     collection_idf: bool,
@@ -114,7 +114,7 @@ def fit_query_table(
 
 
 def _loss(
-    collection: Collection,
+    collection: EncodedSet,
     shift: Tensor,
     log_scales: Tensor,
     config: TrainConfig,
@@ -155,14 +155,10 @@ def _target(
 ) -> Scores:
     """(Q, D) the teachers' scaled scores of the documents that are compared, else -inf."""
     how, hide = config.distillation.normalization, config.batch.hide_source
+    hidden = hidden_sources(taught.examples, rows, everything, share=hide, draw=draw)
     known = [(s, w) for s, w in zip(taught.scorers, taught.weights, strict=True) if s.is_cheap]
     given = [scorer.scores(rows, everything) for scorer, _ in known]
     weights = [weight for _, weight in known]
-    hidden = np.zeros((len(rows), len(everything)), bool)
-    for i, row in enumerate(rows):
-        if row >= taught.examples.n_labelled and draw.random() < hide:
-            source = np.isin(everything, taught.examples.positives[row])
-            hidden[i] = source & ~source.all()  # something must be left
     compared = _confused([ensemble(given, weights, how=how), *by_student], hidden, config, draw)
     masked = [np.where(compared, scores, -np.inf).astype(np.float32) for scores in given]
     target: Scores = ensemble(masked, weights, how=how) * np.float32(config.distillation.scale)

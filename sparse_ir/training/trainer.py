@@ -42,7 +42,7 @@ from sparse_ir.training.examples import TrainingSet, read_training_set
 from sparse_ir.training.model_card import data_reports, model_card
 from sparse_ir.training.pretraining import pretrain
 from sparse_ir.training.pseudo_queries import add_pseudo_queries
-from sparse_ir.training.query_fit import Collection, fit_query_table
+from sparse_ir.training.query_fit import EncodedSet, fit_query_table
 from sparse_ir.training.student import Scored, Student
 from sparse_ir.training.teachers import (
     BM25Teacher,
@@ -431,7 +431,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         before = self.student.lookup_encoder()
         fitted = fit_query_table(
             before,
-            [*self._collections(before, on_stage)],
+            [*self._encoded_sets(before, on_stage)],
             self.config,
             collection_idf=self.student.settings.collection_idf,
             on_step=lambda n: on_stage("steps of fitting queries", n),
@@ -444,11 +444,13 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         self.measured = measured
         return True
 
-    def _collections(self, queries: LookupEncoder, on_stage: StageProgress) -> Iterator[Collection]:
+    def _encoded_sets(
+        self, queries: LookupEncoder, on_stage: StageProgress
+    ) -> Iterator[EncodedSet]:
         settings, (documents, _) = self.student.settings, self._encoders()
         for taught in self.train_dataset.sets:
             texts = [document.content for document in taught.examples.documents]
-            yield Collection.of(
+            yield EncodedSet.of(
                 taught,
                 documents.encode(texts, on_progress=lambda n: on_stage("documents encoded", n)),
                 queries,

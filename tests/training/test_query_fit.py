@@ -15,7 +15,7 @@ from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.training.batches import TaughtSet
 from sparse_ir.training.config import TrainConfig
 from sparse_ir.training.examples import TrainingSet
-from sparse_ir.training.query_fit import Collection, fit_query_table
+from sparse_ir.training.query_fit import EncodedSet, fit_query_table
 
 QUERIES = ["the red fox", "dog sleeps at night", "quick quick puppy", "fox over water", "red dog"]
 TEXTS = [
@@ -85,7 +85,7 @@ def fitted(queries, taught, documents, *, collection_idf=True, **tables):
     config = TrainConfig.model_validate(
         {"data": [{"path": "x"}], "query_fit": settings, "loss": {"residual": 0.3}, **tables}
     )
-    collection = Collection.of(
+    collection = EncodedSet.of(
         taught, documents, queries, anchor_weight=0.6, collection_idf=collection_idf
     )
     return fit_query_table(queries, [collection], config, collection_idf=collection_idf).weights
