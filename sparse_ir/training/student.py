@@ -57,8 +57,8 @@ class Student(nn.Module):
     Args:
         model: A folder of ours, or the name of a shipped model.
         network_queries: Whether queries are encoded as documents are (siamese), not looked up.
-        chunk: Documents whose activations exist at once; the others are computed anew when their
-            turn comes in the backward pass. None keeps all.
+        chunk: Documents whose activations exist at once, the last ones; the others are computed
+            anew when their turn comes in the backward pass. None keeps all.
     """
 
     asked: Tensor
@@ -163,10 +163,9 @@ class Student(nn.Module):
         if self._chunk is None or not torch.is_grad_enabled():
             return self._encode(input_ids, attention_mask)
         parts = (torch.split(tensor, self._chunk) for tensor in (input_ids, attention_mask))
-        chunks = zip(*parts, strict=True)
-        return torch.cat(
-            [checkpoint(self._encode, ids, mask, use_reentrant=False) for ids, mask in chunks]
-        )
+        *earlier, last = zip(*parts, strict=True)
+        weights = [checkpoint(self._encode, *chunk, use_reentrant=False) for chunk in earlier]
+        return torch.cat([*weights, self._encode(*last)])  # whose turn is first: it is kept
 
     def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(B, T, H) what the decoder multiplies."""
