@@ -161,6 +161,7 @@ class SegmentFiles:
 
         Raises:
             OSError: it could not be written; every later call says so too.
+            Exception: what ``rewrite_from`` called failed; likewise.
         """
         if self._writing is not None:
             self._writing.result()
@@ -273,13 +274,22 @@ class SegmentFiles:
             self.average_length = reweighting.new_average
 
     def rewrite_from(self, first: int, change: Callable[[Rows], Iterable[Rows]]) -> None:
-        """Segments of documents numbered ``first`` or more are as ``change`` makes them."""
+        """Segments of documents numbered ``first`` or more are as ``change`` makes them.
+
+        Where that fails half way, ``wait`` raises from then on, as after ``write``.
+        """
         self.wait()
         self.adopt(wait=True)
-        for row in self._catalog.segments():
-            if DocRows.of(self._open(row)).span()[1] >= first:
-                joined = self._join(self._new_name(), [row], self._deleted_of([row]), change=change)
-                self._exchange([row], joined)
+
+        def rewrite() -> None:
+            for row in self._catalog.segments():
+                if DocRows.of(self._open(row)).span()[1] >= first:
+                    dropped = self._deleted_of([row])
+                    joined = self._join(self._new_name(), [row], dropped, change=change)
+                    self._exchange([row], joined)
+
+        self._writing = _done(rewrite)
+        self.wait()
 
     # the folder
 

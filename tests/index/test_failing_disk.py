@@ -130,3 +130,24 @@ def test_words_that_are_interrupted(path):
         writer.commit()
     writer.close()
     check(path)
+
+
+def test_a_change_that_fails_half_way(path):
+    with IndexWriter.open(path) as writer:
+        for name in ("b", "c"):
+            writer.add_vectors(rows({0: 2.0}), [name])
+            writer.flush()
+        calls = []
+
+        def change(stored, passages):
+            calls.append(len(stored[0]))
+            if len(calls) == 2:
+                raise ValueError("out of memory")
+            return (*stored[:3], stored[3] * 5), passages
+
+        for call in (lambda: writer.rewrite(0, change), writer.commit):
+            with pytest.raises(ValueError, match="out of memory"):
+                call()
+        assert len(calls) == 2
+        writer.close()
+    check(path)
