@@ -51,7 +51,7 @@ def train(
     for number, run in enumerate(runs):
         if resume and is_finished(run) and run is not runs[-1]:
             continue
-        with progress("teachers read") as advance:
+        with progress("texts read") as advance:
             earlier = [before.work for before in runs[:number]]
             trainer = make_trainer(run, earlier=earlier, on_progress=advance)
         begun = resume and (number == 0 or bool(checkpoints(run.work)))

@@ -287,12 +287,12 @@ def _taught(
         "teacher": torch.from_numpy(target.astype(np.float32)),
         "positives": torch.from_numpy(is_positive),
         "lexical": torch.from_numpy(taught.lexical.scores(queries, documents)),
-        "agreement": _mean_agreement(masked),
+        "agreement": mean_agreement(masked),
     }
 
 
-def _mean_agreement(scores: Sequence[Scores]) -> float:
-    """Of each two teachers; 1 of one alone, NaN if none can tell."""
+def mean_agreement(scores: Sequence[Scores]) -> float:
+    """``teachers.agreement`` of each two; 1 of one alone, NaN if none can tell."""
     pairs = [teachers.agreement(one, other) for one, other in combinations(scores, 2)]
     telling = [value for value in pairs if not isnan(value)]
     return float(np.mean(telling)) if telling else nan if pairs else 1.0

@@ -169,17 +169,31 @@ class PretrainingTable(_Table):
     bag_weight: float = Field(default=0.1, ge=0)
 
 
-class QueryFitTable(_Table):
-    """After training, what the query table learns from whole collections (see ``query_fit``)."""
+class ComparedTable(_Table):
+    """Queries of a step that are compared with their whole collection (see ``encoded_set``)."""
 
-    steps: int = Field(default=0, ge=0)
-    """0 leaves it out; else all documents of the data are encoded once."""
     queries: int = Field(default=64, ge=1)
-    """In a step."""
     nearest: int = Field(default=24, ge=1)
     """Documents compared, of the first of each: teachers, learned scores, anchored scores."""
     others: int = Field(default=32, ge=0)
     """Documents compared that are drawn at random."""
+
+
+class CollectionTable(ComparedTable):
+    """Batches whose queries are compared with whole collections (see ``collection_batches``)."""
+
+    queries: int = Field(default=0, ge=0)
+    """In a batch, 256 for one; 0 leaves it out: a batch's documents are compared with one another.
+    Else all documents of the data are encoded once, before the first step."""
+    pull: float = Field(default=0.3, ge=0)
+    """Of a document's terms, to what they weigh before the first step."""
+
+
+class QueryFitTable(ComparedTable):
+    """After training, what the query table learns from whole collections (see ``query_fit``)."""
+
+    steps: int = Field(default=0, ge=0)
+    """0 leaves it out; else all documents of the data are encoded once."""
     rate: float = Field(default=2.5e-3, gt=0)
     pull: float = Field(default=1.2, ge=0)
     """To the weights that training ended with."""
@@ -222,6 +236,7 @@ class TrainConfig(_Table):
     loss: LossTable = LossTable()
     sparsity: SparsityTable = SparsityTable()
     batch: BatchTable = BatchTable()
+    collection: CollectionTable = CollectionTable()
     pretraining: PretrainingTable = PretrainingTable()
     optimizer: OptimizerTable = OptimizerTable()
     query_fit: QueryFitTable = QueryFitTable()
@@ -258,24 +273,28 @@ class TrainConfig(_Table):
                     {"path": str(table.path), "came": len(table.weights)}
                     | {"wanted": len(self.teachers)},
                 )
-        if self.query_fit.steps and self.model.queries == "network":
-            raise PydanticCustomError(
-                "query_fit",
-                "query_fit.steps is {steps}; want 0, or model.queries = lookup: there is a table",
-                {"steps": self.query_fit.steps},
-            )
-        if self.query_fit.steps and not any(one.kind in CHEAP_TEACHERS for one in self.teachers):
-            raise PydanticCustomError(
-                "query_fit",
-                "query_fit.steps is {steps}; want 0, or a teacher that is dense, sparse or bm25",
-                {"steps": self.query_fit.steps},
-            )
+        self._require_for_collections("collection.queries", self.collection.queries)
+        self._require_for_collections("query_fit.steps", self.query_fit.steps)
         if self.sparsity.regularizer == "joint_flops" and self.model.queries == "lookup":
             raise PydanticCustomError(
                 "joint_flops",
                 "sparsity.regularizer is joint_flops; want model.queries = network with it",
             )
         return self
+
+    def _require_for_collections(self, key: str, value: int) -> None:
+        """Whole collections are compared by a table, as teachers see them."""
+        wanted = ""
+        if self.model.queries == "network":
+            wanted = "model.queries = lookup: there is a table"
+        elif not any(one.kind in CHEAP_TEACHERS for one in self.teachers):
+            wanted = "a teacher that is dense, sparse or bm25"
+        if value and wanted:
+            raise PydanticCustomError(
+                "collections",
+                "{key} is {value}; want 0, or {wanted}",
+                {"key": key, "value": value, "wanted": wanted},
+            )
 
     def each_run(self) -> list[TrainConfig]:
         """The experiment of each of the runs, which has a seed and a work folder of its own."""

@@ -8,66 +8,17 @@ that it is confused with, wherever they are, and as search uses it: adapted to t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.lookup import LookupEncoder
-from sparse_ir.retrieval.query_vectors import adapted_weights, anchor_weight
-from sparse_ir.training.batches import TaughtSet, hidden_sources
 from sparse_ir.training.config import TrainConfig
+from sparse_ir.training.encoded_set import EncodedSet
 from sparse_ir.training.losses import distillation
-from sparse_ir.training.teachers import Rows, Scores, ensemble
-from sparse_ir.vectors import TermWeights
 
 _SCALE_RATE = 1e-2
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedSet:
-    """A training set with its documents encoded.
-
-    Args:
-        taught: The set; its cheap teachers are asked, for all documents at once.
-        documents: (D, V) term weights.
-        asked: (Q, V) how often each query has each term that weighs something.
-        weights: (V,) the query table as search in this collection has it.
-        anchor_weight: g of search in it.
-    """
-
-    taught: TaughtSet
-    documents: sp.csc_array
-    asked: sp.csr_array
-    weights: Tensor
-    anchor_weight: float
-
-    @classmethod
-    def of(
-        cls,
-        taught: TaughtSet,
-        documents: TermWeights,
-        queries: LookupEncoder,
-        *,
-        anchor_weight: float,
-        collection_idf: bool,
-    ) -> EncodedSet:
-        """The set with the vectors of its documents, and what ``queries`` makes of its queries."""
-        columns, examples, weights = sp.csc_array(documents), taught.examples, queries.weights
-        once = queries.with_weights((weights > 0).astype(np.float32))
-        if collection_idf:
-            weights = adapted_weights(weights, np.diff(columns.indptr), columns.shape[0])
-        return cls(
-            taught,
-            columns,
-            sp.csr_array(once.encode(examples.queries)),
-            torch.from_numpy(weights),
-            _anchor_weight(anchor_weight, [d.content for d in examples.documents]),
-        )
 
 
 def fit_query_table(
@@ -120,71 +71,16 @@ def _loss(
     config: TrainConfig,
     draw: np.random.Generator,
 ) -> Tensor:
-    taught, table, share = collection.taught, config.query_fit, config.loss.residual
-    n_queries, n_documents = len(taught.examples.queries), len(taught.examples.documents)
-    rows = draw.choice(n_queries, min(table.queries, n_queries), replace=False)
-    asked = collection.asked[rows]
-    terms = np.unique(asked.indices)
-    asked, columns = asked[:, terms], collection.documents[:, terms]
+    table, share = config.query_fit, config.loss.residual
+    found = collection.compare(config, table, draw, shift.detach().exp().numpy())
+    compared, terms = found.compared, found.terms
     weights = collection.weights[terms] * shift[terms].exp()
-    everything = np.arange(n_documents)
-    lexical = taught.lexical.scores(rows, everything)
-    learned = ((asked * weights.detach().numpy()) @ columns.T).toarray()
-    by_student = [learned, lexical + collection.anchor_weight * learned]
-    target = _target(taught, rows, everything, by_student, config, draw)
-    compared = np.flatnonzero(np.isfinite(target).any(0))
-    teacher, bm25 = (torch.from_numpy(one[:, compared]) for one in (target, lexical))
-    vectors = torch.from_numpy(columns[compared].toarray())
-    scores = (torch.from_numpy(asked.toarray()) * weights) @ vectors.T
+    target, bm25 = (torch.from_numpy(one[:, compared]) for one in (found.target, found.lexical))
+    vectors = torch.from_numpy(found.vectors[compared].toarray())
+    scores = (torch.from_numpy(found.asked.toarray()) * weights) @ vectors.T
     both = (scores, bm25 + collection.anchor_weight * scores)
     of_learned, of_anchored = (
-        distillation(scale * one, teacher)
-        for scale, one in zip(log_scales.exp(), both, strict=True)
+        distillation(scale * one, target) for scale, one in zip(log_scales.exp(), both, strict=True)
     )
     pull = table.pull * (shift[terms] ** 2).mean()
     return share * of_anchored + (1 - share) * of_learned + pull
-
-
-def _target(
-    taught: TaughtSet,
-    rows: Rows,
-    everything: Rows,
-    by_student: Sequence[Scores],
-    config: TrainConfig,
-    draw: np.random.Generator,
-) -> Scores:
-    """(Q, D) the teachers' scaled scores of the documents that are compared, else -inf."""
-    how, hide = config.distillation.normalization, config.batch.hide_source
-    hidden = hidden_sources(taught.examples, rows, everything, share=hide, draw=draw)
-    known = [(s, w) for s, w in zip(taught.scorers, taught.weights, strict=True) if s.is_cheap]
-    given = [scorer.scores(rows, everything) for scorer, _ in known]
-    weights = [weight for _, weight in known]
-    compared = _confused([ensemble(given, weights, how=how), *by_student], hidden, config, draw)
-    masked = [np.where(compared, scores, -np.inf).astype(np.float32) for scores in given]
-    target: Scores = ensemble(masked, weights, how=how) * np.float32(config.distillation.scale)
-    return target
-
-
-def _confused(
-    scores: Sequence[Scores],
-    hidden: NDArray[np.bool_],
-    config: TrainConfig,
-    draw: np.random.Generator,
-) -> NDArray[np.bool_]:
-    """(Q, D) whether a document is compared: not hidden, and among somebody's first, or drawn."""
-    n_queries, n_documents = hidden.shape
-    chosen = np.zeros_like(hidden)
-    nearest = min(config.query_fit.nearest, n_documents)
-    for one in scores:
-        visible = np.where(hidden, -np.inf, one)
-        best = np.argpartition(-visible, nearest - 1, axis=1)[:, :nearest]
-        np.put_along_axis(chosen, best, True, axis=1)
-    others = draw.integers(0, n_documents, (n_queries, config.query_fit.others))
-    np.put_along_axis(chosen, others, True, axis=1)
-    return chosen & ~hidden
-
-
-def _anchor_weight(of_model: float, texts: Sequence[str]) -> float:
-    analyzer = Analyzer()
-    length = float(np.mean([len(analyzer.words(text)) for text in texts]))
-    return anchor_weight({"anchor_weight": of_model, "average_length": length})

@@ -110,6 +110,8 @@ class Student(nn.Module):
         lexical: Tensor,
         query_ids: Tensor | None = None,
         query_mask: Tensor | None = None,
+        others: Tensor | None = None,
+        places: Tensor | None = None,
         **_: Any,
     ) -> Scored:
         """Scores a batch.
@@ -122,6 +124,9 @@ class Student(nn.Module):
             lexical: (Q, D) BM25.
             query_ids: (Q, S), for network queries only.
             query_mask: (Q, S).
+            others: (K, C) weights of these and other documents, which stay; columns of ``lexical``
+                and of the scores are then these K.
+            places: (D,) rows of ``others`` in whose place the documents come, if there are any.
         """
         documents = self.term_weights(input_ids, attention_mask)
         if self.network_queries:
@@ -130,6 +135,9 @@ class Student(nn.Module):
             queries, matching = self.term_weights(query_ids, query_mask), documents
         else:
             queries, matching = query_counts * self.query_table()[columns], documents[:, columns]
+            if others is not None:
+                assert places is not None
+                matching = others.index_copy(0, places, matching.to(others.dtype))
         with torch.autocast(documents.device.type, enabled=False):  # a softmax sees the difference
             learned = queries.float() @ matching.float().T
         anchored = self.log_scale.exp() * (lexical + self.log_anchor.exp() * learned)

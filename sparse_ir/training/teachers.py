@@ -9,9 +9,9 @@ section 3.3 (min-max, mean over teachers, scale 30).
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain, product
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -23,14 +23,15 @@ from scipy.stats import rankdata
 
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.causal_lm import CausalVectors
-from sparse_ir.encoders.checkpoint import Role, require_models_extra
+from sparse_ir.encoders.checkpoint import Role, model_settings, require_models_extra
 from sparse_ir.encoders.dense_encoder import DenseEncoder, fingerprint, load_dense_encoder
-from sparse_ir.encoders.encoder import Encoder, load_encoder
+from sparse_ir.encoders.encoder import load_encoder
+from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
-from sparse_ir.files import whole_file
 from sparse_ir.index import bm25
 from sparse_ir.training.examples import TrainingSet
+from sparse_ir.training.kept_vectors import KeptVectors
 
 Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -116,7 +117,7 @@ class DenseTeacher:
         require_models_extra()
         self._name = model
         self._max_length = max_length
-        self._cache = cache
+        self._kept = KeptVectors(cache)
         self._tell = on_progress or (lambda n: None)
         self._encoders: dict[Role, CausalVectors | DenseEncoder] = {}
 
@@ -127,19 +128,8 @@ class DenseTeacher:
 
     def vectors(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         """(n, H) float32 unit vectors of texts in this role, which may have a prompt of its own."""
-        if self._cache is None:
-            return self._embed(texts, role)
         made_by = f"{fingerprint(self._name)}\0{role}\0{self._max_length}"
-        key = hashlib.blake2b(made_by.encode(), digest_size=16)
-        for text in texts:
-            key.update(hashlib.blake2b(text.encode(), digest_size=16).digest())
-        path = self._cache / f"{key.hexdigest()}.npy"
-        if not path.is_file():
-            self._cache.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as beside, beside.open("wb") as file:
-                np.save(file, self._embed(texts, role).astype(np.float16))
-        kept: NDArray[np.float32] = np.load(path).astype(np.float32)
-        return kept
+        return self._kept.dense(made_by, texts, lambda: self._embed(texts, role))
 
     def _embed(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         if role not in self._encoders:
@@ -155,20 +145,37 @@ class SparseTeacher:
         model: As ``load_encoder``; a bare masked language model encodes both sides (siamese).
         max_length: Tokens read of a text; None takes the model's own limit.
         batch_size: Texts encoded at once.
+        cache: As ``DenseTeacher``.
+        on_progress: As ``DenseTeacher``.
     """
 
-    def __init__(self, model: str, *, max_length: int | None = None, batch_size: int = 32) -> None:
-        self._query: Encoder = load_encoder(model, "query", max_length=max_length)
-        self._document: Encoder = load_encoder(model, "document", max_length=max_length)
+    def __init__(
+        self,
+        model: str,
+        *,
+        max_length: int | None = None,
+        batch_size: int = 32,
+        cache: Path | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self._name = model
+        self._max_length = max_length
         self._batch_size = batch_size
+        self._kept = KeptVectors(cache)
+        self._tell = on_progress or (lambda n: None)
 
     def read(self, examples: TrainingSet) -> PairScorer:
         """As ``Teacher``."""
-        texts = [d.content for d in examples.documents]
-        return _VectorScorer(
-            self._query.encode(examples.queries, batch_size=self._batch_size),
-            self._document.encode(texts, batch_size=self._batch_size),
-        )
+        documents = self._vectors([d.content for d in examples.documents], "document")
+        return _VectorScorer(self._vectors(examples.queries, "query"), documents)
+
+    def _vectors(self, texts: Sequence[str], role: Role) -> sp.csr_array:
+        encoder = load_encoder(self._name, role, max_length=self._max_length)
+        encode = partial(encoder.encode, texts, batch_size=self._batch_size, on_progress=self._tell)
+        if isinstance(encoder, LookupEncoder):  # which is as fast as reading what is kept
+            return sp.csr_array(encode())
+        made_by = f"{model_settings(self._name).fingerprint}\0{role}\0{self._max_length}"
+        return self._kept.sparse(made_by, texts, encode)
 
 
 class CrossEncoderTeacher:

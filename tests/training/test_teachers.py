@@ -3,6 +3,7 @@ from __future__ import annotations
 import bm25s
 import numpy as np
 import pytest
+import transformers
 
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.dense_encoder import load_dense_encoder
@@ -59,6 +60,26 @@ def test_a_sparse_teacher_multiplies_term_weights(model_folder, examples):
     queries = load_encoder(model, "query").encode(examples.queries)
     documents = load_encoder(model, "document").encode([d.content for d in examples.documents])
     np.testing.assert_allclose(got, (queries @ documents.T).toarray(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("is_siamese", "n_read"), [(False, 6), (True, 10)])
+def test_a_sparse_teacher_reads_no_text_twice(model_folder, examples, tmp_path, is_siamese, n_read):
+    folder = str(model_folder)
+    if is_siamese:
+        folder = str(model_folder.parent / "body")
+        config = transformers.AutoConfig.from_pretrained(folder)
+        transformers.BertForMaskedLM(config).save_pretrained(folder)
+    read, again = [], []
+    first, second = (
+        teachers.SparseTeacher(folder, cache=tmp_path / "cache", on_progress=told.append)
+        .read(examples)
+        .scores(EVERY_QUERY, EVERY_DOCUMENT)
+        for told in (read, again)
+    )
+    assert sum(read) - sum(again) == n_read  # a table's queries are looked up each time
+    np.testing.assert_array_equal(first, second)
+    bare = teachers.SparseTeacher(folder).read(examples).scores(EVERY_QUERY, EVERY_DOCUMENT)
+    np.testing.assert_array_equal(first, bare)
 
 
 def test_callables_and_files_score_the_pairs_they_are_asked_for(examples):

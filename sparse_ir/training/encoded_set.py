@@ -1,0 +1,167 @@
+"""Training sets whose documents are encoded: a query is compared with its whole collection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sparse_ir.encoders.analyzer import Analyzer
+from sparse_ir.encoders.lookup import LookupEncoder
+from sparse_ir.retrieval.query_vectors import adapted_weights, anchor_weight
+from sparse_ir.training.batches import TaughtSet, hidden_sources, mean_agreement
+from sparse_ir.training.config import ComparedTable, TrainConfig
+from sparse_ir.training.teachers import Rows, Scores, ensemble
+from sparse_ir.vectors import TermWeights
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSet:
+    """A training set with its documents encoded.
+
+    Args:
+        taught: The set; its cheap teachers are asked, for all documents at once.
+        documents: (D, V) term weights.
+        asked: (Q, V) how often each query has each term that weighs something.
+        weights: (V,) the query table as search in this collection has it.
+        anchor_weight: g of search in it.
+    """
+
+    taught: TaughtSet
+    documents: sp.csc_array
+    asked: sp.csr_array
+    weights: Tensor
+    anchor_weight: float
+
+    @classmethod
+    def of(
+        cls,
+        taught: TaughtSet,
+        documents: TermWeights,
+        queries: LookupEncoder,
+        *,
+        anchor_weight: float,
+        collection_idf: bool,
+    ) -> EncodedSet:
+        """The set with the vectors of its documents, and what ``queries`` makes of its queries."""
+        columns, examples, weights = sp.csc_array(documents), taught.examples, queries.weights
+        once = queries.with_weights((weights > 0).astype(np.float32))
+        if collection_idf:
+            weights = adapted_weights(weights, np.diff(columns.indptr), columns.shape[0])
+        return cls(
+            taught,
+            columns,
+            sp.csr_array(once.encode(examples.queries)),
+            torch.from_numpy(weights),
+            _anchor_weight(anchor_weight, [d.content for d in examples.documents]),
+        )
+
+    def compare(
+        self,
+        config: TrainConfig,
+        table: ComparedTable,
+        draw: np.random.Generator,
+        factors: NDArray[np.float32] | None = None,
+    ) -> Comparison:
+        """Queries drawn from the set, with what there is to say of all its documents.
+
+        Args:
+            config: The experiment.
+            table: How many queries, and which documents are compared.
+            draw: Decides what is drawn.
+            factors: (V,) by which the query table has changed; None for not at all.
+        """
+        n_queries = len(self.taught.examples.queries)
+        rows = draw.choice(n_queries, min(table.queries, n_queries), replace=False)
+        asked = self.asked[rows]
+        terms = np.unique(asked.indices)
+        asked, vectors = asked[:, terms], self.documents[:, terms]
+        weights = self.weights[terms].numpy() * (1 if factors is None else factors[terms])
+        learned = ((asked * weights) @ vectors.T).toarray()
+        lexical = self.taught.lexical.scores(rows, np.arange(vectors.shape[0]))
+        anchored = lexical + self.anchor_weight * learned
+        taught = _target(self.taught, rows, (learned, anchored), config, table, draw)
+        return Comparison(rows, terms, asked, vectors, lexical, learned, anchored, *taught)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Some queries of a set against its documents.
+
+    Args:
+        rows: (Q,) numbers of the queries.
+        terms: (C,) what they ask.
+        asked: (Q, C) how often.
+        vectors: (D, C) what documents weigh there.
+        lexical: (Q, D) BM25.
+        learned: (Q, D) learned scores.
+        anchored: (Q, D) both, as search adds them.
+        target: (Q, D) the teachers' scaled scores of the documents that are compared, else -inf.
+        agreement: Of the teachers, as ``mean_agreement``.
+    """
+
+    rows: Rows
+    terms: Rows
+    asked: sp.csr_array
+    vectors: sp.csc_array
+    lexical: Scores
+    learned: Scores
+    anchored: Scores
+    target: Scores
+    agreement: float
+
+    @property
+    def compared(self) -> Rows:
+        """(K,) the documents that some query is compared with."""
+        return np.flatnonzero(np.isfinite(self.target).any(0))
+
+
+def _target(
+    taught: TaughtSet,
+    rows: Rows,
+    by_student: Sequence[Scores],
+    config: TrainConfig,
+    table: ComparedTable,
+    draw: np.random.Generator,
+) -> tuple[Scores, float]:
+    """(as ``Comparison.target``, ``Comparison.agreement``)."""
+    how, hide = config.distillation.normalization, config.batch.hide_source
+    everything = np.arange(len(taught.examples.documents))
+    hidden = hidden_sources(taught.examples, rows, everything, share=hide, draw=draw)
+    known = [(s, w) for s, w in zip(taught.scorers, taught.weights, strict=True) if s.is_cheap]
+    given = [scorer.scores(rows, everything) for scorer, _ in known]
+    weights = [weight for _, weight in known]
+    compared = _confused([ensemble(given, weights, how=how), *by_student], hidden, table, draw)
+    masked = [np.where(compared, scores, -np.inf).astype(np.float32) for scores in given]
+    target: Scores = ensemble(masked, weights, how=how) * np.float32(config.distillation.scale)
+    return target, mean_agreement(masked)
+
+
+def _confused(
+    scores: Sequence[Scores],
+    hidden: NDArray[np.bool_],
+    table: ComparedTable,
+    draw: np.random.Generator,
+) -> NDArray[np.bool_]:
+    """(Q, D) whether a document is compared: not hidden, and among somebody's first, or drawn."""
+    n_queries, n_documents = hidden.shape
+    chosen = np.zeros_like(hidden)
+    nearest = min(table.nearest, n_documents)
+    for one in scores:
+        visible = np.where(hidden, -np.inf, one)
+        best = np.argpartition(-visible, nearest - 1, axis=1)[:, :nearest]
+        np.put_along_axis(chosen, best, True, axis=1)
+    others = draw.integers(0, n_documents, (n_queries, table.others))
+    np.put_along_axis(chosen, others, True, axis=1)
+    return chosen & ~hidden
+
+
+def _anchor_weight(of_model: float, texts: Sequence[str]) -> float:
+    analyzer = Analyzer()
+    length = float(np.mean([len(analyzer.words(text)) for text in texts]))
+    return anchor_weight({"anchor_weight": of_model, "average_length": length})
