@@ -70,8 +70,8 @@ class CollectionBatches(Dataset[dict[str, Any]]):
         one = self._encoded[chosen]
         found = one.compare(self._config, self._config.collection, draw)
         errors = self._errors(found)
-        drawn, tokens = self._draw(one, errors, draw)
         compared = found.compared
+        drawn, tokens = self._draw(one, compared, errors[compared], draw)
         ids, mask = collate_texts(tokens, self._tokenizer.pad_token_id)
         target = found.target[:, compared]
         positives = [np.isin(compared, one.taught.examples.positives[row]) for row in found.rows]
@@ -105,13 +105,17 @@ class CollectionBatches(Dataset[dict[str, Any]]):
         return total
 
     def _draw(
-        self, one: EncodedSet, errors: NDArray[np.float32], draw: np.random.Generator
+        self,
+        one: EncodedSet,
+        compared: Rows,
+        errors: NDArray[np.float32],
+        draw: np.random.Generator,
     ) -> tuple[Rows, list[list[int]]]:
-        """Numbers of documents, ascending, and their tokens: drawn by the root of their error."""
+        """Some of these documents, ascending, and their tokens; the root of the error decides."""
         shape = self._config.batch
         with np.errstate(divide="ignore"):
             order = np.argsort(-(0.5 * np.log(errors) + draw.gumbel(size=len(errors))))
-        likely = order[: max(1, min(shape.max_documents, int((errors > 0).sum())))]
+        likely = compared[order[: shape.max_documents]]
         texts = [one.taught.examples.documents[d].content for d in likely]
         tokens = self._tokenizer(texts, truncation=True, max_length=shape.max_length)["input_ids"]
         longest = np.maximum.accumulate([len(ids) for ids in tokens])

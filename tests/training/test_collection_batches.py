@@ -208,3 +208,16 @@ def test_an_only_document_is_compared_with_itself(student, model_folder):
     batch = CollectionBatches([encoded], queries, student.tokenizer, config, n_batches=1)[0]
     assert batch["places"].tolist() == [0]
     assert torch.isfinite(student(**batch).anchored).all()
+
+
+def test_where_nothing_is_wrong_what_is_drawn_is_compared(make, taught):
+    """All agree on the best document, and a query is compared with that alone."""
+    batches, encoded, _ = make(nearest=1, queries=1)
+    agreed = (encoded.asked.toarray() * encoded.weights.numpy()) @ encoded.documents.toarray().T
+    taught.scorers[0].values = taught.lexical.values = agreed
+    for number in range(20):
+        batch = batches[number]
+        assert batch["teacher"].shape == (1, 1)
+        assert batch["places"].tolist() == [0]
+        best = agreed[batch["query_numbers"].numpy()].argmax(1)
+        np.testing.assert_array_equal(batch["before"], encoded.documents[best].toarray())
