@@ -81,7 +81,12 @@ def _ids(path: Path, ids: NDArray[Any]) -> list[str]:
 
 
 def _require_whole(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """An array's head claims no more than its bytes hold: NumPy makes room before it reads them."""
+    """An array's head claims no more than its bytes hold: NumPy makes room before it reads them.
+
+    And it is in the file: zipfile seeks to wherever a damaged directory says.
+    """
+    if member.header_offset < 0:
+        raise ValueError(f"{member.filename} begins {-member.header_offset} bytes before the file")
     with archive.open(member) as file:
         version = read_magic(file)
         read = read_array_header_1_0 if version == (1, 0) else read_array_header_2_0

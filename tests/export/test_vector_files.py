@@ -146,6 +146,16 @@ class TestNpz:
         except DataFormatError as error:
             assert "v.npz: " in str(error)
 
+    def test_a_directory_that_is_further_back_than_it_is(self, tmp_path):
+        path = tmp_path / "v.npz"
+        write_npz(path, [(["x", "y", "z"], MATRIX)], 4)
+        content = bytearray(path.read_bytes())
+        (start,) = struct.unpack_from("<I", content, len(content) - 6)  # of the central directory
+        struct.pack_into("<I", content, len(content) - 6, start + 1)
+        path.write_bytes(content)
+        with pytest.raises(DataFormatError, match="v.npz: no CSR matrix .* before the file"):
+            read_npz(path)
+
     def test_a_block_of_no_kind_that_there_is(self, tmp_path):
         path = tmp_path / "v.npz"
         write_npz(path, [(["x", "y", "z"], MATRIX)], 4)
