@@ -24,7 +24,7 @@ from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.training.config import TrainConfig
 from sparse_ir.training.encoded_set import Comparison, EncodedSet
 from sparse_ir.training.student import collate_texts
-from sparse_ir.training.teachers import Rows, Scores, ensemble
+from sparse_ir.training.teachers import Rows, normalized
 
 
 class CollectionBatches(Dataset[dict[str, Any]]):
@@ -100,8 +100,8 @@ class CollectionBatches(Dataset[dict[str, Any]]):
         total = np.zeros(found.target.shape[1], np.float32)
         for part, scores in ((share, found.anchored), (1 - share, found.learned)):
             masked = np.where(is_compared, scores, -np.inf).astype(np.float32)
-            given: Scores = scale * ensemble([masked], [1.0], how=how)
-            total += part * np.abs(softmax(given, axis=1) - wanted).sum(0)
+            given = softmax(scale * normalized(masked, how), axis=1)
+            total += part * np.abs(given - wanted).sum(0)
         return total
 
     def _draw(

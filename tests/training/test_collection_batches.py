@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from scipy.special import softmax
+from toy_set import POSITIVES, QUERIES, TEXTS, Scores, toy_set
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.encoder import load_encoder
@@ -18,27 +19,7 @@ from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.student import Student
 from sparse_ir.training.trainer import StudentTrainer
 
-QUERIES = ["the red fox", "dog sleeps at night", "quick quick puppy", "fox over water", "red dog"]
-POSITIVES = [(0,), (1,), (2,), (3,), (1,)]
-TEXTS = [
-    "the red fox runs fast",
-    "the dog sleeps at night",
-    "a quick puppy runs",
-    "water under the fox",
-    "night and day",
-    "an animal over water",
-]
 SCALE = 30
-
-
-class Scores:
-    is_cheap = True
-
-    def __init__(self, values):
-        self.values = values
-
-    def scores(self, queries, documents):
-        return self.values[np.ix_(queries, documents)].astype(np.float32)
 
 
 @pytest.fixture
@@ -49,8 +30,7 @@ def student(model_folder):
 @pytest.fixture
 def taught():
     draw = np.random.default_rng(5)
-    documents = [Document(f"d{i}", text) for i, text in enumerate(TEXTS)]
-    examples = TrainingSet("toy", documents, QUERIES, POSITIVES, n_labelled=3)
+    examples = toy_set(n_labelled=3)
     teacher, lexical = (Scores(draw.uniform(0, 4, (len(QUERIES), len(TEXTS)))) for _ in range(2))
     return TaughtSet(examples, [teacher], (1.0,), lexical, 1.0, [])
 

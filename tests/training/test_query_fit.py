@@ -8,37 +8,18 @@ import numpy as np
 import pytest
 import scipy.optimize
 from scipy.special import log_softmax
+from toy_set import QUERIES, TEXTS, Scores, toy_set
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.training.batches import TaughtSet
 from sparse_ir.training.config import TrainConfig
+from sparse_ir.training.encoded_set import EncodedSet
 from sparse_ir.training.examples import TrainingSet
-from sparse_ir.training.query_fit import EncodedSet, fit_query_table
+from sparse_ir.training.query_fit import fit_query_table
 
-QUERIES = ["the red fox", "dog sleeps at night", "quick quick puppy", "fox over water", "red dog"]
-TEXTS = [
-    "the red fox runs fast",
-    "the dog sleeps at night",
-    "a quick puppy runs",
-    "water under the fox",
-    "night and day",
-    "an animal over water",
-]
 PULL = 0.1
-
-
-class Scores:
-    """A teacher that knows all pairs."""
-
-    is_cheap = True
-
-    def __init__(self, values):
-        self.values = values
-
-    def scores(self, queries, documents):
-        return self.values[np.ix_(queries, documents)].astype(np.float32)
 
 
 class Refusing(Scores):
@@ -65,13 +46,7 @@ def taught(queries, documents):
     """One teacher has another table, and so something to teach; the other and BM25 are noise."""
     draw = np.random.default_rng(5)
     other = queries.with_weights(draw.uniform(0.2, 5, len(queries.weights)).astype(np.float32))
-    examples = TrainingSet(
-        "toy",
-        [Document(f"d{i}", text) for i, text in enumerate(TEXTS)],
-        QUERIES,
-        [(0,), (1,), (2,), (3,), (1,)],
-        n_labelled=len(QUERIES),
-    )
+    examples = toy_set(n_labelled=len(QUERIES))
     shape = (len(QUERIES), len(TEXTS))
     teachers = [
         Scores(other.encode(QUERIES).toarray() @ documents.T),
