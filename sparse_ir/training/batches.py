@@ -24,6 +24,7 @@ from torch.utils.data import Dataset
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training import teachers
 from sparse_ir.training.examples import TrainingSet
+from sparse_ir.training.mixture import Mixture, TaughtSet
 from sparse_ir.training.student import collate_texts
 from sparse_ir.training.teachers import Normalization, PairScorer, Rows, Scores
 
@@ -52,27 +53,6 @@ class BatchShape:
     labelled_queries: int = 2
     pseudo_queries: int = 1
     hide_source: float = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class TaughtSet:
-    """A training set that the teachers have read.
-
-    Args:
-        examples: The set.
-        scorers: One a teacher.
-        weights: One a teacher.
-        lexical: BM25, for residual training.
-        share: Of batches, relative to the other sets.
-        near: Of each document, documents that a teacher confuses with it.
-    """
-
-    examples: TrainingSet
-    scorers: Sequence[PairScorer]
-    weights: Sequence[float]
-    lexical: PairScorer
-    share: float
-    near: Sequence[Rows]
 
 
 def hard_neighbours(
@@ -136,22 +116,15 @@ class Batches(Dataset[dict[str, Any]]):
         network_queries: bool = False,
         seed: int = 0,
     ) -> None:
-        if not sets:
-            raise InvalidInputError("no training set came; want at least one")
-        self.sets = sets
-        counts = [len(taught.examples.queries) for taught in sets]
-        self.n_queries = sum(counts)
-        self._offsets = np.cumsum([0, *counts])
+        self._mixture = Mixture(sets, seed)
+        self.sets, self.n_queries = sets, self._mixture.n_queries
         self._asked = [taught.examples.queries_of_documents() for taught in sets]
-        shares = np.array([taught.share for taught in sets])
-        self._shares = shares / shares.sum()
         self._tokenizer = tokenizer
         self._shape = shape
         self._n_batches = n_batches
         self._scale = scale
         self._how = how
         self._network_queries = network_queries
-        self._seed = seed
         self._mean_tokens = [self._measure(taught.examples) for taught in sets]
         self._seeds = [self._seeds_of(number) for number in range(len(sets))]
 
@@ -159,8 +132,7 @@ class Batches(Dataset[dict[str, Any]]):
         return self._n_batches
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        draw = np.random.default_rng((self._seed, number))
-        chosen = int(draw.choice(len(self.sets), p=self._shares))
+        chosen, draw = self._mixture.draw(number)
         taught = self.sets[chosen]
         documents = self._draw_documents(chosen, draw)
         queries, hidden = self._draw_queries(chosen, documents, draw)
@@ -176,7 +148,7 @@ class Batches(Dataset[dict[str, Any]]):
             "columns": columns,
             "query_counts": counts,
             **_taught(taught, queries, documents, hidden, scale=self._scale, how=self._how),
-            "query_numbers": torch.from_numpy(queries + self._offsets[chosen]),
+            "query_numbers": torch.from_numpy(self._mixture.query_numbers(chosen, queries)),
         }
         if self._network_queries:
             batch["query_ids"], batch["query_mask"] = collate_texts(
@@ -287,12 +259,12 @@ def _taught(
         "teacher": torch.from_numpy(target.astype(np.float32)),
         "positives": torch.from_numpy(is_positive),
         "lexical": torch.from_numpy(taught.lexical.scores(queries, documents)),
-        "agreement": mean_agreement(masked),
+        "agreement": _mean_agreement(masked),
     }
 
 
-def mean_agreement(scores: Sequence[Scores]) -> float:
-    """``teachers.agreement`` of each two; 1 of one alone, NaN if none can tell."""
+def _mean_agreement(scores: Sequence[Scores]) -> float:
+    """Of each two teachers; 1 of one alone, NaN if none can tell."""
     pairs = [teachers.agreement(one, other) for one, other in combinations(scores, 2)]
     telling = [value for value in pairs if not isnan(value)]
     return float(np.mean(telling)) if telling else nan if pairs else 1.0

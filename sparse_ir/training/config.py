@@ -169,31 +169,17 @@ class PretrainingTable(_Table):
     bag_weight: float = Field(default=0.1, ge=0)
 
 
-class ComparedTable(_Table):
-    """Queries of a step that are compared with their whole collection (see ``encoded_set``)."""
-
-    queries: int = Field(default=64, ge=1)
-    nearest: int = Field(default=24, ge=1)
-    """Documents compared, of the first of each: teachers, learned scores, anchored scores."""
-    others: int = Field(default=32, ge=0)
-    """Documents compared that are drawn at random."""
-
-
-class CollectionTable(ComparedTable):
-    """Batches whose queries are compared with whole collections (see ``collection_batches``)."""
-
-    queries: int = Field(default=0, ge=0)
-    """In a batch, 256 for one; 0 leaves it out: a batch's documents are compared with one another.
-    Else all documents of the data are encoded once, before the first step."""
-    pull: float = Field(default=0.3, ge=0)
-    """Of a document's terms, to what they weigh before the first step."""
-
-
-class QueryFitTable(ComparedTable):
+class QueryFitTable(_Table):
     """After training, what the query table learns from whole collections (see ``query_fit``)."""
 
     steps: int = Field(default=0, ge=0)
     """0 leaves it out; else all documents of the data are encoded once."""
+    queries: int = Field(default=64, ge=1)
+    """In a step."""
+    nearest: int = Field(default=24, ge=1)
+    """Documents compared, of the first of each: teachers, learned scores, anchored scores."""
+    others: int = Field(default=32, ge=0)
+    """Documents compared that are drawn at random."""
     rate: float = Field(default=2.5e-3, gt=0)
     pull: float = Field(default=1.2, ge=0)
     """To the weights that training ended with."""
@@ -236,7 +222,6 @@ class TrainConfig(_Table):
     loss: LossTable = LossTable()
     sparsity: SparsityTable = SparsityTable()
     batch: BatchTable = BatchTable()
-    collection: CollectionTable = CollectionTable()
     pretraining: PretrainingTable = PretrainingTable()
     optimizer: OptimizerTable = OptimizerTable()
     query_fit: QueryFitTable = QueryFitTable()
@@ -273,8 +258,7 @@ class TrainConfig(_Table):
                     {"path": str(table.path), "came": len(table.weights)}
                     | {"wanted": len(self.teachers)},
                 )
-        self._require_for_collections("collection.queries", self.collection.queries)
-        self._require_for_collections("query_fit.steps", self.query_fit.steps)
+        self._require_what_is_fitted()
         if self.sparsity.regularizer == "joint_flops" and self.model.queries == "lookup":
             raise PydanticCustomError(
                 "joint_flops",
@@ -282,18 +266,18 @@ class TrainConfig(_Table):
             )
         return self
 
-    def _require_for_collections(self, key: str, value: int) -> None:
-        """Whole collections are compared by a table, as teachers see them."""
+    def _require_what_is_fitted(self) -> None:
+        """There is a table to fit, and a teacher that can be asked for whole collections."""
         wanted = ""
         if self.model.queries == "network":
             wanted = "model.queries = lookup: there is a table"
         elif not any(one.kind in CHEAP_TEACHERS for one in self.teachers):
             wanted = "a teacher that is dense, sparse or bm25"
-        if value and wanted:
+        if self.query_fit.steps and wanted:
             raise PydanticCustomError(
-                "collections",
-                "{key} is {value}; want 0, or {wanted}",
-                {"key": key, "value": value, "wanted": wanted},
+                "query_fit",
+                "query_fit.steps is {steps}; want 0, or {wanted}",
+                {"steps": self.query_fit.steps, "wanted": wanted},
             )
 
     def each_run(self) -> list[TrainConfig]:

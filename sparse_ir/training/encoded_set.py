@@ -14,8 +14,9 @@ from torch import Tensor
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.retrieval.query_vectors import adapted_weights, anchor_weight
-from sparse_ir.training.batches import TaughtSet, hidden_sources, mean_agreement
-from sparse_ir.training.config import ComparedTable, TrainConfig
+from sparse_ir.training.batches import hidden_sources
+from sparse_ir.training.config import QueryFitTable, TrainConfig
+from sparse_ir.training.mixture import TaughtSet
 from sparse_ir.training.teachers import Rows, Scores, ensemble
 from sparse_ir.vectors import TermWeights
 
@@ -62,31 +63,26 @@ class EncodedSet:
         )
 
     def compare(
-        self,
-        config: TrainConfig,
-        table: ComparedTable,
-        draw: np.random.Generator,
-        factors: NDArray[np.float32] | None = None,
+        self, config: TrainConfig, draw: np.random.Generator, factors: NDArray[np.float32]
     ) -> Comparison:
         """Queries drawn from the set, with what there is to say of all its documents.
 
         Args:
-            config: The experiment.
-            table: How many queries, and which documents are compared.
+            config: The experiment; of it ``query_fit``, and what teachers' scores become.
             draw: Decides what is drawn.
-            factors: (V,) by which the query table has changed; None for not at all.
+            factors: (V,) by which the query table has changed.
         """
         n_queries = len(self.taught.examples.queries)
-        rows = draw.choice(n_queries, min(table.queries, n_queries), replace=False)
+        rows = draw.choice(n_queries, min(config.query_fit.queries, n_queries), replace=False)
         asked = self.asked[rows]
         terms = np.unique(asked.indices)
         asked, vectors = asked[:, terms], self.documents[:, terms]
-        weights = self.weights[terms].numpy() * (1 if factors is None else factors[terms])
+        weights = self.weights[terms].numpy() * factors[terms]
         learned = ((asked * weights) @ vectors.T).toarray()
         lexical = self.taught.lexical.scores(rows, np.arange(vectors.shape[0]))
         anchored = lexical + self.anchor_weight * learned
-        taught = _target(self.taught, rows, (learned, anchored), config, table, draw)
-        return Comparison(rows, terms, asked, vectors, lexical, learned, anchored, *taught)
+        target = _target(self.taught, rows, (learned, anchored), config, draw)
+        return Comparison(terms, asked, vectors, lexical, target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +90,18 @@ class Comparison:
     """Some queries of a set against its documents.
 
     Args:
-        rows: (Q,) numbers of the queries.
-        terms: (C,) what they ask.
+        terms: (C,) what the queries ask.
         asked: (Q, C) how often.
         vectors: (D, C) what documents weigh there.
         lexical: (Q, D) BM25.
-        learned: (Q, D) learned scores.
-        anchored: (Q, D) both, as search adds them.
         target: (Q, D) the teachers' scaled scores of the documents that are compared, else -inf.
-        agreement: Of the teachers, as ``mean_agreement``.
     """
 
-    rows: Rows
     terms: Rows
     asked: sp.csr_array
     vectors: sp.csc_array
     lexical: Scores
-    learned: Scores
-    anchored: Scores
     target: Scores
-    agreement: float
 
     @property
     def compared(self) -> Rows:
@@ -126,26 +114,26 @@ def _target(
     rows: Rows,
     by_student: Sequence[Scores],
     config: TrainConfig,
-    table: ComparedTable,
     draw: np.random.Generator,
-) -> tuple[Scores, float]:
-    """(as ``Comparison.target``, ``Comparison.agreement``)."""
+) -> Scores:
+    """As ``Comparison.target``."""
     how, hide = config.distillation.normalization, config.batch.hide_source
     everything = np.arange(len(taught.examples.documents))
     hidden = hidden_sources(taught.examples, rows, everything, share=hide, draw=draw)
     known = [(s, w) for s, w in zip(taught.scorers, taught.weights, strict=True) if s.is_cheap]
     given = [scorer.scores(rows, everything) for scorer, _ in known]
     weights = [weight for _, weight in known]
-    compared = _confused([ensemble(given, weights, how=how), *by_student], hidden, table, draw)
+    rankings = [ensemble(given, weights, how=how), *by_student]
+    compared = _confused(rankings, hidden, config.query_fit, draw)
     masked = [np.where(compared, scores, -np.inf).astype(np.float32) for scores in given]
     target: Scores = ensemble(masked, weights, how=how) * np.float32(config.distillation.scale)
-    return target, mean_agreement(masked)
+    return target
 
 
 def _confused(
     scores: Sequence[Scores],
     hidden: NDArray[np.bool_],
-    table: ComparedTable,
+    table: QueryFitTable,
     draw: np.random.Generator,
 ) -> NDArray[np.bool_]:
     """(Q, D) whether a document is compared: not hidden, and among somebody's first, or drawn."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sparse_ir.training.batches import TaughtSet
 from sparse_ir.training.config import TeacherTable, TrainConfig
+from sparse_ir.training.mixture import TaughtSet
 
 _TABLES = (
     "loss",

@@ -17,6 +17,7 @@ from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.training.config import TrainConfig
 from sparse_ir.training.encoded_set import EncodedSet
 from sparse_ir.training.losses import distillation
+from sparse_ir.training.mixture import Mixture
 
 _SCALE_RATE = 1e-2
 
@@ -49,12 +50,11 @@ def fit_query_table(
         [{"params": [shift], "lr": table.rate}, {"params": [log_scales], "lr": _SCALE_RATE}]
     )
     decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=table.steps)
-    shares = np.array([one.taught.share for one in collections])
+    mixture = Mixture([one.taught for one in collections], config.optimizer.seed)
     for step in range(table.steps):
-        draw = np.random.default_rng((config.optimizer.seed, step))
-        chosen = collections[draw.choice(len(collections), p=shares / shares.sum())]
+        chosen, draw = mixture.draw(step)
         optimizer.zero_grad()
-        loss = _loss(chosen, shift, log_scales, config, draw)
+        loss = _loss(collections[chosen], shift, log_scales, config, draw)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         decay.step()
@@ -71,8 +71,7 @@ def _loss(
     config: TrainConfig,
     draw: np.random.Generator,
 ) -> Tensor:
-    table, share = config.query_fit, config.loss.residual
-    found = collection.compare(config, table, draw, shift.detach().exp().numpy())
+    found = collection.compare(config, draw, shift.detach().exp().numpy())
     compared, terms = found.compared, found.terms
     weights = collection.weights[terms] * shift[terms].exp()
     target, bm25 = (torch.from_numpy(one[:, compared]) for one in (found.target, found.lexical))
@@ -82,5 +81,5 @@ def _loss(
     of_learned, of_anchored = (
         distillation(scale * one, target) for scale, one in zip(log_scales.exp(), both, strict=True)
     )
-    pull = table.pull * (shift[terms] ** 2).mean()
+    share, pull = config.loss.residual, config.query_fit.pull * (shift[terms] ** 2).mean()
     return share * of_anchored + (1 - share) * of_learned + pull

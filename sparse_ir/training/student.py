@@ -110,8 +110,6 @@ class Student(nn.Module):
         lexical: Tensor,
         query_ids: Tensor | None = None,
         query_mask: Tensor | None = None,
-        others: Tensor | None = None,
-        places: Tensor | None = None,
         **_: Any,
     ) -> Scored:
         """Scores a batch.
@@ -124,9 +122,6 @@ class Student(nn.Module):
             lexical: (Q, D) BM25.
             query_ids: (Q, S), for network queries only.
             query_mask: (Q, S).
-            others: (K, C) weights of these and other documents, which stay; columns of ``lexical``
-                and of the scores are then these K.
-            places: (D,) rows of ``others`` in whose place the documents come, if there are any.
         """
         documents = self.term_weights(input_ids, attention_mask)
         if self.network_queries:
@@ -135,9 +130,6 @@ class Student(nn.Module):
             queries, matching = self.term_weights(query_ids, query_mask), documents
         else:
             queries, matching = query_counts * self.query_table()[columns], documents[:, columns]
-            if others is not None:
-                assert places is not None
-                matching = others.index_copy(0, places, matching.to(others.dtype))
         with torch.autocast(documents.device.type, enabled=False):  # a softmax sees the difference
             learned = queries.float() @ matching.float().T
         anchored = self.log_scale.exp() * (lexical + self.log_anchor.exp() * learned)
@@ -306,7 +298,8 @@ def _attention_in_float32(
     slow on long texts.
     """
     dtype = query.dtype
-    query, key, value = query.float(), key.float(), value.float()
+    if torch.is_grad_enabled():
+        query, key, value = query.float(), key.float(), value.float()
     with torch.autocast(query.device.type, enabled=False):
         attended, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     return attended.to(dtype), None

@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
 from sparse_ir.encoders.precision import choose_device, choose_dtype
 from sparse_ir.encoders.pretrained import n_positions
@@ -29,7 +29,7 @@ from sparse_ir.encoders.screening import choose_screen
 from sparse_ir.encoders.sparse_head import SparseHead
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training import losses, sparsity
-from sparse_ir.training.batches import Batches, BatchShape, TaughtSet, hard_neighbours
+from sparse_ir.training.batches import Batches, BatchShape, hard_neighbours
 from sparse_ir.training.checkpoints import (
     average_checkpoints,
     checkpoints,
@@ -37,11 +37,10 @@ from sparse_ir.training.checkpoints import (
     origin_of,
     require_place,
 )
-from sparse_ir.training.collection_batches import CollectionBatches
 from sparse_ir.training.config import DataTable, TeacherTable, TrainConfig
 from sparse_ir.training.encoded_set import EncodedSet
 from sparse_ir.training.examples import TrainingSet, read_training_set
-from sparse_ir.training.kept_vectors import KeptVectors
+from sparse_ir.training.mixture import TaughtSet
 from sparse_ir.training.model_card import data_reports, model_card
 from sparse_ir.training.pretraining import pretrain
 from sparse_ir.training.pseudo_queries import add_pseudo_queries
@@ -70,7 +69,6 @@ Progress = Callable[[int], None]
 StageProgress = Callable[[str, int], None]
 _CALIBRATION = 4  # batches by which the scales of the scores start
 _TOLD = ("ranking", "pressure", "terms", "flops", "teacher_agreement")  # all is in TensorBoard
-_VECTORS = "vectors"  # in the work folder: what networks made of the texts
 _AVERAGES = "moving_averages.safetensors"  # in a checkpoint: what the losses remember of batches
 
 
@@ -82,8 +80,7 @@ def make_trainer(
     Args:
         config: The experiment, or one run of it.
         earlier: Work folders of the runs before, whose last checkpoints are in the mean too.
-        on_progress: Told how many more texts the dense teachers have read, or the student, where
-            batches are compared with collections.
+        on_progress: Told how many more texts the dense and sparse teachers have read.
 
     Raises:
         DataFormatError: a line of the data is malformed.
@@ -128,30 +125,17 @@ def trainer_of(
             taught_set(one, table, config, teachers)
             for one, table in zip(examples, config.data, strict=True)
         ]
-    return StudentTrainer(
-        student, _batches(student, sets, config, on_progress), config, dev_sets, earlier
-    )
-
-
-def _batches(
-    student: Student, sets: Sequence[TaughtSet], config: TrainConfig, on_progress: Progress | None
-) -> Batches | CollectionBatches:
-    n_batches = config.optimizer.steps * _n_processes()
-    if config.collection.queries:
-        queries = student.lookup_encoder()
-        tell, kept = on_progress or (lambda n: None), KeptVectors(config.work / _VECTORS)
-        encoded = [*encoded_sets(student, sets, config, tell, kept=kept)]
-        return CollectionBatches(encoded, queries, student.tokenizer, config, n_batches=n_batches)
-    return Batches(
+    batches = Batches(
         sets,
         student.tokenizer,
         BatchShape(**config.batch.model_dump(exclude={"seed"})),
-        n_batches=n_batches,
+        n_batches=config.optimizer.steps * _n_processes(),
         scale=config.distillation.scale,
         how=config.distillation.normalization,
         network_queries=student.network_queries,
         seed=config.optimizer.seed if config.batch.seed is None else config.batch.seed,
     )
+    return StudentTrainer(student, batches, config, dev_sets, earlier)
 
 
 def taught_set(
@@ -257,7 +241,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     def __init__(
         self,
         student: Student,
-        batches: Batches | CollectionBatches,
+        batches: Batches,
         config: TrainConfig,
         dev_sets: Sequence[DevSet],
         earlier: Sequence[Path] = (),
@@ -299,9 +283,6 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
             if part > 0
         )
         pressure = self._pressure(scored)
-        if "before" in inputs:  # what presses is for documents of which all that is compared moves
-            pull = self.config.collection.pull * _moved(scored.documents, inputs["before"])
-            pressure = inputs["share"] * (pressure + pull)
         loss = ranking + pressure
         self._measure(inputs, scored, ranking, pressure)
         return (loss, scored) if return_outputs else loss
@@ -452,15 +433,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         before = self.student.lookup_encoder()
         fitted = fit_query_table(
             before,
-            [
-                *encoded_sets(
-                    self.student,
-                    self.train_dataset.sets,
-                    self.config,
-                    lambda n: on_stage("documents encoded", n),
-                    anchor_weight=self.measured.get("anchor_weight"),
-                )
-            ],
+            [*self._encoded_sets(before, on_stage)],
             self.config,
             collection_idf=self.student.settings.collection_idf,
             on_step=lambda n: on_stage("steps of fitting queries", n),
@@ -472,6 +445,20 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
             return False
         self.measured = measured
         return True
+
+    def _encoded_sets(
+        self, queries: LookupEncoder, on_stage: StageProgress
+    ) -> Iterator[EncodedSet]:
+        settings, (documents, _) = self.student.settings, self._encoders()
+        for taught in self.train_dataset.sets:
+            texts = [document.content for document in taught.examples.documents]
+            yield EncodedSet.of(
+                taught,
+                documents.encode(texts, on_progress=lambda n: on_stage("documents encoded", n)),
+                queries,
+                anchor_weight=self.measured.get("anchor_weight", settings.anchor_weight),
+                collection_idf=settings.collection_idf,
+            )
 
     def _encoders(self) -> tuple[Any, Any]:
         return student_encoders(self.student, self.config)
@@ -535,37 +522,6 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         return {**values, "selection": value if fits else value - 1}
 
 
-def encoded_sets(
-    student: Student,
-    sets: Sequence[TaughtSet],
-    config: TrainConfig,
-    on_progress: Progress,
-    *,
-    anchor_weight: float | None = None,
-    kept: KeptVectors | None = None,
-) -> Iterator[EncodedSet]:
-    """The sets with their documents encoded by a student as it is now.
-
-    Args:
-        anchor_weight: g, if it is not the student's.
-        kept: Where vectors of a student that has not been trained yet are kept.
-    """
-    documents, _ = student_encoders(student, config)
-    queries, settings = student.lookup_encoder(), student.settings
-    how = _max_length(student, config), _prune_ratio(student, config), computes_in_bfloat16(config)
-    for taught in sets:
-        texts = [document.content for document in taught.examples.documents]
-        encode = partial(documents.encode, texts, on_progress=on_progress)
-        yield EncodedSet.of(
-            taught,
-            kept.sparse(f"{settings.fingerprint} {how}", texts, encode) if kept else encode(),
-            queries,
-            anchor_weight=settings.anchor_weight if anchor_weight is None else anchor_weight,
-            collection_idf=settings.collection_idf,
-        )
-    student.train()
-
-
 def student_encoders(student: Student, config: TrainConfig) -> tuple[Any, Any]:
     """(document encoder, query encoder) of a student as it is now, computing as in training."""
     bfloat16 = computes_in_bfloat16(config)
@@ -605,18 +561,13 @@ def _prune_ratio(student: Student, config: TrainConfig) -> float:
     return start if asked is None else asked
 
 
-def _moved(weights: Tensor, before: Tensor) -> Tensor:
-    """Mean over documents of the squared distance to what their terms weighed before."""
-    return (((weights - before) * (before > 0)) ** 2).sum(1).mean()
-
-
 def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | None) -> Teacher:
     if table.kind in ("dense", "sparse"):
         kind = DenseTeacher if table.kind == "dense" else SparseTeacher
         return kind(
             table.model,
             max_length=table.max_length,
-            cache=config.work / _VECTORS,
+            cache=config.work / "vectors",
             on_progress=on_progress,
         )
     if table.kind == "bm25":

@@ -7,8 +7,9 @@ from transformers import AutoTokenizer
 
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.training.batches import Batches, BatchShape, TaughtSet, hard_neighbours
+from sparse_ir.training.batches import Batches, BatchShape, hard_neighbours
 from sparse_ir.training.examples import TrainingSet
+from sparse_ir.training.mixture import TaughtSet
 from sparse_ir.training.pseudo_queries import add_pseudo_queries
 from sparse_ir.training.teachers import BM25Teacher, CallableTeacher, FileTeacher
 

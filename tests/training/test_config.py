@@ -88,10 +88,6 @@ def test_the_recipes_are_valid(path):
             "[[data]]\npath='a'\n[query_fit]\nsteps=9\n[[teachers]]\nkind='file'\n",
             "query_fit.steps is 9; want 0, or a teacher that is dense, sparse or bm25",
         ),
-        (
-            "[[data]]\npath='a'\n[collection]\nqueries=9\n[model]\nqueries='network'\n",
-            "collection.queries is 9; want 0, or model.queries = lookup",
-        ),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, message):

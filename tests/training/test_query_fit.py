@@ -13,10 +13,10 @@ from toy_set import QUERIES, TEXTS, Scores, toy_set
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.lookup import LookupEncoder
-from sparse_ir.training.batches import TaughtSet
 from sparse_ir.training.config import TrainConfig
 from sparse_ir.training.encoded_set import EncodedSet
 from sparse_ir.training.examples import TrainingSet
+from sparse_ir.training.mixture import TaughtSet
 from sparse_ir.training.query_fit import fit_query_table
 
 PULL = 0.1

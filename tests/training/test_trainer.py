@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 from collections import Counter
 
@@ -274,24 +273,6 @@ def test_the_finished_model_prunes_and_is_judged_so(config, tmp_path):
         terms[ratio] = trainer.measured["terms"]
         assert terms[ratio] == pytest.approx(found.nnz / len(TEXTS), abs=0.3)  # float16 on disk
     assert terms[0.6] < terms[0.0] - 1
-
-
-def test_batches_of_whole_collections_train_and_resume(config, tmp_path):
-    whole = {"collection": {"queries": 3, "nearest": 2, "others": 1}}
-    read = []
-    trainer = make_trainer(config(**whole), on_progress=read.append)
-    assert sum(read) == len(TEXTS)  # by the student; BM25 tells nothing
-    assert train_model(trainer)
-    through = load_file(tmp_path / "work" / "checkpoint-8" / "model.safetensors")
-    assert load_encoder(str(tmp_path / "out")).encode(["a fox"]).nnz
-    shutil.rmtree(tmp_path / "work" / "checkpoint-8")
-    shutil.rmtree(tmp_path / "out")
-    again = []
-    assert train_model(make_trainer(config(**whole), on_progress=again.append), resume=True)
-    assert not again
-    resumed = load_file(tmp_path / "work" / "checkpoint-8" / "model.safetensors")
-    for name, tensor in through.items():
-        torch.testing.assert_close(resumed[name], tensor, msg=name)
 
 
 @pytest.mark.parametrize("better", [True, False])
