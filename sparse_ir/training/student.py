@@ -281,12 +281,12 @@ def prepare_for_training(body: Any) -> None:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     if not torch.cuda.is_available():
-        AttentionInterface.register("sdpa_float32", _attention_in_float32)
-        AttentionMaskInterface.register("sdpa_float32", sdpa_mask)
-        body.set_attn_implementation("sdpa_float32")
+        AttentionInterface.register("sdpa_trainable", _trainable_attention)
+        AttentionMaskInterface.register("sdpa_trainable", sdpa_mask)
+        body.set_attn_implementation("sdpa_trainable")
 
 
-def _attention_in_float32(
+def _trainable_attention(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -294,8 +294,9 @@ def _attention_in_float32(
     attention_mask: Tensor | None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """torch's fused attention; on a CPU its gradient is slow in bfloat16, and eager attention is
-    slow on long texts.
+    """torch's fused attention, in float32 where there will be a gradient.
+
+    On a CPU a gradient in bfloat16 is slow there, and so is eager attention on long texts.
     """
     dtype = query.dtype
     if torch.is_grad_enabled():
