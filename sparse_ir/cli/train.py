@@ -39,7 +39,8 @@ def train(
     )
     from sparse_ir.training.config import read_config
     from sparse_ir.training.hub import push, require_hub_name
-    from sparse_ir.training.trainer import make_trainer, train_model
+    from sparse_ir.training.run import train_model
+    from sparse_ir.training.trainer import make_trainer
 
     experiment = read_config(config)
     if push_to_hub:

@@ -50,7 +50,7 @@ def train_dense(
     require_train_extra()
     from sparse_ir.training.dense_leg import DenseRun, DenseTrainer
     from sparse_ir.training.examples import read_training_set
-    from sparse_ir.training.trainer import train_model
+    from sparse_ir.training.run import train_model
     from sparse_ir.training.validation import read_dev_set
 
     run = DenseRun(

@@ -39,13 +39,8 @@ from sparse_ir.training.config import (
 )
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.held_out import held_out
-from sparse_ir.training.trainer import (
-    FITTED,
-    StageProgress,
-    StudentTrainer,
-    train_model,
-    trainer_of,
-)
+from sparse_ir.training.run import StageProgress, train_model
+from sparse_ir.training.trainer import FITTED, StudentTrainer, trainer_of
 
 _LEAST_DOCUMENTS = 32
 _KINDS = ("title", "sentence", "crop", "phrase", "keywords", "context")

@@ -8,18 +8,16 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import PartialState
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 from torch.utils.data import SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
@@ -28,23 +26,18 @@ from sparse_ir.encoders.pretrained import n_positions
 from sparse_ir.encoders.screening import choose_screen
 from sparse_ir.encoders.sparse_head import SparseHead
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.training import losses, sparsity
 from sparse_ir.training.batches import Batches, BatchShape, hard_neighbours
-from sparse_ir.training.checkpoints import (
-    average_checkpoints,
-    checkpoints,
-    last_due,
-    origin_of,
-    require_place,
-)
+from sparse_ir.training.checkpoints import average_checkpoints, last_due, origin_of
 from sparse_ir.training.config import DataTable, TeacherTable, TrainConfig
 from sparse_ir.training.encoded_set import EncodedSet
 from sparse_ir.training.examples import TrainingSet, read_training_set
 from sparse_ir.training.mixture import TaughtSet
 from sparse_ir.training.model_card import data_reports, model_card
+from sparse_ir.training.objective import Objective
 from sparse_ir.training.pretraining import pretrain
 from sparse_ir.training.pseudo_queries import add_pseudo_queries
 from sparse_ir.training.query_fit import fit_query_table
+from sparse_ir.training.run import Progress, StageProgress
 from sparse_ir.training.student import Scored, Student
 from sparse_ir.training.teachers import (
     BM25Teacher,
@@ -65,11 +58,8 @@ from sparse_ir.training.validation import (
 
 _log = logging.getLogger(__name__)
 FITTED = "Its query table was fitted to whole collections."
-Progress = Callable[[int], None]
-StageProgress = Callable[[str, int], None]
 _CALIBRATION = 4  # batches by which the scales of the scores start
-_TOLD = ("ranking", "pressure", "terms", "flops", "teacher_agreement")  # all is in TensorBoard
-_AVERAGES = "moving_averages.safetensors"  # in a checkpoint: what the losses remember of batches
+_AVERAGES = "moving_averages.safetensors"  # in a checkpoint: the objective's state
 
 
 def make_trainer(
@@ -163,68 +153,6 @@ def taught_set(
     )
 
 
-class Run(Protocol):
-    """A trainer of transformers that knows what comes before the first step and after the last."""
-
-    args: Any
-    add_callback: Callable[..., Any]
-    train: Callable[..., Any]
-
-    def prepare(self) -> None:
-        """Everything is ready for the first step of a run that is not resumed."""
-        ...
-
-    def finish(self, on_stage: StageProgress = lambda stage, n: None) -> None:
-        """The model is in its output folder.
-
-        Args:
-            on_stage: Told of a stage how much more of it is done.
-        """
-        ...
-
-
-def train_model(
-    trainer: Run,
-    *,
-    resume: bool = False,
-    finish: bool = True,
-    on_step: Progress | None = None,
-    on_log: Callable[[str], None] | None = None,
-) -> bool:
-    """Whether training came to its end; then the model with its card is in the output folder.
-
-    Ctrl-C ends the step that is under way, saves a checkpoint, and gives False.
-
-    Args:
-        trainer: From ``make_trainer``, or another one that has not run.
-        resume: Whether to go on from the last checkpoint.
-        finish: False for a run before the last: its checkpoints are all that is wanted.
-        on_step: Told after each step that one more is done.
-        on_log: Told in a line what was logged.
-
-    Raises:
-        InvalidInputError: as ``require_place``.
-    """
-    work = Path(trainer.args.output_dir)
-    require_place(work, resume=resume)
-    stop = _StopOnInterrupt(on_step)
-    trainer.add_callback(stop)
-    if on_log:
-        trainer.add_callback(_TellLogs(on_log))
-    before = signal.signal(signal.SIGINT, stop.interrupt)
-    try:
-        if not resume:
-            trainer.prepare()
-        trainer.train(resume_from_checkpoint=str(checkpoints(work)[-1]) if resume else None)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if stop.interrupted:
-        return False
-    if finish and trainer.args.process_index == 0:
-        trainer.finish()
-    return True
-
-
 class StudentTrainer(Trainer):  # type: ignore[misc]
     """Minimises ranking loss plus sparsity.
 
@@ -250,12 +178,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         self._works = [*earlier, config.work]
         self.student = student
         self.dev_sets = dev_sets
-        table = config.sparsity
-        self._controller = sparsity.TermsController(
-            table.target_terms or 1.0, max(table.weight, 1e-7)
-        )
-        self._individual = losses.IndividualTemperatures(batches.n_queries)
-        self._frequency = torch.zeros(len(student.bias))
+        self.objective = Objective(student, config, n_queries=batches.n_queries)
         self._logged: dict[str, list[float]] = {}
         self.measured: dict[str, float] = {}
         super().__init__(
@@ -276,94 +199,10 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     ) -> Any:
         """The loss of a batch; what it is made of is logged."""
         scored: Scored = model(**inputs)
-        share = self.config.loss.residual
-        ranking = sum(
-            part * self._ranking(scores, inputs)
-            for part, scores in ((share, scored.anchored), (1 - share, scored.learned))
-            if part > 0
-        )
-        pressure = self._pressure(scored)
-        loss = ranking + pressure
-        self._measure(inputs, scored, ranking, pressure)
-        return (loss, scored) if return_outputs else loss
-
-    def _ranking(self, scores: Tensor, inputs: dict[str, Any]) -> Tensor:
-        table, positives = self.config.loss, inputs["positives"]
-        total = scores.sum() * 0
-        if table.distillation:
-            total = total + table.distillation * losses.distillation(scores, inputs["teacher"])
-        if table.margin_mse:
-            total = total + table.margin_mse * losses.margin_mse(
-                scores, inputs["teacher"], positives
-            )
-        if table.contrast:
-            total = total + table.contrast * self._contrast(scores, inputs)
-        return total
-
-    def _contrast(self, scores: Tensor, inputs: dict[str, Any]) -> Tensor:
-        table, positives = self.config.loss, inputs["positives"]
-        if table.contrast_kind == "individual":
-            has = positives.any(1)
-            if not has.any():
-                return scores.sum() * 0
-            return self._individual(scores[has], positives[has], inputs["query_numbers"][has])
-        if table.contrast_kind == "soft":
-            teacher = inputs["teacher"]
-            scores = scores.masked_fill(torch.isneginf(teacher), -torch.inf)
-            relatedness = teacher.clamp(min=0) / self.config.distillation.scale
-            return losses.soft_contrastive(scores, relatedness, temperature=table.temperature)
-        contrast = losses.CONTRASTS[table.contrast_kind]
-        return contrast(scores, positives, temperature=table.temperature)
-
-    def _pressure(self, scored: Scored) -> Tensor:
-        """The regularisers, weighed; lambda follows the number of terms."""
-        table = self.config.sparsity
-        fires = sparsity.mean_over_all((scored.documents.detach() > 0).float())
-        self._frequency = 0.98 * self._frequency + 0.02 * fires.cpu()
-        ramp = sparsity.quadratic_ramp(
-            self.state.global_step, int(table.ramp * self.args.max_steps)
-        )
-        if table.target_terms is not None:
-            weight = self._controller.update(float(fires.sum()))
-        else:
-            weight = table.weight
-        pressure = ramp * weight * self._regularizer(scored)
-        if table.query_l1:
-            pressure = pressure + table.query_l1 * sparsity.l1(scored.queries)
-        return pressure
-
-    def _regularizer(self, scored: Scored) -> Tensor:
-        table, documents = self.config.sparsity, scored.documents
-        if table.regularizer == "l1":
-            return sparsity.l1(documents)
-        if table.regularizer == "df_flops":
-            return sparsity.df_flops(documents, self._frequency.to(documents))
-        if table.regularizer == "joint_flops":
-            return sparsity.joint_flops(scored.queries, documents)
-        if table.regularizer == "flops" and not self.student.network_queries:
-            documents = documents * self.student.query_table().detach()
-        return sparsity.flops(documents, least_terms=table.least_terms)
-
-    # what is logged
-
-    def _measure(
-        self, inputs: dict[str, Any], scored: Scored, ranking: Any, pressure: Tensor
-    ) -> None:
-        documents = scored.documents.detach()
-        values = {
-            "ranking": float(ranking.detach()),
-            "pressure": float(pressure.detach()),
-            "lambda": self._controller.weight,
-            "terms": float((documents > 0).sum(1).float().mean()),
-            "flops": float(sparsity.flops(documents)),
-            "greatest_df": float((documents > 0).float().mean(0).max()),
-            "g": self.student.anchor_weight,
-            "scale": float(self.student.log_scale.detach().exp()),
-            "learned_scale": float(self.student.log_learned_scale.detach().exp()),
-            "teacher_agreement": inputs["agreement"],
-        }
-        for name, value in values.items():
+        loss, numbers = self.objective(scored, inputs, step=self.state.global_step)
+        for name, value in numbers.items():
             self._logged.setdefault(name, []).append(value)
+        return (loss, scored) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args: Any, **options: Any) -> None:
         """As the Trainer's, with the means since the last time."""
@@ -378,22 +217,11 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         super()._save(output_dir, state_dict)
         if not self.args.should_save:  # asked of every process, done by one
             return
-        controller = [self._controller.weight, self._controller.terms]
-        save_file(
-            {
-                "controller": torch.tensor(controller, dtype=torch.float64),
-                "frequency": self._frequency,
-                **self._individual.state(),
-            },
-            Path(output_dir or self.args.output_dir) / _AVERAGES,
-        )
+        save_file(self.objective.state(), Path(output_dir or self.args.output_dir) / _AVERAGES)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-        state = load_file(Path(resume_from_checkpoint) / _AVERAGES)
-        self._controller.weight, self._controller.terms = state.pop("controller").tolist()
-        self._frequency = state.pop("frequency")
-        self._individual.load_state(state)
+        self.objective.load_state(load_file(Path(resume_from_checkpoint) / _AVERAGES))
 
     def prepare(self) -> None:
         """The student is pre-trained, if that is asked for, and its scores have their scales."""
@@ -632,35 +460,6 @@ def _optimizer(student: Student, config: TrainConfig) -> torch.optim.Optimizer:
         },
     ]
     return torch.optim.AdamW(groups, weight_decay=0.0)
-
-
-class _StopOnInterrupt(TrainerCallback):  # type: ignore[misc]
-    """Ends training after the step in which Ctrl-C came, with a checkpoint."""
-
-    def __init__(self, on_step: Progress | None) -> None:
-        self.interrupted = False
-        self._tell = on_step or (lambda n: None)
-
-    def interrupt(self, *_: Any) -> None:
-        self.interrupted = True
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._tell(1)
-        if self.interrupted:
-            control.should_save = control.should_training_stop = True
-
-
-class _TellLogs(TrainerCallback):  # type: ignore[misc]
-    """Tells a function what was logged, a line for each time."""
-
-    def __init__(self, on_log: Callable[[str], None]) -> None:
-        self._tell = on_log
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        told = [name for name in logs or {} if name in _TOLD or name.startswith("eval_")]
-        if told and state.is_world_process_zero:
-            values = (f"{name.removeprefix('eval_')} {logs[name]:.4g}" for name in told)
-            self._tell(f"step {state.global_step}: {', '.join(values)}")
 
 
 def _n_processes() -> int:

@@ -23,7 +23,7 @@ from sparse_ir.training.dense_leg import (
     DenseTrainer,
 )
 from sparse_ir.training.examples import TrainingSet
-from sparse_ir.training.trainer import train_model
+from sparse_ir.training.run import train_model
 from sparse_ir.training.validation import DevSet
 
 pytestmark = [

@@ -20,8 +20,9 @@ from sparse_ir.errors import InvalidInputError
 from sparse_ir.training.checkpoints import average_checkpoints, checkpoints
 from sparse_ir.training.config import SelectionTable, TrainConfig
 from sparse_ir.training.pretraining import pretraining_loss
+from sparse_ir.training.run import train_model
 from sparse_ir.training.student import Student
-from sparse_ir.training.trainer import make_trainer, train_model
+from sparse_ir.training.trainer import make_trainer
 from sparse_ir.training.validation import DevResult, read_dev_set, summary
 
 pytestmark = [
@@ -438,7 +439,7 @@ def test_a_hidden_pair_is_no_part_of_the_soft_contrast(config):
     trainer = make_trainer(config(loss={"contrast_kind": "soft"}))
     scores = torch.tensor([[2.0, 1.0, 0.5]], requires_grad=True)
     teacher = torch.tensor([[-torch.inf, 30.0, 15.0]])
-    loss = trainer._contrast(scores, {"teacher": teacher, "positives": None})
+    loss = trainer.objective.contrast(scores, {"teacher": teacher, "positives": None})
     log_p = torch.log_softmax(torch.tensor([1.0, 0.5]), 0)
     expected = -(log_p[0] * 1.0 + log_p[1] * 0.5) / 1.5
     torch.testing.assert_close(loss, expected)
@@ -466,10 +467,10 @@ def test_the_parts_of_siamese_regularisers_by_hand(config):
     )
     scored = trainer.student(**trainer.train_dataset[0])
     expected = (scored.queries.mean(0) * scored.documents.mean(0)).sum()
-    torch.testing.assert_close(trainer._regularizer(scored), expected)
+    torch.testing.assert_close(trainer.objective.regularizer(scored), expected)
     plain = make_trainer(config(model={"queries": "network"}, sparsity={"regularizer": "flops"}))
     expected = (scored.documents.mean(0) ** 2).sum()  # no table has part in it
-    torch.testing.assert_close(plain._regularizer(scored), expected)
+    torch.testing.assert_close(plain.objective.regularizer(scored), expected)
 
 
 def test_scores_are_not_rounded_in_bfloat16(config):

@@ -1,0 +1,140 @@
+"""What a step minimises: the ranking loss of both modes, and pressure on the number of terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sparse_ir.training import losses, sparsity
+from sparse_ir.training.config import TrainConfig
+from sparse_ir.training.student import Scored, Student
+
+
+class Objective:
+    """The loss of a batch, and what it remembers of the batches before.
+
+    Args:
+        student: Whose loss it is.
+        config: The experiment.
+        n_queries: Of the whole training set.
+    """
+
+    def __init__(self, student: Student, config: TrainConfig, *, n_queries: int) -> None:
+        self._student = student
+        self._config = config
+        table = config.sparsity
+        self._controller = sparsity.TermsController(
+            table.target_terms or 1.0, max(table.weight, 1e-7)
+        )
+        self._frequency = torch.zeros(len(student.bias))
+        self._individual = losses.IndividualTemperatures(n_queries)
+
+    def __call__(
+        self, scored: Scored, batch: Mapping[str, Any], *, step: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """(the loss, the numbers to log); the state has moved on.
+
+        Args:
+            scored: What the student makes of the batch.
+            batch: As ``Batches`` gives it.
+            step: Number of the step, from 0.
+        """
+        share = self._config.loss.residual
+        modes = ((share, scored.anchored), (1 - share, scored.learned))
+        parts = [part * self.ranking(scores, batch) for part, scores in modes if part > 0]
+        ranking, pressure = torch.stack(parts).sum(), self._pressure(scored, step)
+        return ranking + pressure, self._numbers(scored, batch, ranking, pressure)
+
+    def ranking(self, scores: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        """The ranking loss of (Q, D) scores."""
+        table, positives = self._config.loss, batch["positives"]
+        total = scores.sum() * 0
+        if table.distillation:
+            total = total + table.distillation * losses.distillation(scores, batch["teacher"])
+        if table.margin_mse:
+            total = total + table.margin_mse * losses.margin_mse(
+                scores, batch["teacher"], positives
+            )
+        if table.contrast:
+            total = total + table.contrast * self.contrast(scores, batch)
+        return total
+
+    def contrast(self, scores: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        """The contrastive part of it, of the kind that is asked for."""
+        table, positives = self._config.loss, batch["positives"]
+        if table.contrast_kind == "individual":
+            has = positives.any(1)
+            if not has.any():
+                return scores.sum() * 0
+            return self._individual(scores[has], positives[has], batch["query_numbers"][has])
+        if table.contrast_kind == "soft":
+            teacher = batch["teacher"]
+            scores = scores.masked_fill(torch.isneginf(teacher), -torch.inf)
+            relatedness = teacher.clamp(min=0) / self._config.distillation.scale
+            return losses.soft_contrastive(scores, relatedness, temperature=table.temperature)
+        kind = losses.CONTRASTS[table.contrast_kind]
+        return kind(scores, positives, temperature=table.temperature)
+
+    def _pressure(self, scored: Scored, step: int) -> Tensor:
+        """The regularisers, weighed; lambda follows the number of terms."""
+        table = self._config.sparsity
+        fires = sparsity.mean_over_all((scored.documents.detach() > 0).float())
+        self._frequency = 0.98 * self._frequency + 0.02 * fires.cpu()
+        if table.target_terms is not None:
+            weight = self._controller.update(float(fires.sum()))
+        else:
+            weight = table.weight
+        ramp_steps = int(table.ramp * self._config.optimizer.steps)
+        ramp = sparsity.quadratic_ramp(step, ramp_steps)
+        pressure = ramp * weight * self.regularizer(scored)
+        if table.query_l1:
+            pressure = pressure + table.query_l1 * sparsity.l1(scored.queries)
+        return pressure
+
+    def regularizer(self, scored: Scored) -> Tensor:
+        """What presses on documents, of the kind that is asked for, not weighed yet."""
+        table, documents = self._config.sparsity, scored.documents
+        if table.regularizer == "l1":
+            return sparsity.l1(documents)
+        if table.regularizer == "df_flops":
+            return sparsity.df_flops(documents, self._frequency.to(documents))
+        if table.regularizer == "joint_flops":
+            return sparsity.joint_flops(scored.queries, documents)
+        if table.regularizer == "flops" and not self._student.network_queries:
+            documents = documents * self._student.query_table().detach()
+        return sparsity.flops(documents, least_terms=table.least_terms)
+
+    def _numbers(
+        self, scored: Scored, batch: Mapping[str, Any], ranking: Tensor, pressure: Tensor
+    ) -> dict[str, float]:
+        student, documents = self._student, scored.documents.detach()
+        return {
+            "ranking": float(ranking.detach()),
+            "pressure": float(pressure.detach()),
+            "lambda": self._controller.weight,
+            "terms": float((documents > 0).sum(1).float().mean()),
+            "flops": float(sparsity.flops(documents)),
+            "greatest_df": float((documents > 0).float().mean(0).max()),
+            "g": student.anchor_weight,
+            "scale": float(student.log_scale.detach().exp()),
+            "learned_scale": float(student.log_learned_scale.detach().exp()),
+            "teacher_agreement": batch["agreement"],
+        }
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        controller = [self._controller.weight, self._controller.terms]
+        return {
+            "controller": torch.tensor(controller, dtype=torch.float64),
+            "frequency": self._frequency,
+            **self._individual.state(),
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from what ``state`` gave."""
+        self._controller.weight, self._controller.terms = state["controller"].tolist()
+        self._frequency = state["frequency"]
+        self._individual.load_state(state)
