@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, progress, stages
+from sparse_ir.cli.console import progress, stages, tell
 from sparse_ir.cli.options import ModelOption, require_train_extra
 
 
@@ -56,18 +56,18 @@ def adapt(
             resume=resume,
             on_progress=advance,
         )
-    with stages(training=steps) as tell:
+    with stages(training=steps) as advance:
         done = adapt_model(
-            trainer, resume=resume, on_step=lambda n: tell("training", n), on_stage=tell
+            trainer, resume=resume, on_step=lambda n: advance("training", n), on_stage=advance
         )
     if done is None:
-        err.print("stopped; go on with the same command and --resume")
+        tell("stopped; go on with the same command and --resume")
         raise typer.Exit(130)
-    err.print(f"nDCG@10 on {done.questions} questions made of documents that were held out:")
+    tell(f"nDCG@10 on {done.questions} questions made of documents that were held out:")
     for name, values in done.measured.items():
         here = "   <- in the output" if name == done.kept else ""
-        err.print(
+        tell(
             f"  {name:9}  anchored {values['anchored']:.3f}  learned {values['learned']:.3f}  "
             f"{values['terms']:.0f} terms a document{here}"
         )
-    err.print(f"model in {output}; try: sparse-ir index {source} --model {output}")
+    tell(f"model in {output}; try: sparse-ir index {source} --model {output}")

@@ -132,7 +132,7 @@ def _print_summary(
     measure: str, runs: tuple[Path, Path], means: list[float], changed: Difference
 ) -> None:
     for name, path, mean in zip("AB", runs, means, strict=True):
-        out.print(f"{name}  {measure} {mean:.4f}  {path}")
+        out.print(f"{name}  {measure} {mean:.4f}  {escape(str(path))}")
     out.print(
         f"A - B {changed.mean:+.4f}: {changed.wins} wins, {changed.losses} losses, "
         f"{changed.ties} ties; p {changed.p_t_test:.4f} (paired t-test), "

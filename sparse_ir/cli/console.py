@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -32,6 +33,7 @@ err = Console(stderr=True, highlight=False)
 
 _UNLIMITED = 1000  # characters, a width that no table reaches
 _BAR = 40  # characters of the longest bar
+_LINE_SECONDS = 60  # between two lines of a log
 
 
 class Advance(Protocol):
@@ -42,12 +44,22 @@ class Advance(Protocol):
         ...
 
 
+def tell(line: str) -> None:
+    """The line is on the standard error as it is, unbroken: it may have a command to copy."""
+    err.print(line, markup=False, soft_wrap=True)
+
+
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Advance]:
-    """A bar with speed and, where the total is known, time left; nothing if nobody looks."""
+    """A bar with speed and, where the total is known, time left; for a log, a line a minute."""
     with _bars() as bars:
-        task = bars.add_task(what, total=total)
-        yield lambda n: bars.advance(task, n)
+        task, lines = bars.add_task(what, total=total), _Lines()
+
+        def advance(n: int, /) -> None:
+            bars.advance(task, n)
+            lines.show(bars.tasks[task])
+
+        yield advance
 
 
 @contextmanager
@@ -60,11 +72,13 @@ def stages(prefix: str = "", **totals: int) -> Iterator[Callable[[str, int], Non
     """
     with _bars() as bars:
         tasks: dict[str, TaskID] = {}
+        lines = _Lines()
 
         def advance(what: str, n: int) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(prefix + what, total=totals.get(what))
             bars.advance(tasks[what], n)
+            lines.show(bars.tasks[tasks[what]])
 
         yield advance
 
@@ -72,7 +86,7 @@ def stages(prefix: str = "", **totals: int) -> Iterator[Callable[[str, int], Non
 def _bars() -> Progress:
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _Speed(),
@@ -80,6 +94,21 @@ def _bars() -> Progress:
         console=err,
         disable=not err.is_terminal,
     )
+
+
+class _Lines:
+    """What a log sees of bars: a line now and then."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def show(self, task: Task) -> None:
+        now = time.monotonic()
+        if err.is_terminal or now - self._last < _LINE_SECONDS:
+            return
+        self._last = now
+        of = f" of {task.total:,.0f}" if task.total else ""
+        tell(f"{task.description}: {task.completed:,.0f}{of}")
 
 
 class _Speed(ProgressColumn):
@@ -134,7 +163,7 @@ def print_table(rows: Sequence[Mapping[str, str]]) -> None:
         table.add_column(name, justify="right" if i else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row.values())
-    Console(highlight=False, width=_UNLIMITED).print(table)
+    Console(highlight=False, markup=False, width=_UNLIMITED).print(table)
 
 
 def print_bars(terms: Sequence[tuple[str, float, bool]]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err
+from sparse_ir.cli.console import tell
 from sparse_ir.cli.options import ModelOption
 from sparse_ir.errors import InvalidInputError
 
@@ -47,8 +47,8 @@ def convert(
 
         save_for_sentence_transformers(model, output)
         if ratio := model_settings(model).prune_ratio:
-            err.print(
+            tell(
                 f"in it no terms are dropped; {model} drops those below {ratio:g} of a text's "
                 f"greatest weight (OpenSearch: prune_type max_ratio, prune_ratio {ratio:g})"
             )
-    err.print(f"{model} for {to.value} in {output}")
+    tell(f"{model} for {to.value} in {output}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err
+from sparse_ir.cli.console import tell
 from sparse_ir.cli.options import ExistingIndexOption, find_index
 from sparse_ir.errors import InvalidInputError
 
@@ -25,4 +25,4 @@ def delete(
             raise InvalidInputError(f"no document {missing[0]!r} in {path}; want known doc_ids")
         n_deleted = writer.delete(list(known))
         n_left = len(writer)
-    err.print(f"{n_deleted} deleted, {n_left:,} left; index: {path}")
+    tell(f"{n_deleted} deleted, {n_left:,} left; index: {path}")

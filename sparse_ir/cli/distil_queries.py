@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.console import progress, tell
 from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
 
 
@@ -36,7 +36,7 @@ def distil_queries(
         return
     size = f"{report.n_bytes / 2**20:.1f} MiB"
     alone = f"tokens alone {report.cosine_of_tokens:.3f}"
-    err.print(
+    tell(
         f"table of {size} from {report.n_texts:,} texts; on unseen texts cosine with the network "
         f"{report.cosine:.3f} ({alone}), {report.overlap:.0%} of its ten nearest documents found"
     )

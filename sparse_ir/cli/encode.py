@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.console import progress, tell
 from sparse_ir.cli.options import (
     BatchSizeOption,
     DeviceOption,
@@ -109,7 +109,7 @@ def encode(
             on_progress=advance,
         )
     kept = f" ({report.kept} of them from before)" if report.kept else ""
-    err.print(f"{len(report)} vectors{kept} in {path}")
+    tell(f"{len(report)} vectors{kept} in {path}")
     _tell_of_cut_texts(encoder)
 
 
@@ -146,4 +146,4 @@ def _count(source: str) -> int | None:
 def _tell_of_cut_texts(encoder: Encoder) -> None:
     if n_cut := getattr(encoder, "n_cut", 0):
         limit = getattr(encoder, "max_length", 0)
-        err.print(f"{n_cut} texts are longer than {limit} tokens: their ends were not read")
+        tell(f"{n_cut} texts are longer than {limit} tokens: their ends were not read")

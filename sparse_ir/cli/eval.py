@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from sparse_ir.cli.console import err, out, print_table, progress, stages
+from sparse_ir.cli.console import out, print_table, progress, stages, tell
 from sparse_ir.cli.options import (
     DEFAULT_DENSE_MODEL,
     BatchSizeOption,
@@ -121,7 +122,7 @@ def eval(
             file.writelines(line + "\n" for line in lines)
     if plot:
         plot_tradeoffs(reports, plot)
-        err.print(f"plot in {plot}")
+        tell(f"plot in {plot}")
 
 
 def _collections(
@@ -201,7 +202,7 @@ def _print_tables(reports: list[Report]) -> None:
         if report.n_documents is not None:
             facts.insert(0, f"{report.n_documents:,} documents")
         split = f" ({report.split})" if report.split else ""
-        out.print(f"[bold]{report.collection}{split}[/bold]: {', '.join(facts)}")
+        out.print(f"[bold]{escape(report.collection)}{split}[/bold]: {', '.join(facts)}")
         print_table(quality(report))
         print_table(costs(report))
     if len(reports) > 1:

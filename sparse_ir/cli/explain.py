@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, print_bars
+from sparse_ir.cli.console import print_bars, tell
 from sparse_ir.cli.options import JsonOption, ModelOption, require_at_least
 
 
@@ -33,7 +33,7 @@ def explain(
         print(json.dumps(records, ensure_ascii=False))
         return
     if not terms:
-        err.print("no terms")
+        tell("no terms")
     print_bars(terms[:most])
     if len(terms) > most:
-        err.print(f"{len(terms) - most} more terms, down to {terms[-1][1]:.3f}; --terms shows more")
+        tell(f"{len(terms) - most} more terms, down to {terms[-1][1]:.3f}; --terms shows more")

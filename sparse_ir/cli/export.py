@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.console import progress, tell
 from sparse_ir.cli.options import ExistingIndexOption, SparseMode, find_index
 from sparse_ir.errors import InvalidInputError
 
@@ -69,7 +69,7 @@ def export(
         with _opened(path) as (index, terms), progress("exporting", len(index)) as advance:
             if format in (Format.npz, Format.seismic):
                 n = _write_stored(index, format, mode, output, advance)
-                err.print(f"{n} documents in {output}")
+                tell(f"{n} documents in {output}")
                 return
             names = term_names(index, mode.value, terms)
             batches = document_impacts(index, mode.value, scale=scale)
@@ -78,7 +78,7 @@ def export(
                 n = _write_ciff(index, batches, names, about, output, advance)
             else:
                 n = write_json_vectors(output, batches, names, _texts(index), on_progress=advance)
-    err.print(f"{n} {'queries' if queries else 'documents'} in {output}")
+    tell(f"{n} {'queries' if queries else 'documents'} in {output}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sparse_ir.cli.console import err, stages
+from sparse_ir.cli.console import stages, tell
 from sparse_ir.cli.options import DEFAULT_INDEX, JsonOption, NeighbourWeightOption
 from sparse_ir.errors import InvalidInputError
 
@@ -109,7 +109,7 @@ def import_(
     if as_json:
         print(json.dumps({"imported": n, "seconds": round(seconds, 3), "index": str(folder)}))
         return
-    err.print(f"{n} imported in {seconds:.1f} s; index: {folder}")
+    tell(f"{n} imported in {seconds:.1f} s; index: {folder}")
 
 
 def _open_writer(

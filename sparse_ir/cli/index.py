@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, stages
+from sparse_ir.cli.console import stages, tell
 from sparse_ir.cli.options import (
     DEFAULT_DENSE_MODEL,
     DEFAULT_INDEX,
@@ -118,12 +118,12 @@ def index(
         print(json.dumps(facts))
         return
     removed = f", {report.removed} removed" if sync else ""
-    err.print(
+    tell(
         f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged{removed} "
         f"in {seconds:.1f} s; index: {folder}"
     )
     if report.cut:
-        err.print(
+        tell(
             f"{report.cut} texts are longer than the model reads: the ends of their learned part "
             "are missing; index without --no-passages to have them"
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from rich.markup import escape
+
 from sparse_ir.cli.console import out
 from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
 
@@ -42,7 +44,7 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
         "kernel": facts["kernel"],
     }
     for name, value in rows.items():
-        out.print(f"[bold]{name:<16}[/bold] {value}")
+        out.print(f"[bold]{name:<16}[/bold] {escape(str(value))}")
     for segment in facts["segments"]:
         out.print(
             f"[dim]{segment['file']:<20} {segment['documents']:>12,} documents "

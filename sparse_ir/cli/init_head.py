@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.console import progress, tell
 
 
 def init_head(
@@ -60,6 +60,6 @@ def init_head(
             seed=seed,
             on_progress=advance,
         )
-    err.print(
+    tell(
         f"model in {output}, from {len(sample)} texts; try: sparse-ir index SOURCE --model {output}"
     )

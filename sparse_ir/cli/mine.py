@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.console import progress, tell
 from sparse_ir.cli.options import ModelOption
 
 
@@ -61,4 +61,4 @@ def mine(
         )
     write_examples(examples, output, judges)
     n = sum(map(len, examples.negatives))
-    err.print(f"{n} negatives for {len(examples.queries)} queries in {output}")
+    tell(f"{n} negatives for {len(examples.queries)} queries in {output}")

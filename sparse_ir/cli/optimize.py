@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.console import progress, tell
 from sparse_ir.cli.options import ExistingIndexOption, find_index
 
 
@@ -20,7 +20,7 @@ def optimize(folder: ExistingIndexOption = None) -> None:
     with progress("optimizing"), IndexWriter.open(path) as writer:
         writer.optimize()
     after = _facts(path)
-    err.print(
+    tell(
         f"{before[0]} segments of {before[1] / 2**20:.1f} MiB became {after[0]} of "
         f"{after[1] / 2**20:.1f} MiB; {before[2]:,} deleted documents dropped"
     )

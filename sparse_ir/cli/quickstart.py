@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
-from sparse_ir.cli.console import err, out, print_hit, print_matches, progress
+from sparse_ir.cli.console import out, print_hit, print_matches, progress, tell
 from sparse_ir.cli.options import DEFAULT_INDEX
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def quickstart(
 
     require_models_extra()
     documents = list(standard_library())
-    err.print(
+    tell(
         f"{len(documents)} docstrings of Python's standard library; encoding takes a minute or two"
     )
     with progress("indexing", total=len(documents)) as advance:
@@ -110,4 +111,4 @@ def _ask(retriever: SparseRetriever, question: str) -> None:
 
 
 def _index_flag(folder: Path) -> str:
-    return "" if folder == DEFAULT_INDEX else f" --index {folder}"
+    return "" if folder == DEFAULT_INDEX else escape(f" --index {folder}")

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from sparse_ir.cli.console import Advance, err, progress
+from sparse_ir.cli.console import Advance, progress, tell
 from sparse_ir.cli.options import (
     CacheOption,
     ExistingIndexOption,
@@ -73,7 +73,7 @@ def run(
     ):
         found = rankings(SYSTEMS[retriever](indexes), queries, hits, threads=threads)
         write_run(output, _counted(found, advance), format.value, tag=tag)
-    err.print(f"{len(queries)} queries in {output}")
+    tell(f"{len(queries)} queries in {output}")
 
 
 def _counted(items: Iterator[_T], advance: Advance) -> Iterator[_T]:

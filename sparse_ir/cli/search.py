@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sparse_ir.cli.console import err, print_hit, print_legs, print_matches
+from sparse_ir.cli.console import print_hit, print_legs, print_matches, tell
 from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
 from sparse_ir.errors import InvalidInputError
 
@@ -86,7 +86,7 @@ def search(
         why = [retriever.explain(query, hit.doc_id, wanted) for hit in hits if explain]
         snippets = [retriever.snippet(query, hit, wanted) for hit in hits if not as_json]
         if not hits and not as_json:
-            err.print(_no_hits(retriever.index, filter))
+            tell(_no_hits(retriever.index, filter))
     if as_json:
         for rank, hit in enumerate(hits):
             print(json.dumps(_record(rank + 1, hit, why[rank] if explain else None)))

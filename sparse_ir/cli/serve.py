@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err
+from sparse_ir.cli.console import tell
 from sparse_ir.cli.options import ExistingIndexOption, find_index, use_threads
 
 _BACKLOG = 1024  # connections that may wait
@@ -59,7 +59,7 @@ def serve(
         )
         name = f"[{host}]" if ":" in host else host
         address = f"http://{name}:{listening.getsockname()[1]}/"
-        err.print(f"serving {live.path} at {address}", soft_wrap=True)
+        tell(f"serving {live.path} at {address}")
         server.run(sockets=[listening])
     finally:
         live.close()

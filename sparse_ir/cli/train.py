@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, progress, stages
+from sparse_ir.cli.console import progress, stages, tell
 from sparse_ir.cli.options import require_train_extra
 
 
@@ -59,16 +59,16 @@ def train(
         name = "training" if len(runs) == 1 else f"training, run {number + 1} of {len(runs)}"
         with progress(name, total=run.optimizer.steps) as advance:
             finished = train_model(
-                trainer, resume=begun, finish=False, on_step=advance, on_log=err.print
+                trainer, resume=begun, finish=False, on_step=advance, on_log=tell
             )
         if not finished:
-            err.print(f"stopped; go on with: sparse-ir train {config} --resume")
+            tell(f"stopped; go on with: sparse-ir train {config} --resume")
             raise typer.Exit(130)
     if trainer.args.process_index:
         return  # the first process finishes, and tells
-    with stages() as tell:
-        trainer.finish(tell)
+    with stages() as advance:
+        trainer.finish(advance)
     output = experiment.model.output
     if push_to_hub:
-        err.print(f"uploaded to {push(output, push_to_hub)}")
-    err.print(f"model in {output}; try: sparse-ir index SOURCE --model {output}")
+        tell(f"uploaded to {push(output, push_to_hub)}")
+    tell(f"model in {output}; try: sparse-ir index SOURCE --model {output}")

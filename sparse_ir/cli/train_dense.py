@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.console import progress, tell
 from sparse_ir.cli.options import DEFAULT_DENSE_MODEL, require_train_extra
 
 
@@ -61,9 +61,9 @@ def train_dense(
     with progress("training", total=steps) as advance:
         finished = train_model(trainer, resume=resume, on_step=advance)
     if not finished:
-        err.print(f"stopped; go on with the same command and --resume, from {run.work}")
+        tell(f"stopped; go on with the same command and --resume, from {run.work}")
         raise typer.Exit(130)
     for name, value in trainer.measured.items():
         here = "   <- in the output" if name == trainer.kept else ""
-        err.print(f"  {name:10}  nDCG@10 {value:.3f}{here}")
-    err.print(f"model in {output}; try: sparse-ir index SOURCE --dense --dense-model {output}")
+        tell(f"  {name:10}  nDCG@10 {value:.3f}{here}")
+    tell(f"model in {output}; try: sparse-ir index SOURCE --dense --dense-model {output}")

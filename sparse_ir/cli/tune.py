@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, out, print_table, progress
+from sparse_ir.cli.console import out, print_table, progress, tell
 from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def tune(
     out.print(f"best: {fusion.method}, dense weight {fusion.dense_weight:g}{constant}")
     by = "judgements" if found.is_judged else "agreement of the legs, which is not relevance"
     fate = "nothing is" if not keep else "it is" if found.is_better else "the default is"
-    err.print(f"{found.n_queries} queries, by {by}; {fate} kept with {path}")
+    tell(f"{found.n_queries} queries, by {by}; {fate} kept with {path}")
 
 
 def _gain(gain: Gain) -> str:

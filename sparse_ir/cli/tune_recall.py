@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sparse_ir.cli.console import err, print_table, progress
+from sparse_ir.cli.console import print_table, progress, tell
 from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def tune_recall(
         print(json.dumps(found.as_setting()))
         return
     print_table([_row(curve) for curve in found.curves])
-    err.print(f"kept with the index: measured on {found.n_docs:,} documents")
+    tell(f"kept with the index: measured on {found.n_docs:,} documents")
 
 
 def _read(queries: str) -> Sequence[str] | TermWeights:

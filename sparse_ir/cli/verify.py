@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparse_ir.cli.console import err, progress
+from sparse_ir.cli.console import progress, tell
 from sparse_ir.cli.options import ExistingIndexOption, find_index
 
 
@@ -17,7 +17,7 @@ def verify(folder: ExistingIndexOption = None) -> None:
         facts = opened.info()
         with progress("verifying", total=facts["segment_bytes"]) as advance:
             opened.verify(on_segment=advance)
-    err.print(
+    tell(
         f"good: {facts['documents']:,} documents, {facts['postings']:,} postings in "
         f"{len(facts['segments'])} segments, {facts['segment_bytes'] / 2**20:.1f} MiB, and the "
         f"catalog, {facts['catalog_bytes'] / 2**20:.1f} MiB"
