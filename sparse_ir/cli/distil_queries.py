@@ -15,9 +15,10 @@ from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
 def distil_queries(
     folder: ExistingIndexOption = None,
     texts: Annotated[
-        int, typer.Option(help="Titles and sentences of the index that the table is fitted on.")
+        int,
+        typer.Option(min=1, help="Titles and sentences of the index that the table is fitted on."),
     ] = 20_000,
-    seed: Annotated[int, typer.Option(help="Chooses them.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses them.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Make a table of token vectors, so that hybrid searches need no network.

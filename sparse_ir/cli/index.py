@@ -16,7 +16,6 @@ from sparse_ir.cli.options import (
     DEFAULT_INDEX,
     BatchSizeOption,
     CodesChoice,
-    DenseModelOption,
     DeviceOption,
     JsonOption,
     ModelOption,
@@ -54,7 +53,13 @@ def index(
         bool,
         typer.Option("--dense", help="Give the index a dense part too, for --hybrid searches."),
     ] = False,
-    dense_model: DenseModelOption = DEFAULT_DENSE_MODEL,
+    dense_model: Annotated[
+        str | None,
+        typer.Option(
+            help="A sentence-transformers folder or hub name, for the dense part.",
+            show_default=DEFAULT_DENSE_MODEL,
+        ),
+    ] = None,
     codes: Annotated[
         CodesChoice | None,
         typer.Option(
@@ -89,8 +94,9 @@ def index(
     from sparse_ir.encoders.options import EncoderOptions
     from sparse_ir.retrieval.ingest import ingest
 
-    if codes is not None and not dense:
-        raise InvalidInputError("--codes came without --dense; codes are of the dense part")
+    for name, value in (("--codes", codes), ("--dense-model", dense_model)):
+        if value is not None and not dense:
+            raise InvalidInputError(f"{name} came without --dense; it is of the dense part")
     use_threads(threads)
     started = time.monotonic()
     with stages() as advance:
@@ -102,7 +108,7 @@ def index(
             options=EncoderOptions(device=device, precision=precision.value),
             passages=passages,
             neighbour_weight=neighbour_weight,
-            dense=dense_model if dense else None,
+            dense=(dense_model or DEFAULT_DENSE_MODEL) if dense else None,
             codes=codes.value if codes else None,
             sync=sync,
             batch_size=batch_size,

@@ -22,13 +22,13 @@ def init_head(
         Path | None,
         typer.Option(help="JSON {token: idf} for queries.", show_default="idf of the texts"),
     ] = None,
-    texts: Annotated[int, typer.Option(help="Texts taken of each source, at random.")] = 400,
+    texts: Annotated[int, typer.Option(min=1, help="Texts taken of each source, at random.")] = 400,
     max_length: Annotated[int, typer.Option(help="Tokens of a text that are read.")] = 256,
     anchor_weight: Annotated[
         float, typer.Option(help="Weight of the learned score beside BM25.")
     ] = 0.4,
     name: Annotated[str, typer.Option(help="Of the model.", show_default="the folder's")] = "",
-    seed: Annotated[int, typer.Option(help="Of the sample and its order.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample and its order.")] = 0,
 ) -> None:
     """Make a sparse model of a sentence encoder in closed form.
 

@@ -11,7 +11,6 @@ def mcp(folder: ExistingIndexOption = None) -> None:
     In a client's configuration: command sparse-ir, arguments mcp --index FOLDER.
     """
     from sparse_ir.integrations.mcp import make_server
-    from sparse_ir.retrieval.retriever import SparseRetriever
+    from sparse_ir.retrieval.hybrid import HybridRetriever
 
-    with SparseRetriever.open(find_index(folder)) as retriever:
-        make_server(retriever).run("stdio")
+    make_server(HybridRetriever.open(find_index(folder))).run("stdio")

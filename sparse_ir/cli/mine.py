@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sparse_ir.cli.console import progress, tell
-from sparse_ir.cli.options import ModelOption
+from sparse_ir.cli.options import ModelOption, require_writable
 
 
 def mine(
@@ -27,7 +27,7 @@ def mine(
     margin: Annotated[
         float, typer.Option(help="Share of the positive's score from which a hit is an answer.")
     ] = 0.95,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
 ) -> None:
     """Find hard negatives for the queries of a training set.
 
@@ -43,6 +43,7 @@ def mine(
     from sparse_ir.training.negatives import Mining, mine_negatives, write_examples
     from sparse_ir.training.teachers import DenseTeacher
 
+    require_writable(output)
     mining = Mining(count=count, first=first, last=last, margin=margin, seed=seed)
     examples = read_training_set(data, split=split)
     with progress("indexing", total=len(examples.documents)) as advance:

@@ -27,14 +27,13 @@ def train(
     Ctrl-C saves a checkpoint; --resume goes on from it. The model folder holds a model card with
     data, settings and measured results.
     """
-    from sparse_ir.encoders.checkpoint import require_models_extra
+    from sparse_ir.encoders.checkpoint import require_models_extra, require_new
 
     require_models_extra()
     require_train_extra()
     from sparse_ir.training.checkpoints import (
         checkpoints,
         is_finished,
-        require_new,
         require_place,
     )
     from sparse_ir.training.config import read_config

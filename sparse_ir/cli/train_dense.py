@@ -33,7 +33,7 @@ def train_dense(
     negatives: Annotated[int, typer.Option(help="Of each query in a batch, besides others'.")] = 3,
     max_length: Annotated[int, typer.Option(help="Tokens of a text that are read.")] = 160,
     rate: Annotated[float, typer.Option(help="Learning rate.")] = 2e-5,
-    seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of all draws.")] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,

@@ -31,12 +31,14 @@ def tune_recall(
     folder: ExistingIndexOption = None,
     hits: Annotated[
         list[int] | None,
-        typer.Option("-k", "--hits", help="Hits a query; may be repeated.", show_default="10, 100"),
+        typer.Option(
+            "-k", "--hits", help="Hits a query; may be repeated.", show_default="10, 100, 300"
+        ),
     ] = None,
     documents: Annotated[
         int, typer.Option(help="From so many documents queries are made, of every length.")
     ] = 300,
-    seed: Annotated[int, typer.Option(help="Chooses the documents, and what of them.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the documents, and what of them.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Measure which parameters reach which recall, and keep them with the index.
@@ -45,13 +47,14 @@ def tune_recall(
     what was enough for queries no longer than it. The table says, for queries of at least so many
     terms, what share of bounds reaches a recall, and in which part of the exact search's time.
     """
+    from sparse_ir.retrieval.recall_tuning import DEPTHS
     from sparse_ir.retrieval.recall_tuning import tune_recall as tune
 
     with progress("searching") as advance:
         found = tune(
             find_index(folder),
             None if queries is None else _read(queries),
-            ks=tuple(hits or (10, 100)),
+            ks=tuple(hits or DEPTHS),
             n_documents=documents,
             seed=seed,
             on_progress=advance,

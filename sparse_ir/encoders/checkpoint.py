@@ -113,7 +113,7 @@ def model_settings(model: str) -> ModelSettings:
     folder = model_folder(model)
     if is_own(folder):
         return _read_settings(folder)
-    found = digest((), sorted([*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")]))
+    found = digest((), sorted([*weight_files(folder), *weight_files(folder, below=True)]))
     return ModelSettings(model, model, 0, "log1p_relu", _FOREIGN_ANCHOR, fingerprint=found)
 
 
@@ -310,9 +310,31 @@ def _fingerprint(folder: Path, settings: ModelSettings) -> str:
     """Of what decides a document's weights: neither the name nor the anchor weight does."""
     names = (HEAD_FILE, f"{QUERY_FOLDER}/{TOKENIZER_FILE}", ONNX_BODY)
     files = [folder / name for name in names if (folder / name).is_file()]
-    files += sorted((folder / OWN_BODY).glob("*.safetensors"))
+    elsewhere = settings.body not in (OWN_BODY, ONNX_BODY)
+    files += weight_files(Path(settings.body) if elsewhere else folder / OWN_BODY)
     decisive = (settings.body, settings.max_length, settings.activation, settings.prune_ratio)
     return digest(decisive, files)
+
+
+def weight_files(folder: Path, *, below: bool = False) -> list[Path]:
+    """Those that hold the weights of a model of others, sorted: safetensors, else torch's own.
+
+    Args:
+        folder: Of the model.
+        below: Whether those in the folders within it, not in itself.
+    """
+    inside = "*/" if below else ""
+    return sorted(folder.glob(f"{inside}*.safetensors")) or sorted(folder.glob(f"{inside}*.bin"))
+
+
+def require_new(output: Path) -> None:
+    """Returns if nothing is in the way of a model at ``output``.
+
+    Raises:
+        InvalidInputError: something is.
+    """
+    if output.exists():
+        raise InvalidInputError(f"{output} exists; want a folder that is to be made")
 
 
 def digest(values: tuple[Any, ...], files: Sequence[Path]) -> str:

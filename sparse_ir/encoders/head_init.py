@@ -19,7 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparse_ir.encoders.checkpoint import ModelSettings, resolve_body, save_model
+from sparse_ir.encoders.checkpoint import (
+    ModelSettings,
+    lasting_name,
+    require_new,
+    resolve_body,
+    save_model,
+)
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.masked_lm import PredictionTransform, body_states, load_body, tokenize
 from sparse_ir.encoders.pretrained import n_positions
@@ -71,11 +77,12 @@ def init_head_model(
         on_progress: Told how many more texts are done.
 
     Raises:
-        InvalidInputError: too few texts, a body or table that cannot be read, or a body whose
-            embeddings are not one a token.
+        InvalidInputError: too few texts, the folder exists, a body or table that cannot be read, or
+            a body whose embeddings are not one a token.
     """
     if len(texts) < LEAST_TEXTS:
         raise InvalidInputError(f"{len(texts)} texts came; want at least {LEAST_TEXTS}")
+    require_new(Path(output))
     torch.manual_seed(seed)
     order = np.random.default_rng(seed).permutation(len(texts))
     model, tokenizer = load_body(resolve_body(body), device="cpu")  # as the closed forms
@@ -97,7 +104,12 @@ def init_head_model(
     save_model(
         folder,
         ModelSettings(
-            name or folder.name, body, max_length, "log1p_relu", anchor_weight, collection_idf=True
+            name or folder.name,
+            lasting_name(body),
+            max_length,
+            "log1p_relu",
+            anchor_weight,
+            collection_idf=True,
         ),
         {
             "dense.weight": _half(transform.weight),

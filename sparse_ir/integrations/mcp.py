@@ -1,11 +1,11 @@
 """MCP: an index as three tools for language models (Model Context Protocol).
 
-with SparseRetriever.open("index") as retriever:
-    make_server(retriever).run("stdio")
+make_server(HybridRetriever.open("index")).run("stdio")
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from sparse_ir.errors import MissingDependencyError, SparseIRError
 from sparse_ir.hits import Hit
 from sparse_ir.integrations.asking import ask, text_of
 from sparse_ir.retrieval.highlights import TermMatch
+from sparse_ir.retrieval.hybrid import HybridMode, HybridRetriever
 from sparse_ir.retrieval.query_vectors import Mode
-from sparse_ir.retrieval.retriever import SparseRetriever
 
 try:
     from mcp.server import MCPServer
@@ -65,8 +65,11 @@ class Whole:
     metadata: dict[str, Any]
 
 
-def make_server(retriever: SparseRetriever) -> MCPServer[Any]:
-    """A server whose tools search the retriever's index and change nothing."""
+def make_server(retriever: HybridRetriever) -> MCPServer[Any]:
+    """A server whose tools search the retriever's index, as last committed, and change nothing.
+
+    The retriever is the server's from now on: each call closes it and opens the index anew.
+    """
     tools = _Tools(retriever)
     n_docs, fields = len(retriever.index), retriever.index.info()["fields"]
     known = f"{n_docs} documents; metadata fields: {', '.join(fields) or 'none'}."
@@ -84,24 +87,26 @@ def make_server(retriever: SparseRetriever) -> MCPServer[Any]:
 class _Tools:
     """Their docstrings are what a model reads."""
 
-    def __init__(self, retriever: SparseRetriever) -> None:
+    def __init__(self, retriever: HybridRetriever) -> None:
         self._retriever = retriever
+        self._lock = threading.Lock()
 
     def search(
-        self, query: Query, k: Hits = 5, filter: Filter = None, mode: Mode = "anchored"
+        self, query: Query, k: Hits = 5, filter: Filter = None, mode: HybridMode | None = None
     ) -> list[Found]:
         """Find the passages that answer a query best, best first.
 
-        mode: anchored = words and meaning (best), lexical = words only (BM25), learned = meaning.
+        mode: null is best; lexical = words only (BM25), learned = meaning, anchored = both; where
+        there are dense vectors: dense = by these alone, hybrid = anchored and dense.
         """
-        with _told():
-            hits = ask(self._retriever, query, k, mode=mode, filter=filter)
+        with self._snapshot() as retriever:
+            hits = ask(retriever, query, k, mode=mode, filter=filter)
         return [_found(hit) for hit in hits]
 
     def get_document(self, doc_id: DocId) -> Whole:
         """Read a document whole."""
-        with _told():
-            one = self._retriever.document(doc_id)
+        with self._snapshot() as retriever:
+            one = retriever.document(doc_id)
         return Whole(one.doc_id, one.title, one.text, dict(one.metadata))
 
     def explain(self, query: Query, doc_id: DocId, mode: Mode = "anchored") -> list[TermMatch]:
@@ -109,17 +114,22 @@ class _Tools:
 
         is_expansion: the document does not contain the term; the model read it between the lines.
         """
-        with _told():
-            return self._retriever.explain(query, doc_id, mode)
+        with self._snapshot() as retriever:
+            return retriever.explain(query, doc_id, mode)
 
+    @contextmanager
+    def _snapshot(self) -> Iterator[HybridRetriever]:
+        """The index as last committed: an assistant runs for days, and opening takes no time.
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """What we refuse is told to the model, which can do better, not logged as our fault."""
-    try:
-        yield
-    except SparseIRError as error:
-        raise ToolError(str(error)) from error
+        What we refuse is told to the model, which can do better, not logged as our fault.
+        """
+        with self._lock:
+            try:
+                before, self._retriever = self._retriever, self._retriever.reopened()
+                before.close()
+                yield self._retriever
+            except SparseIRError as error:
+                raise ToolError(str(error)) from error
 
 
 def _found(hit: Hit) -> Found:

@@ -23,6 +23,7 @@ from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.dense_segment import DenseRows
 from sparse_ir.index.params import BuildParams, CodeKind, DensePart
+from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.dense_part import (
     DocumentVectors,
@@ -109,7 +110,8 @@ def ingest(
             keeps what it has.
         codes: As ``DensePart``; None takes what the index has, or none.
         dense_encoder: As ``encoder``, of the dense model.
-        sync: Whether documents of the index that did not come are deleted, once all have come.
+        sync: Whether documents of the index that did not come are deleted, once all have come; one
+            at least must.
         batch_size: Documents encoded at once, >= 1.
         commit_every: Documents between commits, >= 1.
         on_progress: Told about every batch.
@@ -118,7 +120,8 @@ def ingest(
     Raises:
         InvalidInputError: an existing index was built with another model, dense model, language or
             neighbour weight, or the other way with passages; or what came is no ``Document``, or
-            one without doc_id, or with a title, text or metadata of other kinds than it says.
+            one without doc_id, or with a title, text or metadata of other kinds than it says; or
+            nothing came, and ``sync`` would delete all.
     """
     if batch_size < 1 or commit_every < 1:
         raise InvalidInputError(
@@ -131,6 +134,9 @@ def ingest(
     first = next(chunks, [])  # a source that cannot be read must not leave an empty index behind
     options = options or EncoderOptions()
     path, part = Path(path), None
+    wanted = _text_settings(model, language, passages, neighbour_weight)
+    if Catalog.exists(path):
+        _require_fit(path, wanted, sync=sync, nothing_came=not first)
     if dense is not None:
         dense_encoder = dense_encoder or DocumentVectors(dense, options)
         part = wanted_part(path, dense, codes, dense_encoder)
@@ -181,9 +187,7 @@ def open_writer(
         InvalidInputError: it was built with another model, language or neighbour weight, or the
             other way with passages.
     """
-    path, wanted = Path(path), _text_settings(model, language, passages)
-    if neighbour_weight is not None:
-        wanted[SETTING] = checked_weight(neighbour_weight)
+    path, wanted = Path(path), _text_settings(model, language, passages, neighbour_weight)
     if not Catalog.exists(path):
         queries = load_encoder(model, role="query")
         beside = {QUERY_ENCODER: queries.save} if isinstance(queries, LookupEncoder) else {}
@@ -239,7 +243,7 @@ class _Pipeline:
                 changed.append(document)
                 continue
             self.unchanged.append(row.doc)
-            if json.loads(row.metadata) != json.loads(json.dumps(dict(document.metadata))):
+            if _sorted_json(json.loads(row.metadata)) != _sorted_json(document.metadata):
                 self._writer.replace_metadata(document)
         n_unchanged = len(latest) - len(changed)
         report.unchanged += n_unchanged
@@ -320,9 +324,12 @@ def _remove_others(writer: IndexWriter, first_new: int, unchanged: array[int]) -
     return sum(writer.delete(index.doc_ids(some).values()) for some in _chunks(others, _REMOVED))
 
 
-def _text_settings(model: str, language: str, passages: bool) -> dict[str, Any]:
+def _text_settings(
+    model: str, language: str, passages: bool, neighbour_weight: float | None
+) -> dict[str, Any]:
     settings = model_settings(model)
-    return {
+    asked = {} if neighbour_weight is None else {SETTING: checked_weight(neighbour_weight)}
+    return asked | {
         "model": lasting_name(model),
         "model_fingerprint": settings.fingerprint,
         "anchor_weight": settings.anchor_weight,
@@ -332,7 +339,19 @@ def _text_settings(model: str, language: str, passages: bool) -> dict[str, Any]:
     }
 
 
-def _require_same_settings(path: Path, has: dict[str, Any], wanted: dict[str, Any]) -> None:
+def _require_fit(path: Path, wanted: dict[str, Any], *, sync: bool, nothing_came: bool) -> None:
+    """Returns if documents may go into the index there, before anything is changed in it."""
+    with Index.open(path) as index:
+        if "model" in index.settings:
+            _require_same_settings(path, index.settings, wanted)
+        if sync and nothing_came and len(index):
+            raise InvalidInputError(
+                f"no document came, and sync would delete all {len(index):,} of {path}; want one "
+                "at least, or remove the folder"
+            )
+
+
+def _require_same_settings(path: Path, has: Mapping[str, Any], wanted: dict[str, Any]) -> None:
     for name in ("model_fingerprint", "language", "passages", SETTING):
         if name in wanted and has.get(name, 0) != wanted[name]:
             what = (
@@ -343,6 +362,11 @@ def _require_same_settings(path: Path, has: dict[str, Any], wanted: dict[str, An
             raise InvalidInputError(
                 f"{path} was built with {what}; use that one, or another folder"
             )
+
+
+def _sorted_json(metadata: Mapping[str, Any]) -> str:
+    """What tells 1 from true, which Python does not."""
+    return json.dumps(dict(metadata), sort_keys=True)
 
 
 def _fingerprint(document: Document) -> bytes:

@@ -58,7 +58,7 @@ def passages_of(document: Document, encoder: LimitedEncoder) -> list[tuple[Span,
         spans = encoder.token_spans(title)[: room // _TITLE_SHARE]
         title, n_title = title[: spans[-1][1]] if spans else "", len(spans)
     cuts = cut(document.text, encoder.token_spans(document.text), room=room - n_title)
-    if len(cuts) == 1:
+    if len(cuts) == 1 and len(encoder.token_spans(document.content)) <= room:
         return [(cuts[0], document.content)]
     return [((start, end), f"{title} {document.text[start:end]}".strip()) for start, end in cuts]
 

@@ -23,14 +23,14 @@ from sparse_ir.retrieval.retriever import SparseRetriever
 from sparse_ir.vectors import TermWeights, as_term_weights
 
 _WORDS = (1, 2, 4, 8, 16, 32)  # of texts that stand for queries
-_DEPTHS = (10, 100)
+DEPTHS = (10, 100, 300)  # hits a query; the last for what a hybrid or passages ask for
 
 
 def tune_recall(
     path: str | Path,
     queries: Sequence[str] | TermWeights | None = None,
     *,
-    ks: Sequence[int] = _DEPTHS,
+    ks: Sequence[int] = DEPTHS,
     n_documents: int = 300,
     seed: int = 0,
     on_progress: Callable[[int], None] = lambda n_searches: None,

@@ -21,10 +21,10 @@ import numpy as np
 from torch import Tensor
 
 from sparse_ir.corpus import Document
-from sparse_ir.encoders.checkpoint import load_document_encoder, model_settings
+from sparse_ir.encoders.checkpoint import load_document_encoder, model_settings, require_new
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.training.checkpoints import mean_state, require_new, require_place
+from sparse_ir.training.checkpoints import mean_state, require_place
 from sparse_ir.training.config import (
     DENSE_TEACHER,
     BatchTable,

@@ -79,13 +79,3 @@ def require_place(work: Path, *, resume: bool) -> None:
         raise InvalidInputError(
             f"{work} holds checkpoints of another training; go on with --resume, or remove them"
         )
-
-
-def require_new(output: Path) -> None:
-    """Returns if nothing is in the way of a model at ``output``.
-
-    Raises:
-        InvalidInputError: something is.
-    """
-    if output.exists():
-        raise InvalidInputError(f"{output} exists; want a folder that is to be made")

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from sparse_ir.encoders.checkpoint import require_new
 from sparse_ir.encoders.dense_encoder import DenseEncoder, dense_folder, load_dense_encoder
 from sparse_ir.encoders.dense_layout import read_dense_layout
 from sparse_ir.encoders.options import EncoderOptions
@@ -33,7 +34,7 @@ from sparse_ir.encoders.tensor_files import save_network
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.evaluation.evaluate import evaluate
 from sparse_ir.files import whole_folder
-from sparse_ir.training.checkpoints import checkpoints, require_new
+from sparse_ir.training.checkpoints import checkpoints
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.losses import info_nce
 from sparse_ir.training.student import collate_texts, prepare_for_training

@@ -68,7 +68,15 @@ def test_missing_files_and_indexes(cli, tmp_path):
 
 def test_usage_errors(cli):
     heavy = ["index", "-", "--neighbour-weight", "3"]
-    for arguments in (["fly"], ["search"], ["search", "x", "--mode", "dense"], ["index"], heavy):
+    seeds = [["tune-recall", "--seed", "-1"], ["distil-queries", "--texts", "0"]]
+    for arguments in (
+        ["fly"],
+        ["search"],
+        ["search", "x", "--mode", "dense"],
+        ["index"],
+        heavy,
+        *seeds,
+    ):
         done = cli(*arguments, expect=2)
         assert done.stdout == ""
 

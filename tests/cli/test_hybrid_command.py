@@ -102,6 +102,9 @@ def test_what_is_refused(cli, dense_fables_index, fables_index):
     )
     (dense_fables_index / "q.tsv").write_text("1\tcrow\n")
     assert "want 10 or more" in cli.refuses("tune", "q.tsv", cwd=dense_fables_index)
+    assert "--dense-model came without --dense" in cli.refuses(
+        "index", "fables.jsonl", "--dense-model", "other", cwd=dense_fables_index
+    )
     assert "--codes came without --dense" in cli.refuses(
         "index", "fables.jsonl", "--codes", "hnsw", cwd=dense_fables_index
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -12,6 +13,7 @@ import transformers
 from tiny_model import make_tiny_model
 
 from sparse_ir.encoders.checkpoint import OWN_BODY, ModelSettings, model_settings, save_model
+from sparse_ir.encoders.dense_encoder import fingerprint
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.encoders.hub_layout import Network
 from sparse_ir.encoders.lookup import LookupEncoder
@@ -95,6 +97,25 @@ def test_the_fingerprint_covers_the_body(body_folder, tmp_path):
     save_model(tmp_path / "c", OWN, head, query, body=body, tokenizer=tokenizer)
     a, b, c = (model_settings(str(tmp_path / name)).fingerprint for name in "abc")
     assert a == b != c
+
+
+def test_the_fingerprint_covers_a_body_elsewhere(body_folder, tmp_path):
+    settings = dataclasses.replace(OWN, body=str(body_folder))
+    save_model(tmp_path / "m", settings, None, None)
+    before = model_settings(str(tmp_path / "m")).fingerprint
+    (body_folder / "model.safetensors").write_bytes(b"others")
+    assert model_settings(str(tmp_path / "m")).fingerprint != before
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
+def test_the_fingerprint_of_others_covers_their_weights(tmp_path, name):
+    for folder, weights in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "config.json").write_text("{}")
+        (tmp_path / folder / name).write_bytes(weights)
+    for of in (lambda folder: model_settings(folder).fingerprint, fingerprint):
+        a, b, c = (of(str(tmp_path / folder)) for folder in "abc")
+        assert a == b != c
 
 
 def test_a_body_and_settings_that_deny_it(body_folder, tmp_path):

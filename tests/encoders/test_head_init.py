@@ -125,6 +125,17 @@ def test_refuses(body_folder, tmp_path, texts, idf, message):
         init_head_model(str(body_folder), texts, tmp_path / "m", query_idf=path)
 
 
+def test_nothing_is_written_over(body_folder, tmp_path):
+    with pytest.raises(InvalidInputError, match="exists; want a folder that is to be made"):
+        init_head_model(str(body_folder), TEXTS, tmp_path)
+
+
+def test_a_body_is_found_from_every_working_directory(body_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(body_folder.parent)
+    init_head_model(body_folder.name, TEXTS, tmp_path / "m")
+    assert model_settings(str(tmp_path / "m")).body == str(body_folder)
+
+
 def test_a_head_that_does_not_fit_its_body(body_folder, tmp_path):
     init_head_model(str(body_folder), TEXTS, tmp_path / "m")
     settings = json.loads((tmp_path / "m" / "model.json").read_text())

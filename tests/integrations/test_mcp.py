@@ -15,7 +15,10 @@ pytest.importorskip("pytest_asyncio", reason="pytest-asyncio is not installed")
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
+from sparse_ir.corpus import Document
 from sparse_ir.integrations import mcp as adapter
+from sparse_ir.retrieval.hybrid import HybridRetriever
+from sparse_ir.retrieval.ingest import ingest
 
 COMMAND = ["-I", "-c", "from sparse_ir.cli import main; main()", "mcp", "--index"]
 
@@ -75,18 +78,24 @@ async def test_refusals_reach_the_model(fables):
         assert (await client.call_tool("erase", {})).is_error
 
 
-async def test_long_texts_are_cut_at_a_word(tmp_path, document_encoder):
-    from sparse_ir.corpus import Document
-    from sparse_ir.retrieval.ingest import ingest
-    from sparse_ir.retrieval.retriever import SparseRetriever
+async def test_each_call_sees_the_last_commit(fables, dense_encoder):
+    async with Client(adapter.make_server(HybridRetriever.open(fables))) as client:
+        ingest(fables, [Document("new", "puppy puppy")], model="words", dense="counts")
+        for mode, first in ((None, "new"), ("dense", "new"), ("lexical", "new")):
+            asked = {"query": "puppy", "k": 1, **({"mode": mode} if mode else {})}
+            found = (await client.call_tool("search", asked)).structured_content["result"]
+            assert [one["doc_id"] for one in found] == [first]
+        assert not (await client.call_tool("get_document", {"doc_id": "new"})).is_error
 
+
+async def test_long_texts_are_cut_at_a_word(tmp_path, document_encoder):
     long = "fox " * 1000
     ingest(tmp_path / "i", [Document("long", long)], model="words")
-    with SparseRetriever.open(tmp_path / "i") as retriever:
-        async with Client(adapter.make_server(retriever)) as client:
-            answer = await client.call_tool("search", {"query": "fox"})
-            (found,) = answer.structured_content["result"]
-            whole = await client.call_tool("get_document", {"doc_id": "long"})
+    server = adapter.make_server(HybridRetriever.open(tmp_path / "i"))
+    async with Client(server) as client:
+        answer = await client.call_tool("search", {"query": "fox"})
+        (found,) = answer.structured_content["result"]
+        whole = await client.call_tool("get_document", {"doc_id": "long"})
     assert found["text"].endswith("fox ...")
     assert 1900 < len(found["text"]) <= 2004
     assert whole.structured_content["text"] == long

@@ -55,6 +55,23 @@ def test_changed_text_is_replaced_and_changed_metadata_stored(tmp_path, document
     assert index.document("b").text == "dog runs"
 
 
+def test_numbers_and_truth_values_are_other_metadata(tmp_path, document_encoder):
+    path = tmp_path / "i"
+    for value, count in ((1, 0), (True, 1)):
+        run(path, [Document("a", "red fox", metadata={"published": value})])
+        assert len(Index.open(path).matching("published = true")) == count
+
+
+def test_nothing_is_encoded_for_an_index_of_other_settings(
+    tmp_path, document_encoder, dense_encoder
+):
+    path = tmp_path / "i"
+    run(path, DOCUMENTS)
+    with pytest.raises(InvalidInputError, match="was built with language 'english', not 'german'"):
+        run(path, DOCUMENTS, language="german", dense="counts")
+    assert not Index.open(path).has_dense
+
+
 def test_goes_on_after_a_stop(tmp_path, document_encoder):
     path = tmp_path / "i"
 
@@ -165,8 +182,10 @@ def test_sync_removes_what_did_not_come(tmp_path, document_encoder, commit_every
     changed = [Document("d", "red fox"), Document("e", "dog")]
     expected = IngestReport(added=1, updated=1, removed=1)
     assert run(path, changed, sync=True, commit_every=commit_every) == expected
-    assert run(path, [], sync=True) == IngestReport(removed=2)
-    assert run(path, [], sync=True) == IngestReport()
+    with pytest.raises(InvalidInputError, match="no document came, and sync would delete all 2 of"):
+        run(path, [], sync=True)
+    assert len(Index.open(path)) == 2
+    assert run(tmp_path / "none", [], sync=True) == IngestReport()
 
 
 def test_sync_removes_nothing_if_the_source_fails(tmp_path, document_encoder):

@@ -100,6 +100,18 @@ def limited(document_encoder, monkeypatch):
     return encoder
 
 
+def test_a_long_title_gives_way_to_the_text(limited):
+    def texts(title, text):
+        return [text for _, text in passages_of(Document("d", text, title), limited)]
+
+    assert texts("red fox runs", "dog sleeps fast") == ["red fox runs dog sleeps fast"]
+    assert texts("red fox runs fast", "dog sleeps fast") == ["red dog sleeps fast"]
+    assert texts("red fox runs fast", "dog sleeps " * 3) == [
+        "red dog sleeps dog sleeps dog",
+        "red sleeps dog sleeps",
+    ]
+
+
 WORDS = ("red", "fox", "dog", "puppy", "sleeps", "runs", "animal", "fast", "quick")
 DRAW = np.random.default_rng(3)
 DOCUMENTS = [
