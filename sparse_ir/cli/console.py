@@ -63,7 +63,7 @@ def progress(what: str, total: int | None = None) -> Iterator[Advance]:
 
 
 @contextmanager
-def stages(prefix: str = "", **totals: int) -> Iterator[Callable[[str, int], None]]:
+def stages(prefix: str = "", /, **totals: int) -> Iterator[Callable[[str, int], None]]:
     """As ``progress``, for work of several stages: told of one, its bar appears.
 
     Args:

@@ -12,12 +12,12 @@ import typer
 from rich.markup import escape
 
 from sparse_ir.cli.console import out, print_hit, print_matches, progress, tell
-from sparse_ir.cli.options import DEFAULT_INDEX
 
 if TYPE_CHECKING:
     from sparse_ir.corpus import Document
     from sparse_ir.retrieval.retriever import SparseRetriever
 
+_FOLDER = Path("quickstart.index")  # its own: in .sparse-ir people have documents of theirs
 _LEAST_WORDS, _MOST_WORDS = 20, 70
 _SKIPPED = {"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages", "turtledemo"}
 # Little of what they ask for is in the words of the answers.
@@ -29,7 +29,7 @@ _QUESTIONS = (
 
 
 def quickstart(
-    folder: Annotated[Path, typer.Option("--index", help="Folder of the index.")] = DEFAULT_INDEX,
+    folder: Annotated[Path, typer.Option("--index", help="Folder of the index.")] = _FOLDER,
 ) -> None:
     """Index the documentation of Python's standard library and ask it three questions."""
     from sparse_ir.encoders.checkpoint import require_models_extra
@@ -111,4 +111,4 @@ def _ask(retriever: SparseRetriever, question: str) -> None:
 
 
 def _index_flag(folder: Path) -> str:
-    return "" if folder == DEFAULT_INDEX else escape(f" --index {folder}")
+    return escape(f" --index {folder}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -56,9 +57,14 @@ def train(
             trainer = make_trainer(run, earlier=earlier, on_progress=advance)
         begun = resume and (number == 0 or bool(checkpoints(run.work)))
         name = "training" if len(runs) == 1 else f"training, run {number + 1} of {len(runs)}"
-        with progress(name, total=run.optimizer.steps) as advance:
+        with stages(**{name: run.optimizer.steps}) as advance_stage:
             finished = train_model(
-                trainer, resume=begun, finish=False, on_step=advance, on_log=tell
+                trainer,
+                resume=begun,
+                finish=False,
+                on_step=partial(advance_stage, name),
+                on_stage=advance_stage,
+                on_log=tell,
             )
         if not finished:
             tell(f"stopped; go on with: sparse-ir train {config} --resume")

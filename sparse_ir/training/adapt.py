@@ -11,9 +11,10 @@ and after: Wortsman et al. 2022, "WiSE-FT", arXiv:2109.01903.
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,8 +23,10 @@ from torch import Tensor
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.checkpoint import load_document_encoder, model_settings, require_new
+from sparse_ir.encoders.encoder import Encoder
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.retrieval.passages import cut, has_limit
 from sparse_ir.training.checkpoints import mean_state, require_place
 from sparse_ir.training.config import (
     DENSE_TEACHER,
@@ -38,7 +41,7 @@ from sparse_ir.training.config import (
     TrainConfig,
 )
 from sparse_ir.training.examples import TrainingSet
-from sparse_ir.training.held_out import held_out
+from sparse_ir.training.held_out import HELD_OUT, held_out
 from sparse_ir.training.run import StageProgress, train_model
 from sparse_ir.training.trainer import FITTED, StudentTrainer, trainer_of
 
@@ -81,6 +84,7 @@ def adapt_trainer(
     max_documents: int = 2000,
     target_terms: float | None = None,
     teacher: str = DENSE_TEACHER,
+    language: str = "english",
     seed: int = 0,
     resume: bool = False,
     on_progress: Callable[[int], None] | None = None,
@@ -88,41 +92,52 @@ def adapt_trainer(
     """A trainer that adapts a model to these documents, but for some that are held out.
 
     Args:
-        documents: Of the corpus, at least 32.
+        documents: Of the corpus, at least 32. Long ones are cut into what is read at once.
         output: Folder of the adapted model.
         model: What is adapted.
         steps: Of training.
         max_documents: Documents learned from, drawn at random.
         target_terms: Terms a document; None keeps as many as the model gives these documents.
         teacher: Dense model that says, with BM25, what a text should find.
+        language: Of the documents, as ``index --language``.
         seed: Of all draws.
         resume: Whether to go on from the last checkpoint.
         on_progress: Told how many more texts the dense teacher has read.
 
     Raises:
-        InvalidInputError: too few documents, or the output exists; or as ``require_place``.
+        InvalidInputError: too few documents, an argument out of its range, or the output exists;
+            or as ``require_place``.
     """
     work = output.with_name(output.name + ".work")
+    if steps < 1 or max_documents < 1 or (target_terms is not None and target_terms <= 0):
+        raise InvalidInputError(
+            f"steps is {steps}, max_documents is {max_documents}, target_terms is {target_terms}; "
+            "want integers >= 1, and terms > 0"
+        )
     require_new(output)
     require_place(work, resume=resume)  # before the teachers read, which takes minutes
     if len(documents) < _LEAST_DOCUMENTS:
         raise InvalidInputError(
             f"{len(documents)} documents came; want at least {_LEAST_DOCUMENTS} to adapt to"
         )
-    dev, rest = held_out(documents, seed=seed)
-    rows = np.random.default_rng(seed).permutation(len(rest))[:max_documents]
-    examples = TrainingSet("corpus", [rest[row] for row in np.sort(rows)])
+    max_length = min(_MAX_LENGTH, model_settings(model).max_length)
+    encoder = load_document_encoder(model, EncoderOptions(max_length=max_length, prune_ratio=0.0))
+    draw = np.random.default_rng(seed)
+    some = np.sort(draw.permutation(len(documents))[: max_documents + HELD_OUT])
+    dev, rest = held_out(_pieces([documents[row] for row in some], encoder), seed=seed)
+    rows = np.sort(draw.permutation(len(rest))[:max_documents])
+    examples = TrainingSet("corpus", [rest[row] for row in rows])
     config = TrainConfig(
         model=ModelTable(start=model, output=output, name=output.name),
         data=(DataTable(path=output, pseudo_queries=_KINDS, pseudo_per_document=3),),
         teachers=(TeacherTable(kind="dense", model=teacher), TeacherTable(kind="bm25")),
         sparsity=SparsityTable(
-            target_terms=target_terms or mean_terms(model, examples.documents), ramp=0.1
+            target_terms=target_terms or mean_terms(encoder, examples.documents), ramp=0.1
         ),
         batch=BatchTable(
             tokens=4096,
             max_documents=32,
-            max_length=min(_MAX_LENGTH, model_settings(model).max_length),
+            max_length=max_length,
             neighbours=5,
             pseudo_queries=3,
         ),
@@ -137,8 +152,11 @@ def adapt_trainer(
         selection=SelectionTable(
             every=2 * steps,  # not before the end
             anchor_weights=(model_settings(model).anchor_weight,),
+            max_terms=math.inf,  # whoever has them adapts what answers best; target_terms limits it
+            max_flops=math.inf,
         ),
         query_fit=QueryFitTable(steps=_FIT_STEPS),
+        language=language,
         work=work,
     )
     return trainer_of(config, [examples], [dev], on_progress=on_progress)
@@ -183,17 +201,29 @@ def adapt_model(
     if trainer.fit_queries(on_stage):
         kept, origin = "fitted", f"{origin} {FITTED}"
         measured[kept] = trainer.measured
-    trainer.save_student(trainer.measured, origin)
-    shutil.rmtree(trainer.config.work)
+    if trainer.args.process_index == 0:
+        trainer.save_student(trainer.measured, origin)
+        shutil.rmtree(trainer.config.work)
     return Adaptation(measured, kept, len(trainer.dev_sets[0].queries))
 
 
-def mean_terms(model: str, documents: Sequence[Document]) -> float:
-    """Learned terms that the model gives a document before any are pruned, in the mean of some."""
+def mean_terms(encoder: Encoder, documents: Sequence[Document]) -> float:
+    """Learned terms that the encoder gives a document, in the mean of some."""
     texts = [document.content for document in documents[:_MEASURED_DOCUMENTS]]
-    max_length = min(_MAX_LENGTH, model_settings(model).max_length)
-    encoder = load_document_encoder(model, EncoderOptions(max_length=max_length, prune_ratio=0.0))
     return max(1.0, float(encoder.encode(texts).nnz / len(texts)))
+
+
+def _pieces(documents: Sequence[Document], encoder: Encoder) -> list[Document]:
+    """The documents in pieces that are read whole, numbered; nothing is in two of them."""
+    assert has_limit(encoder)
+    pieces: list[Document] = []
+    for document in documents:
+        title, room = len(encoder.token_spans(document.title)), encoder.room
+        tokens = encoder.token_spans(document.text)
+        for start, end in cut(document.text, tokens, room=max(room // 2, room - title), overlap=0):
+            text = document.text[start:end]
+            pieces.append(replace(document, doc_id=str(len(pieces)), text=text))
+    return pieces
 
 
 def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

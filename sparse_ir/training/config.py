@@ -109,13 +109,14 @@ class SparsityTable(_Table):
     regularizer: Literal["idf_flops", "flops", "df_flops", "joint_flops", "l1"] = "idf_flops"
     """``idf_flops`` presses on document weights as stored, ``flops`` on them times the query's,
     ``joint_flops`` on what network queries and documents share."""
-    target_terms: float | None = Field(default=150.0, gt=0)
-    """Terms a document that a controller steers to; None keeps the weight as it is."""
+    target_terms: float = Field(default=150.0, ge=0)
+    """Terms a document that a controller steers to, by the weight; 0 keeps that as it is."""
     weight: float = Field(default=1e-3, ge=0)
+    """Lambda, or where the controller begins."""
     ramp: float = Field(default=0.33, ge=0, le=1)
     """Share of steps in which the weight grows."""
     least_terms: int | None = None
-    """Documents with fewer are spared (l0 mask)."""
+    """Documents with no more are spared (l0 mask), by ``idf_flops`` and ``flops``."""
     query_l1: float = Field(default=0.0, ge=0)
 
 
@@ -227,8 +228,12 @@ class TrainConfig(_Table):
     query_fit: QueryFitTable = QueryFitTable()
     validation: tuple[ValidationTable, ...] = ()
     selection: SelectionTable = SelectionTable()
+    language: str = "english"
+    """Of BM25 and of words in pseudo-queries, as ``index --language``."""
     work: Path = Path(".sparse-ir-train")
-    """Folder of checkpoints, logs and cached teacher vectors."""
+    """Folder of checkpoints and logs."""
+    vectors: Path | None = None
+    """Folder of the teachers' vectors; None is ``vectors`` in ``work``."""
 
     @model_validator(mode="after")
     def _validated_checkpoints_are_saved(self) -> TrainConfig:
@@ -264,6 +269,12 @@ class TrainConfig(_Table):
                 "joint_flops",
                 "sparsity.regularizer is joint_flops; want model.queries = network with it",
             )
+        if self.sparsity.least_terms and self.sparsity.regularizer not in ("idf_flops", "flops"):
+            raise PydanticCustomError(
+                "least_terms",
+                "sparsity.least_terms came with {came}; want idf_flops or flops with it",
+                {"came": self.sparsity.regularizer},
+            )
         return self
 
     def _require_what_is_fitted(self) -> None:
@@ -280,6 +291,11 @@ class TrainConfig(_Table):
                 {"steps": self.query_fit.steps, "wanted": wanted},
             )
 
+    @property
+    def vectors_folder(self) -> Path:
+        """Where teachers' vectors are kept."""
+        return self.vectors or self.work / "vectors"
+
     def each_run(self) -> list[TrainConfig]:
         """The experiment of each of the runs, which has a seed and a work folder of its own."""
         if self.optimizer.runs == 1:
@@ -294,6 +310,7 @@ class TrainConfig(_Table):
                 "batch": self.batch.model_copy(update={"seed": drawn}),
                 "optimizer": self.optimizer.model_copy(update={"seed": seed}),
                 "work": self.work / f"run-{number}",
+                "vectors": self.vectors_folder,
             }
         )
 
@@ -325,6 +342,7 @@ def _beside(config: TrainConfig, folder: Path) -> TrainConfig:
     return config.model_copy(
         update={
             "work": folder / config.work,
+            "vectors": config.vectors and folder / config.vectors,
             "model": config.model.model_copy(
                 update={
                     "output": folder / config.model.output,

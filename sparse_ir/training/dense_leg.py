@@ -13,7 +13,7 @@ arXiv:2004.04906, section 3.2 (negatives from the batch).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from sparse_ir.files import whole_folder
 from sparse_ir.training.checkpoints import checkpoints
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.losses import info_nce
+from sparse_ir.training.run import StageProgress, n_processes, one_device
 from sparse_ir.training.student import collate_texts, prepare_for_training
 from sparse_ir.training.validation import DevSet
 
@@ -142,7 +143,7 @@ class DenseBatches(Dataset[dict[str, Tensor]]):
         self._run = run
 
     def __len__(self) -> int:
-        return self._run.steps
+        return self._run.steps * n_processes()
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         draw, examples = np.random.default_rng((self._run.seed, number)), self._examples
@@ -187,7 +188,7 @@ class DenseTrainer(Trainer):  # type: ignore[misc]
         self._start = {name: t.clone() for name, t in self.student.state_dict().items()}
         super().__init__(
             model=self.student,
-            args=_arguments(run),
+            args=one_device(_arguments(run)),
             train_dataset=DenseBatches(examples, self.student, run),
             data_collator=lambda items: items[0],  # an item is a batch
         )
@@ -204,7 +205,7 @@ class DenseTrainer(Trainer):  # type: ignore[misc]
         loss = info_nce(scores, inputs["positives"], temperature=_TEMPERATURE)
         return (loss, scores) if return_outputs else loss
 
-    def prepare(self) -> None:
+    def prepare(self, on_stage: StageProgress = lambda stage, n: None) -> None:
         """No checkpoint of an earlier run is left."""
         shutil.rmtree(self.run.work, ignore_errors=True)
 
@@ -213,7 +214,7 @@ class DenseTrainer(Trainer):  # type: ignore[misc]
         """Name of the candidate that is best on the dev set; the first of equals."""
         return max(self.measured, key=lambda name: self.measured[name])
 
-    def finish(self, on_stage: Callable[[str, int], None] = lambda stage, n: None) -> None:
+    def finish(self, on_stage: StageProgress = lambda stage, n: None) -> None:
         """The best candidate is in the output folder."""
         folders = {
             f"step {folder.name.split('-')[1]}": folder for folder in checkpoints(self.run.work)

@@ -48,6 +48,7 @@ class EncodedSet:
         *,
         anchor_weight: float,
         collection_idf: bool,
+        language: str = "english",
     ) -> EncodedSet:
         """The set with the vectors of its documents, and what ``queries`` makes of its queries."""
         columns, examples, weights = sp.csc_array(documents), taught.examples, queries.weights
@@ -59,7 +60,7 @@ class EncodedSet:
             columns,
             sp.csr_array(once.encode(examples.queries)),
             torch.from_numpy(weights),
-            _anchor_weight(anchor_weight, [d.content for d in examples.documents]),
+            _anchor_weight(anchor_weight, [d.content for d in examples.documents], language),
         )
 
     def compare(
@@ -149,7 +150,7 @@ def _confused(
     return chosen & ~hidden
 
 
-def _anchor_weight(of_model: float, texts: Sequence[str]) -> float:
-    analyzer = Analyzer()
+def _anchor_weight(of_model: float, texts: Sequence[str], language: str) -> float:
+    analyzer = Analyzer(language)
     length = float(np.mean([len(analyzer.words(text)) for text in texts]))
     return anchor_weight({"anchor_weight": of_model, "average_length": length})

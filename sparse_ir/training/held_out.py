@@ -18,12 +18,17 @@ from sparse_ir.errors import InvalidInputError
 from sparse_ir.training.pseudo_queries import Generator, split_context
 from sparse_ir.training.validation import DevSet
 
+HELD_OUT = 1200  # documents searched, at most
 _LEAST_QUESTIONS = 8
 _LEAST_WORDS = 9  # of a text of which a third is taken out
 
 
 def held_out(
-    documents: Sequence[Document], *, n_questions: int = 200, max_documents: int = 1200, seed: int
+    documents: Sequence[Document],
+    *,
+    n_questions: int = 200,
+    max_documents: int = HELD_OUT,
+    seed: int,
 ) -> tuple[DevSet, list[Document]]:
     """(questions about some of the documents, the documents about which nothing is asked).
 

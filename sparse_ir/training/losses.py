@@ -1,13 +1,16 @@
 """Ranking losses: functions of scores. Rows are queries, columns documents.
 
-A pair may be masked out of a row by a score of ``-inf`` for student and teacher alike.
+A pair may be masked out of a row by a score of ``-inf``, the student's for contrasts but
+``IndividualTemperatures``, the teacher's for distillation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
+import torch.distributed
 from torch import Tensor, nn
 
 
@@ -111,9 +114,13 @@ class IndividualTemperatures:
 
         Args:
             scores: (Q, D).
-            positives: (Q, D) bool, at least one a row.
+            positives: (Q, D) bool; rows without a positive or without a negative count nothing.
             query_numbers: (Q,) int64, the rows of the state.
         """
+        counted = positives.any(1) & ~positives.all(1)
+        if not counted.any():
+            return scores.sum() * 0
+        scores, positives, query_numbers = (t[counted] for t in (scores, positives, query_numbers))
         query_numbers = query_numbers.cpu()  # as the state, which is as long as the training set
         tau = self.temperatures[query_numbers].to(scores)[:, None]
         own = torch.where(positives, scores, 0).sum(1, keepdim=True) / positives.sum(1)[:, None]
@@ -125,6 +132,22 @@ class IndividualTemperatures:
         finite = torch.where(positives, 0, gaps)
         self._move_temperatures(query_numbers, weights, finite.detach(), tau, log_sum)
         return (weights * finite).sum(1).mean()
+
+    def share(self, query_numbers: Tensor) -> None:
+        """Each process knows what the others learned of the queries of their batches.
+
+        Args:
+            query_numbers: (Q,) int64, of this process's batch; all processes call it at once.
+        """
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return
+        own = query_numbers.cpu()
+        learned: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(
+            learned, (own, self.temperatures[own], self._log_sums[own])
+        )
+        for numbers, temperatures, log_sums in learned:
+            self.temperatures[numbers], self._log_sums[numbers] = temperatures, log_sums
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps."""
@@ -189,6 +212,3 @@ def distillation(scores: Tensor, teacher: Tensor) -> Tensor:
     log_t = torch.log_softmax(teacher, dim=1)
     pairs = torch.where(out, 0, log_t.exp() * (log_t - log_p).masked_fill(out, 0))
     return pairs.sum(1).mean()
-
-
-CONTRASTS = {"info_nce": info_nce, "decoupled": decoupled_contrastive}

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from sparse_ir.training import losses, sparsity
-from sparse_ir.training.config import TrainConfig
+from sparse_ir.training.config import SparsityTable, TrainConfig
 from sparse_ir.training.student import Scored, Student
+
+_LEAST_WEIGHT = 1e-7  # that a controller can begin with
 
 
 class Objective:
@@ -25,10 +27,8 @@ class Objective:
     def __init__(self, student: Student, config: TrainConfig, *, n_queries: int) -> None:
         self._student = student
         self._config = config
-        table = config.sparsity
-        self._controller = sparsity.TermsController(
-            table.target_terms or 1.0, max(table.weight, 1e-7)
-        )
+        self._weight = config.sparsity.weight
+        self._controller = _controller(config.sparsity)
         self._frequency = torch.zeros(len(student.bias))
         self._individual = losses.IndividualTemperatures(n_queries)
 
@@ -46,6 +46,8 @@ class Objective:
         modes = ((share, scored.anchored), (1 - share, scored.learned))
         parts = [part * self.ranking(scores, batch) for part, scores in modes if part > 0]
         ranking, pressure = torch.stack(parts).sum(), self._pressure(scored, step)
+        if self._config.loss.contrast_kind == "individual":
+            self._individual.share(batch["query_numbers"])
         return ranking + pressure, self._numbers(scored, batch, ranking, pressure)
 
     def ranking(self, scores: Tensor, batch: Mapping[str, Any]) -> Tensor:
@@ -64,32 +66,31 @@ class Objective:
 
     def contrast(self, scores: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """The contrastive part of it, of the kind that is asked for."""
-        table, positives = self._config.loss, batch["positives"]
-        if table.contrast_kind == "individual":
-            has = positives.any(1)
-            if not has.any():
-                return scores.sum() * 0
-            return self._individual(scores[has], positives[has], batch["query_numbers"][has])
-        if table.contrast_kind == "soft":
-            teacher = batch["teacher"]
-            scores = scores.masked_fill(torch.isneginf(teacher), -torch.inf)
-            relatedness = teacher.clamp(min=0) / self._config.distillation.scale
-            return losses.soft_contrastive(scores, relatedness, temperature=table.temperature)
-        kind = losses.CONTRASTS[table.contrast_kind]
-        return kind(scores, positives, temperature=table.temperature)
+        table, positives, teacher = self._config.loss, batch["positives"], batch["teacher"]
+        match table.contrast_kind:
+            case "individual":
+                return self._individual(scores, positives, batch["query_numbers"])
+            case "soft":
+                scores = scores.masked_fill(torch.isneginf(teacher), -torch.inf)
+                relatedness = teacher.clamp(min=0) / self._config.distillation.scale
+                return losses.soft_contrastive(scores, relatedness, temperature=table.temperature)
+            case "decoupled":
+                return losses.decoupled_contrastive(
+                    scores, positives, temperature=table.temperature
+                )
+            case "info_nce":
+                return losses.info_nce(scores, positives, temperature=table.temperature)
 
     def _pressure(self, scored: Scored, step: int) -> Tensor:
         """The regularisers, weighed; lambda follows the number of terms."""
         table = self._config.sparsity
         fires = sparsity.mean_over_all((scored.documents.detach() > 0).float())
         self._frequency = 0.98 * self._frequency + 0.02 * fires.cpu()
-        if table.target_terms is not None:
-            weight = self._controller.update(float(fires.sum()))
-        else:
-            weight = table.weight
+        if self._controller:
+            self._weight = self._controller.update(float(fires.sum()))
         ramp_steps = int(table.ramp * self._config.optimizer.steps)
         ramp = sparsity.quadratic_ramp(step, ramp_steps)
-        pressure = ramp * weight * self.regularizer(scored)
+        pressure = ramp * self._weight * self.regularizer(scored)
         if table.query_l1:
             pressure = pressure + table.query_l1 * sparsity.l1(scored.queries)
         return pressure
@@ -97,14 +98,15 @@ class Objective:
     def regularizer(self, scored: Scored) -> Tensor:
         """What presses on documents, of the kind that is asked for, not weighed yet."""
         table, documents = self._config.sparsity, scored.documents
-        if table.regularizer == "l1":
-            return sparsity.l1(documents)
-        if table.regularizer == "df_flops":
-            return sparsity.df_flops(documents, self._frequency.to(documents))
-        if table.regularizer == "joint_flops":
-            return sparsity.joint_flops(scored.queries, documents)
-        if table.regularizer == "flops" and not self._student.network_queries:
-            documents = documents * self._student.query_table().detach()
+        match table.regularizer:
+            case "l1":
+                return sparsity.l1(documents)
+            case "df_flops":
+                return sparsity.df_flops(documents, self._frequency.to(documents))
+            case "joint_flops":
+                return sparsity.joint_flops(scored.queries, documents)
+            case "flops" if not self._student.network_queries:
+                documents = documents * self._student.query_table().detach()
         return sparsity.flops(documents, least_terms=table.least_terms)
 
     def _numbers(
@@ -114,7 +116,7 @@ class Objective:
         return {
             "ranking": float(ranking.detach()),
             "pressure": float(pressure.detach()),
-            "lambda": self._controller.weight,
+            "lambda": self._weight,
             "terms": float((documents > 0).sum(1).float().mean()),
             "flops": float(sparsity.flops(documents)),
             "greatest_df": float((documents > 0).float().mean(0).max()),
@@ -126,7 +128,7 @@ class Objective:
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps."""
-        controller = [self._controller.weight, self._controller.terms]
+        controller = [self._weight, self._controller.terms if self._controller else 0.0]
         return {
             "controller": torch.tensor(controller, dtype=torch.float64),
             "frequency": self._frequency,
@@ -135,6 +137,15 @@ class Objective:
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from what ``state`` gave."""
-        self._controller.weight, self._controller.terms = state["controller"].tolist()
+        self._weight, terms = state["controller"].tolist()
+        if self._controller:
+            self._controller.weight, self._controller.terms = self._weight, terms
         self._frequency = state["frequency"]
         self._individual.load_state(state)
+
+
+def _controller(table: SparsityTable) -> sparsity.TermsController | None:
+    """What moves lambda; None if it stays as it is."""
+    if not table.target_terms:
+        return None
+    return sparsity.TermsController(table.target_terms, max(table.weight, _LEAST_WEIGHT))

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +24,18 @@ from sparse_ir.training.examples import TrainingSet
 Generator = np.random.Generator
 Maker = Callable[[Document, Generator], str]
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
+KINDS = ("title", "sentence", "crop", "phrase", "keywords")
 CONTEXT = "context"
-_analyzer = Analyzer()
 
 
 def add_pseudo_queries(
-    examples: TrainingSet, kinds: Sequence[str], *, per_document: int, seed: int = 0
+    examples: TrainingSet,
+    kinds: Sequence[str],
+    *,
+    per_document: int,
+    seed: int = 0,
+    language: str = "english",
+    read: Callable[[Document], Document] = lambda document: document,
 ) -> None:
     """Each document has up to so many pseudo-queries more, of kinds drawn at random.
 
@@ -37,43 +45,76 @@ def add_pseudo_queries(
             sentence that is taken out of its document, so that only its neighbours can find it.
         per_document: At most, besides ``context``; a text too short for a kind gives none.
         seed: Of all draws.
+        language: Whose stop words are no keywords.
+        read: What is read of a document, which alone can be asked about.
 
     Raises:
         InvalidInputError: an unknown kind.
     """
     for kind in kinds:
-        if kind not in (*MAKERS, CONTEXT):
+        if kind not in (*KINDS, CONTEXT):
             raise InvalidInputError(
-                f"pseudo-query {kind!r} came; want {', '.join(MAKERS)}, {CONTEXT}"
+                f"pseudo-query {kind!r} came; want {', '.join(KINDS)}, {CONTEXT}"
             )
+    makers = _makers(Analyzer(language))
     if CONTEXT in kinds:
-        _add_contexts(examples, np.random.default_rng((seed, 1)))
+        _add_contexts(examples, read, np.random.default_rng((seed, 1)))
     draw = np.random.default_rng(seed)
     inside = [kind for kind in kinds if kind != CONTEXT]
     for row, document in enumerate(examples.documents):
         if not inside:
             break
+        known = read(document)
         made = {
-            MAKERS[str(kind)](document, draw)
+            makers[str(kind)](known, draw)
             for kind in draw.choice(inside, per_document, replace=per_document > len(inside))
         }
         for query in sorted(made - {""}):
             examples.add_query(query, (row,))
 
 
-def split_context(document: Document, draw: Generator) -> tuple[str, Document] | None:
-    """A sentence and the document without it; None if it has fewer than three."""
+def beginning(document: Document, tokenizer: Any, max_length: int) -> Document:
+    """The document with as much of its text as a network of this tokenizer reads.
+
+    Args:
+        document: Title and text.
+        tokenizer: A fast one of transformers.
+        max_length: Tokens that are read, those that the tokenizer adds among them.
+    """
+    content = document.content
+    if len(content.encode()) <= max_length - tokenizer.num_special_tokens_to_add():
+        return document
+    encoded = tokenizer(
+        content, truncation=True, max_length=max_length, return_offsets_mapping=True, verbose=False
+    )
+    end = max(stop for _, stop in encoded["offset_mapping"])
+    return replace(document, text=document.text[: max(0, end - content.rfind(document.text))])
+
+
+def split_context(
+    document: Document, draw: Generator, *, among: int | None = None
+) -> tuple[str, Document] | None:
+    """A sentence and the document without it; None if it has fewer than three.
+
+    Args:
+        document: To be asked about.
+        draw: Chooses the sentence.
+        among: How many of the first, at least 1; None for all.
+    """
     sentences = _sentences(document.text)
     if len(sentences) < 3:
         return None
-    taken = int(draw.integers(len(sentences)))
+    taken = int(draw.integers(min(len(sentences), among or len(sentences))))
     rest = " ".join(s for i, s in enumerate(sentences) if i != taken)
     return sentences[taken], replace(document, text=rest)
 
 
-def _add_contexts(examples: TrainingSet, draw: Generator) -> None:
+def _add_contexts(
+    examples: TrainingSet, read: Callable[[Document], Document], draw: Generator
+) -> None:
     for row, document in enumerate(examples.documents):
-        if split := split_context(document, draw):
+        n_read = len(_sentences(read(document).text))
+        if n_read and (split := split_context(document, draw, among=n_read)):
             query, examples.documents[row] = split
             examples.add_query(query, (row,))
 
@@ -99,9 +140,9 @@ def _phrase(document: Document, draw: Generator) -> str:
     return _span(words, int(draw.integers(2, 8)), draw) if len(words) >= 8 else ""
 
 
-def _keywords(document: Document, draw: Generator) -> str:
+def _keywords(analyzer: Analyzer, document: Document, draw: Generator) -> str:
     """2 to 6 words that are no stop words, in order, as people type into a search box."""
-    words = [w for w in dict.fromkeys(re.findall(r"\w\w\w+", document.text)) if _analyzer.words(w)]
+    words = [w for w in dict.fromkeys(re.findall(r"\w\w\w+", document.text)) if analyzer.words(w)]
     if len(words) < 6:
         return ""
     chosen = np.sort(draw.choice(len(words), int(draw.integers(2, 7)), replace=False))
@@ -117,10 +158,6 @@ def _sentences(text: str) -> list[str]:
     return [sentence for sentence in _SENTENCE_END.split(text) if sentence.strip()]
 
 
-MAKERS: dict[str, Maker] = {
-    "title": _title,
-    "sentence": _sentence,
-    "crop": _crop,
-    "phrase": _phrase,
-    "keywords": _keywords,
-}
+def _makers(analyzer: Analyzer) -> dict[str, Maker]:
+    makers = (_title, _sentence, _crop, _phrase, partial(_keywords, analyzer))
+    return dict(zip(KINDS, makers, strict=True))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainingArguments
 
 from sparse_ir.training.checkpoints import checkpoints, require_place
 
@@ -23,8 +24,12 @@ class Run(Protocol):
     add_callback: Callable[..., Any]
     train: Callable[..., Any]
 
-    def prepare(self) -> None:
-        """Everything is ready for the first step of a run that is not resumed."""
+    def prepare(self, on_stage: StageProgress = lambda stage, n: None) -> None:
+        """Everything is ready for the first step of a run that is not resumed.
+
+        Args:
+            on_stage: Told of a stage how much more of it is done.
+        """
         ...
 
     def finish(self, on_stage: StageProgress = lambda stage, n: None) -> None:
@@ -42,17 +47,20 @@ def train_model(
     resume: bool = False,
     finish: bool = True,
     on_step: Progress | None = None,
+    on_stage: StageProgress = lambda stage, n: None,
     on_log: Callable[[str], None] | None = None,
 ) -> bool:
     """Whether training came to its end; then the model with its card is in the output folder.
 
-    Ctrl-C ends the step that is under way, saves a checkpoint, and gives False.
+    Ctrl-C ends the step that is under way, saves a checkpoint, and gives False. (Before the first
+    step it is what it is elsewhere: there is nothing to save.)
 
     Args:
         trainer: From ``make_trainer``, or another one that has not run.
         resume: Whether to go on from the last checkpoint.
         finish: False for a run before the last: its checkpoints are all that is wanted.
         on_step: Told after each step that one more is done.
+        on_stage: Told of a stage before or after the steps how much more of it is done.
         on_log: Told in a line what was logged.
 
     Raises:
@@ -64,18 +72,32 @@ def train_model(
     trainer.add_callback(stop)
     if on_log:
         trainer.add_callback(_TellLogs(on_log))
+    if not resume:
+        trainer.prepare(on_stage)
     before = signal.signal(signal.SIGINT, stop.interrupt)
     try:
-        if not resume:
-            trainer.prepare()
         trainer.train(resume_from_checkpoint=str(checkpoints(work)[-1]) if resume else None)
     finally:
         signal.signal(signal.SIGINT, before)
     if stop.interrupted:
         return False
     if finish and trainer.args.process_index == 0:
-        trainer.finish()
+        trainer.finish(on_stage)
     return True
+
+
+def n_processes() -> int:
+    """Processes that train together, each on its own batches."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def one_device(arguments: TrainingArguments) -> TrainingArguments:
+    """The arguments for a process that trains on one GPU; more are for torchrun.
+
+    Left alone, transformers would split each batch over all, which ours cannot be.
+    """
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments
 
 
 class _StopOnInterrupt(TrainerCallback):  # type: ignore[misc]

@@ -229,7 +229,9 @@ class _VectorScorer:
         self._documents = documents
 
     def scores(self, queries: Rows, documents: Rows) -> Scores:
-        product: Any = self._queries[queries] @ self._documents[documents].T
+        is_all = np.array_equal(documents, np.arange(self._documents.shape[0]))
+        asked = self._documents if is_all else self._documents[documents]  # a copy of all is large
+        product: Any = self._queries[queries] @ asked.T
         scores: Scores = product.toarray() if sp.issparse(product) else product
         return scores
 
@@ -294,6 +296,9 @@ def ensemble(
 ) -> Scores:
     """(Q, D) weighted mean of the teachers' normalised scores, over those that know the pair.
 
+    Who knows one document of a query cannot say whether it is good, and is left out of that row,
+    unless nobody knows more.
+
     Args:
         teachers: One (Q, D) a teacher; NaN where it does not know, -inf where the pair is masked.
         weights: One a teacher, >= 0, not all 0.
@@ -307,6 +312,8 @@ def ensemble(
     if not (weight >= 0).all() or not weight.any():
         raise InvalidInputError(f"teacher weights are {list(weights)}; want >= 0 and one > 0")
     known = np.isfinite(stacked)
+    compares = known.sum(2, keepdims=True) > 1
+    known &= compares | ~compares.any(0)
     mass = (weight * known).sum(0)
     total = (weight * np.where(known, stacked, 0)).sum(0)
     mean = np.where(mass > 0, total / np.where(mass > 0, mass, 1), np.nan)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,9 @@ from sparse_ir.training.mixture import TaughtSet
 from sparse_ir.training.model_card import data_reports, model_card
 from sparse_ir.training.objective import Objective
 from sparse_ir.training.pretraining import pretrain
-from sparse_ir.training.pseudo_queries import add_pseudo_queries
+from sparse_ir.training.pseudo_queries import add_pseudo_queries, beginning
 from sparse_ir.training.query_fit import fit_query_table
-from sparse_ir.training.run import Progress, StageProgress
+from sparse_ir.training.run import Progress, StageProgress, n_processes, one_device
 from sparse_ir.training.student import Scored, Student
 from sparse_ir.training.teachers import (
     BM25Teacher,
@@ -59,6 +60,7 @@ from sparse_ir.training.validation import (
 _log = logging.getLogger(__name__)
 FITTED = "Its query table was fitted to whole collections."
 _CALIBRATION = 4  # batches by which the scales of the scores start
+_PATIENCE = timedelta(days=1)
 _AVERAGES = "moving_averages.safetensors"  # in a checkpoint: the objective's state
 
 
@@ -109,17 +111,18 @@ def trainer_of(
         student.add_adapters(config.model.lora_rank)
     _require_positions(student, config)
     on_cpu = not torch.cuda.is_available()
-    with PartialState(cpu=on_cpu).main_process_first():  # the others find what the first has kept
+    # The others wait until the first has read everything, and find what it has kept.
+    with PartialState(cpu=on_cpu, timeout=_PATIENCE).main_process_first():
         teachers = [_teacher(table, config, on_progress) for table in config.teachers]
         sets = [
-            taught_set(one, table, config, teachers)
+            taught_set(one, table, config, teachers, student.tokenizer)
             for one, table in zip(examples, config.data, strict=True)
         ]
     batches = Batches(
         sets,
         student.tokenizer,
         BatchShape(**config.batch.model_dump(exclude={"seed"})),
-        n_batches=config.optimizer.steps * _n_processes(),
+        n_batches=config.optimizer.steps * n_processes(),
         scale=config.distillation.scale,
         how=config.distillation.normalization,
         network_queries=student.network_queries,
@@ -129,15 +132,25 @@ def trainer_of(
 
 
 def taught_set(
-    examples: TrainingSet, table: DataTable, config: TrainConfig, teachers: Sequence[Teacher]
+    examples: TrainingSet,
+    table: DataTable,
+    config: TrainConfig,
+    teachers: Sequence[Teacher],
+    tokenizer: Any,
 ) -> TaughtSet:
     """The examples with pseudo-queries, read by all teachers, with weights and neighbours."""
     seed = config.optimizer.seed
     if table.pseudo_queries:
         add_pseudo_queries(
-            examples, table.pseudo_queries, per_document=table.pseudo_per_document, seed=seed
+            examples,
+            table.pseudo_queries,
+            per_document=table.pseudo_per_document,
+            seed=seed,
+            language=config.language,
+            read=partial(beginning, tokenizer=tokenizer, max_length=config.batch.max_length),
         )
     scorers = [teacher.read(examples) for teacher in teachers]
+    lexical = BM25Teacher(config.language).read(examples)
     weights = table.weights or tuple(t.weight for t in config.teachers)
     may_fit = table.weights is None and config.distillation.fit_weights
     if may_fit and examples.n_labelled and all(scorer.is_cheap for scorer in scorers):
@@ -147,9 +160,9 @@ def taught_set(
         examples,
         scorers,
         weights,
-        BM25Teacher().read(examples),
+        lexical,
         table.share,
-        hard_neighbours(examples, scorers),
+        hard_neighbours(examples, [one for one in scorers if one.is_cheap] or [lexical]),
     )
 
 
@@ -183,7 +196,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         self.measured: dict[str, float] = {}
         super().__init__(
             model=student,
-            args=_arguments(config, has_dev=bool(dev_sets)),
+            args=one_device(_arguments(config, has_dev=bool(dev_sets))),
             train_dataset=batches,
             eval_dataset=batches if dev_sets else None,
             data_collator=_the_only,
@@ -223,14 +236,21 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         self.objective.load_state(load_file(Path(resume_from_checkpoint) / _AVERAGES))
 
-    def prepare(self) -> None:
+    def prepare(self, on_stage: StageProgress = lambda stage, n: None) -> None:
         """The student is pre-trained, if that is asked for, and its scores have their scales."""
         table = self.config.pretraining
         if table.steps:
             texts = [
                 d.content for taught in self.train_dataset.sets for d in taught.examples.documents
             ]
-            pretrain(self.student, texts, **table.model_dump(), seed=self.config.optimizer.seed)
+            with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.args.bf16):
+                pretrain(
+                    self.student,
+                    texts,
+                    **table.model_dump(),
+                    seed=self.config.optimizer.seed,
+                    on_step=lambda loss: on_stage("steps of pre-training", 1),
+                )
         n = min(_CALIBRATION, len(self.train_dataset))
         batches = [self._prepare_inputs(self.train_dataset[number]) for number in range(n)]
         self.student.calibrate(batches)
@@ -286,6 +306,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
                 queries,
                 anchor_weight=self.measured.get("anchor_weight", settings.anchor_weight),
                 collection_idf=settings.collection_idf,
+                language=self.config.language,
             )
 
     def _encoders(self) -> tuple[Any, Any]:
@@ -395,11 +416,11 @@ def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | N
         return kind(
             table.model,
             max_length=table.max_length,
-            cache=config.work / "vectors",
+            cache=config.vectors_folder,
             on_progress=on_progress,
         )
     if table.kind == "bm25":
-        return BM25Teacher()
+        return BM25Teacher(config.language)
     if table.kind == "cross_encoder":
         return CrossEncoderTeacher(table.model, max_length=table.max_length)
     return FileTeacher()
@@ -407,7 +428,8 @@ def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | N
 
 def _require_positions(student: Student, config: TrainConfig) -> None:
     most = n_positions(student.body)
-    for name in ("model", "batch"):
+    tables = ("model", "batch", "pretraining") if config.pretraining.steps else ("model", "batch")
+    for name in tables:
         asked = getattr(config, name).max_length or 0
         if asked > most:
             raise InvalidInputError(
@@ -460,10 +482,6 @@ def _optimizer(student: Student, config: TrainConfig) -> torch.optim.Optimizer:
         },
     ]
     return torch.optim.AdamW(groups, weight_decay=0.0)
-
-
-def _n_processes() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _the_only(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sparse_ir.training.adapt import adapt_model, adapt_trainer
 from sparse_ir.training.checkpoints import mean_state
 from sparse_ir.training.student import Student
 from sparse_ir.training.trainer import StudentTrainer
+from sparse_ir.training.validation import DevResult
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
@@ -124,12 +125,40 @@ def test_nothing_is_learned_from_what_is_held_out(trainer, documents):
     asked = {doc_id for grades in dev.qrels.values() for doc_id in grades}
     learned = {document.doc_id for document in taught.examples.documents}
     assert len(asked) == 10
-    assert asked | learned == {document.doc_id for document in documents}
+    assert asked | learned == {str(row) for row in range(len(documents))}
     assert not asked & learned
 
 
 def test_the_aim_is_as_many_terms_as_the_model_gives(trainer, documents, model_folder):
     held = {doc_id for grades in trainer.dev_sets[0].qrels.values() for doc_id in grades}
-    texts = [d.content for d in documents if d.doc_id not in held]
+    texts = [d.content for row, d in enumerate(documents) if str(row) not in held]
     expected = load_encoder(str(model_folder)).encode(texts).nnz / len(texts)
     assert trainer.config.sparsity.target_terms == pytest.approx(expected)
+
+
+def test_long_documents_are_asked_about_what_is_read(model_folder, tmp_path):
+    """In pieces, of which none overlaps another: the same sentence would be in both."""
+    draw = np.random.default_rng(0)
+    texts = [" ".join(draw.choice(WORDS, 200)) for _ in range(40)]
+    long = [Document(f"d{i}", text, "the dog") for i, text in enumerate(texts)]
+    body = str(model_folder.parent / "body")
+    trainer = adapt_trainer(long, tmp_path / "out", model=str(model_folder), teacher=body, steps=1)
+    [taught] = trainer.train_dataset.sets
+    encoder = load_encoder(str(model_folder))
+    pieces = [document.content for document in taught.examples.documents]
+    assert len(pieces) > 2 * len(long)
+    assert max(len(encoder.token_spans(piece)) for piece in pieces) <= encoder.room
+    words = sum(len(piece.split()) - 2 for piece in pieces)  # two are the title's
+    assert words < 40 * 200
+
+
+def test_what_answers_best_is_kept_however_many_terms_it_has(trainer, monkeypatch):
+    many = DevResult(0.5, 0.6, {trainer.config.selection.anchor_weights[0]: 0.7}, 900.0, 50.0)
+    monkeypatch.setattr("sparse_ir.training.trainer.search_dev_set", lambda *_, **__: many)
+    assert trainer.validate()["selection"] == pytest.approx((0.6 + 0.7) / 2)
+
+
+@pytest.mark.parametrize("bad", [{"steps": 0}, {"max_documents": 0}, {"target_terms": 0}])
+def test_arguments_out_of_range_are_refused(documents, model_folder, tmp_path, bad):
+    with pytest.raises(InvalidInputError, match="want integers >= 1, and terms > 0"):
+        adapt_trainer(documents, tmp_path / "out", model=str(model_folder), **bad)

@@ -41,6 +41,7 @@ def test_runs_differ_in_their_seeds_and_folders(tmp_path):
     assert [run.optimizer.seed for run in runs] == [5, 6]
     assert [run.batch.seed for run in runs] == [7, 8]
     assert [run.work.name for run in runs] == ["run-0", "run-1"]
+    assert len({run.vectors_folder for run in runs}) == 1
     alone = read_config(write(tmp_path, '[[data]]\npath = "a"\n'))
     assert alone.each_run() == [alone]
 
@@ -79,6 +80,10 @@ def test_the_recipes_are_valid(path):
         (
             "[[data]]\npath='a'\n[sparsity]\nregularizer='joint_flops'\n",
             "joint_flops; want model.queries = network",
+        ),
+        (
+            "[[data]]\npath='a'\n[sparsity]\nregularizer='l1'\nleast_terms=9\n",
+            "least_terms came with l1; want idf_flops or flops",
         ),
         (
             "[[data]]\npath='a'\n[query_fit]\nsteps=9\n[model]\nqueries='network'\n",

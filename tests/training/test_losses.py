@@ -104,6 +104,19 @@ def test_individual_temperatures_first_step_is_a_softmax_over_negatives():
     assert moved.tolist() == [False, True, False, True, False]
 
 
+def test_individual_temperatures_need_a_positive_and_a_negative():
+    contrast = losses.IndividualTemperatures(3)
+    positives = torch.tensor([[True, True, True], [False, False, False], [True, False, False]])
+    scores = torch.ones(3, 3, requires_grad=True)
+    loss = contrast(scores, positives, torch.arange(3))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(scores.grad).all()
+    assert (scores.grad[:2] == 0).all()
+    assert (contrast.temperatures[:2] == 1).all()
+    assert contrast(scores[:2], positives[:2], torch.arange(2)) == 0
+
+
 def test_individual_temperatures_stay_in_bounds():
     contrast = losses.IndividualTemperatures(2, initial=0.1, bounds=(0.05, 0.2), step=100.0)
     for _ in range(3):

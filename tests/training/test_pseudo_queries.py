@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import transformers
+from tiny_model import make_tiny_model
 
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training.examples import TrainingSet
-from sparse_ir.training.pseudo_queries import MAKERS, add_pseudo_queries, split_context
+from sparse_ir.training.pseudo_queries import (
+    KINDS,
+    add_pseudo_queries,
+    beginning,
+    split_context,
+)
 
 TEXT = (
     "The fox ran over the hill to the river. There it met a dog that slept in the warm sun. "
@@ -15,21 +24,24 @@ TEXT = (
 DOCUMENT = Document("d", TEXT, "A fox and a dog")
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+def queries_of(kind, documents, **options):
+    examples = TrainingSet("s", list(documents))
+    add_pseudo_queries(examples, [kind], per_document=1, **options)
+    return examples.queries
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_queries_are_made_of_the_documents_own_words(kind):
-    draw = np.random.default_rng(0)
-    made = [MAKERS[kind](DOCUMENT, draw) for _ in range(20)]
-    assert any(made)
+    made = queries_of(kind, [DOCUMENT] * 20)
+    assert made
     own = {word.strip(".!") for word in DOCUMENT.content.split()}
     assert {word.strip(".!") for query in made for word in query.split()} <= own
 
 
 def test_a_crop_is_between_a_twentieth_and_half():
-    draw = np.random.default_rng(0)
-    sizes = [len(MAKERS["crop"](DOCUMENT, draw).split()) for _ in range(50)]
-    n = len(TEXT.split())
-    assert max(sizes) <= n / 2
-    assert all(size == 0 or size >= 3 for size in sizes)
+    sizes = [len(query.split()) for query in queries_of("crop", [DOCUMENT] * 50)]
+    assert max(sizes) <= len(TEXT.split()) / 2
+    assert min(sizes) >= 3
 
 
 def test_each_query_belongs_to_its_document_and_is_not_labelled():
@@ -60,6 +72,34 @@ def test_context_queries_leave_their_document():
     assert sorted(f"{left.text} {sentence}".split()) == sorted(TEXT.split())
     assert (left.doc_id, left.title) == ("d", "A fox and a dog")
     assert examples.documents[1].text == "One. Two."
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "context"])
+def test_nothing_is_asked_about_what_is_not_read(kind):
+    def read(document):
+        return replace(document, text=". ".join(document.text.split(". ")[:2]) + ".")
+
+    texts = [f"{TEXT} Number {i} is never read, nor is this." for i in range(50)]
+    made = queries_of(kind, [Document(str(i), t, "title") for i, t in enumerate(texts)], read=read)
+    known = {word.strip(".") for word in ("title " + TEXT.split("They")[0]).split()}
+    assert made
+    assert {word.strip(".") for query in made for word in query.split()} <= known
+
+
+def test_stop_words_of_the_language_are_no_keywords():
+    text = "der fuchs und der hund und die katze liegen unter einem alten baum im garten"
+    (query,) = queries_of("keywords", [Document("d", text)], language="german")
+    assert not {"der", "und", "die", "unter", "einem"} & set(query.split())
+
+
+def test_the_beginning_is_what_a_network_reads(tmp_path):
+    make_tiny_model(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "body")
+    text = "red fox runs fast over the water at night"
+    read = beginning(Document("d", text, "dog"), tokenizer, 6)  # two are the tokenizer's own
+    assert (read.title, read.text) == ("dog", "red fox runs")
+    assert beginning(Document("d", "red fox", "dog"), tokenizer, 6).text == "red fox"
+    assert beginning(Document("d", text, "dog runs fast over water"), tokenizer, 6).text == ""
 
 
 def test_unknown_kinds_are_refused():

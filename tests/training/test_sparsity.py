@@ -11,6 +11,7 @@ import torch.multiprocessing
 
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training import sparsity
+from sparse_ir.training.losses import IndividualTemperatures
 
 WEIGHTS = torch.tensor([[1.0, 0.0, 2.0], [3.0, 0.0, 0.0]], dtype=torch.float64)
 
@@ -94,7 +95,12 @@ def _worker(rank, port_file, whole, results):
     loss = sparsity.flops(model(part))
     loss.backward()
     own_columns = sparsity.l1(torch.ones(2, 3 + rank))  # as of queries that are looked up
-    results[rank] = (loss.item(), model.module.scale.grad.tolist(), own_columns.item())
+    contrast = IndividualTemperatures(5, initial=0.5)
+    own = torch.tensor([rank, 4])[: 2 - rank]  # the first process has a query more
+    contrast.temperatures[own] = 0.1 * (own + 1).float()
+    contrast.share(own)
+    shared = contrast.state()["temperatures"].tolist()
+    results[rank] = (loss.item(), model.module.scale.grad.tolist(), own_columns.item(), shared)
     torch.distributed.destroy_process_group()
 
 
@@ -107,7 +113,7 @@ class _Scale(torch.nn.Module):
         return batch * self.scale
 
 
-def test_two_processes_have_the_flops_and_gradient_of_the_global_batch(tmp_path):
+def test_two_processes_have_the_flops_gradient_and_memory_of_the_global_batch(tmp_path):
     whole = torch.rand(4, 6, dtype=torch.float64, generator=torch.manual_seed(1))
     alone = _Scale(torch.ones(6, dtype=torch.float64))
     expected = sparsity.flops(alone(whole))
@@ -115,7 +121,8 @@ def test_two_processes_have_the_flops_and_gradient_of_the_global_batch(tmp_path)
     with torch.multiprocessing.Manager() as manager:
         results = manager.dict()
         torch.multiprocessing.spawn(_worker, (tmp_path / "meet", whole, results), nprocs=2)
-        for loss, grad, own_columns in dict(results).values():
+        for loss, grad, own_columns, shared in dict(results).values():
+            assert shared == pytest.approx([0.1, 0.2, 0.5, 0.5, 0.5])
             assert own_columns == pytest.approx((2 * 3 + 2 * 4) / 4)
             assert loss == pytest.approx(expected.item())
             assert grad == pytest.approx(alone.scale.grad.tolist())

@@ -153,6 +153,16 @@ def test_the_ensemble_is_the_weighted_mean_of_those_that_know():
         teachers.ensemble([one], [0.0])
 
 
+def test_who_knows_one_document_of_a_query_does_not_say_that_it_is_bad():
+    """The answer alone, as a file of mined negatives has it for queries of other batches."""
+    by_words = np.array([[5.0, 4.0, 0.0], [3.0, 1.0, 2.0]], np.float32)
+    alone = np.array([[0.9, np.nan, np.nan], [np.nan, np.nan, 0.1]], np.float32)
+    got = teachers.ensemble([by_words, alone], [0.5, 0.5])
+    np.testing.assert_allclose(got, [[1, 0.8, 0], [1, 0, 0.5]], atol=1e-5)
+    only = teachers.ensemble([alone, alone], [0.5, 0.5])
+    assert np.isfinite(only).tolist() == [[True, False, False], [False, False, True]]
+
+
 def test_the_weights_go_to_the_teacher_that_finds_the_labels(examples):
     class Knows:
         is_cheap = True

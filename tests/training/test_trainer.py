@@ -17,11 +17,13 @@ from sparse_ir import Document, SparseRetriever, ingest
 from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.training.batches import hard_neighbours
 from sparse_ir.training.checkpoints import average_checkpoints, checkpoints
 from sparse_ir.training.config import SelectionTable, TrainConfig
 from sparse_ir.training.pretraining import pretraining_loss
-from sparse_ir.training.run import train_model
+from sparse_ir.training.run import one_device, train_model
 from sparse_ir.training.student import Student
+from sparse_ir.training.teachers import BM25Teacher, CallableTeacher, FileTeacher
 from sparse_ir.training.trainer import make_trainer
 from sparse_ir.training.validation import DevResult, read_dev_set, summary
 
@@ -29,6 +31,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
+ASKED = {"pretraining": {"steps": 1}}
+PRETRAINING = {"batch_size": 4, "rate": 1e-2, "max_length": 16}
 TEXTS = [
     ("fast red fox", "the red fox runs fast over water"),
     ("dog at night", "the dog sleeps under water at night"),
@@ -145,7 +149,7 @@ def test_the_saved_encoders_give_the_students_own_weights(config, tmp_path):
 
 REMEMBERING = {
     "loss": {"contrast_kind": "individual", "contrast": 1.0},
-    "sparsity": {"regularizer": "df_flops", "weight": 1.0, "target_terms": None},
+    "sparsity": {"regularizer": "df_flops", "weight": 1.0, "target_terms": 0},
     "optimizer": {"average_last": 2, "keep_checkpoints": 2},
 }
 
@@ -362,10 +366,10 @@ def test_the_best_checkpoint_is_the_model_where_no_mean_is_asked_for(config, tmp
     assert "It is the checkpoint of step 4" in (tmp_path / "out" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["model", "batch"])
+@pytest.mark.parametrize("name", ["model", "batch", "pretraining"])
 def test_texts_longer_than_the_body_reads_are_refused(config, name):
     with pytest.raises(InvalidInputError, match=rf"{name}\.max_length is 1000; .* at most \d+"):
-        make_trainer(config(**{name: {"max_length": 1000}}))
+        make_trainer(config(**{name: {"max_length": 1000} | ASKED.get(name, {})}))
 
 
 def test_what_comes_before_the_first_step_is_where_the_student_is(config):
@@ -389,13 +393,13 @@ def test_training_is_logged_for_tensorboard(config, tmp_path):
 
 def test_pretraining_comes_before_training(config):
     plain, pretrained = (
-        make_trainer(config(pretraining={"steps": steps, "batch_size": 4, "rate": 1e-2}))
-        for steps in (0, 20)
+        make_trainer(config(pretraining=PRETRAINING | {"steps": steps})) for steps in (0, 20)
     )
     batch = plain.student.tokenizer([d for _, d in TEXTS], padding=True, return_tensors="pt")
     guesses = []
+    told = []
     for trainer in (plain, pretrained):
-        trainer.prepare()
+        trainer.prepare(lambda stage, n: told.append(stage))
         loss = pretraining_loss(
             trainer.student,
             batch["input_ids"],
@@ -406,6 +410,54 @@ def test_pretraining_comes_before_training(config):
         )
         guesses.append(float(loss.detach()))
     assert guesses[1] < guesses[0]
+    assert told == ["steps of pre-training"] * 20
+
+
+@pytest.mark.parametrize("target", [0, 6])
+def test_a_target_of_no_terms_leaves_lambda_as_it_is(config, target):
+    trainer = make_trainer(config(sparsity={"target_terms": target, "weight": 0.25}))
+    train_model(trainer)
+    logged = [row["lambda"] for row in trainer.state.log_history if "lambda" in row]
+    assert logged
+    assert (logged == [0.25] * len(logged)) == (target == 0)
+
+
+def test_ctrl_c_in_pretraining_is_what_it_is_elsewhere(config, tmp_path):
+    trainer = make_trainer(config(pretraining=PRETRAINING | {"steps": 3}))
+    with pytest.raises(KeyboardInterrupt):
+        train_model(trainer, on_stage=lambda stage, n: os.kill(os.getpid(), signal.SIGINT))
+    assert not checkpoints(tmp_path / "work")
+
+
+def test_a_process_trains_on_one_device(config, monkeypatch):
+    """transformers would split a batch of queries and documents that belong together."""
+    trainer = make_trainer(config())
+    trainer.args._n_gpu = 4
+    assert one_device(trainer.args).n_gpu == 1
+
+
+def test_who_labels_one_by_one_gets_hard_batches_by_bm25(config, monkeypatch):
+    def read(self, examples):
+        return CallableTeacher(lambda q, d: np.zeros((len(q), len(d)))).read(examples)
+
+    monkeypatch.setattr(FileTeacher, "read", read)
+    trainer = make_trainer(config(teachers=[{"kind": "file"}]))
+    [taught] = trainer.train_dataset.sets
+    expected = hard_neighbours(taught.examples, [BM25Teacher().read(taught.examples)])
+    assert [one.tolist() for one in taught.near] == [one.tolist() for one in expected]
+
+
+def test_all_runs_read_what_a_teacher_has_read_once(config, model_folder, tmp_path):
+    teacher = {"kind": "dense", "model": str(model_folder.parent / "body"), "max_length": 16}
+    first, second = config(optimizer={"runs": 2}, teachers=[teacher]).each_run()
+    read = []
+    for one in (first, second):
+        make_trainer(one, on_progress=read.append)
+    assert sum(read) > 0
+    again = []
+    make_trainer(second, on_progress=again.append)
+    assert not again
+    assert (tmp_path / "work" / "vectors").is_dir()
 
 
 def test_chunks_change_memory_and_not_gradients(config):
