@@ -27,6 +27,7 @@ def mine(
     margin: Annotated[
         float, typer.Option(help="Share of the positive's score from which a hit is an answer.")
     ] = 0.95,
+    language: Annotated[str, typer.Option(help="Of the documents, as for index.")] = "english",
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
 ) -> None:
     """Find hard negatives for the queries of a training set.
@@ -47,7 +48,13 @@ def mine(
     mining = Mining(count=count, first=first, last=last, margin=margin, seed=seed)
     examples = read_training_set(data, split=split)
     with progress("indexing", total=len(examples.documents)) as advance:
-        ingest(index, examples.documents, model=model, on_progress=lambda n, _: advance(n))
+        ingest(
+            index,
+            examples.documents,
+            model=model,
+            language=language,
+            on_progress=lambda n, _: advance(n),
+        )
     judges = []
     if judge != "none":
         total = len(examples.documents) + len(examples.queries)

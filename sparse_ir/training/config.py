@@ -264,6 +264,8 @@ class TrainConfig(_Table):
                     | {"wanted": len(self.teachers)},
                 )
         self._require_what_is_fitted()
+        if len(set(self.validation_names)) < len(self.validation):
+            raise PydanticCustomError("validation", "validation has a path and split twice")
         if self.sparsity.regularizer == "joint_flops" and self.model.queries == "lookup":
             raise PydanticCustomError(
                 "joint_flops",
@@ -290,6 +292,15 @@ class TrainConfig(_Table):
                 "query_fit.steps is {steps}; want 0, or {wanted}",
                 {"steps": self.query_fit.steps, "wanted": wanted},
             )
+
+    @property
+    def validation_names(self) -> list[str]:
+        """Of each dev set: its folder's, with path and split where others have the same."""
+        names = [table.path.name for table in self.validation]
+        return [
+            name if names.count(name) == 1 else f"{table.path} ({table.split})"
+            for name, table in zip(names, self.validation, strict=True)
+        ]
 
     @property
     def vectors_folder(self) -> Path:

@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from sparse_ir.corpus import Document, read_documents, read_queries
 from sparse_ir.errors import DataFormatError, InvalidInputError
 from sparse_ir.lines import error_at, json_object, read_lines, shown
+
+_Told = TypeVar("_Told", str, float)
 
 
 @dataclass(slots=True)
@@ -71,6 +73,9 @@ def read_training_set(
 ) -> TrainingSet:
     """The training set of a BEIR folder or a JSONL file.
 
+    Lines of a JSONL file with the same query are one query, in the place of the first, with the
+    positives, negatives and scores of all; white space around texts does not count.
+
     Args:
         source: Folder or ``.jsonl[.gz]`` file.
         split: Of a BEIR folder: which ``qrels``. Only its judged documents are read, so that no
@@ -79,7 +84,9 @@ def read_training_set(
         seed: Of the draw.
 
     Raises:
-        DataFormatError: a malformed line, with its file and number.
+        DataFormatError: a malformed line, one that names a query or an answer without text, makes
+            a text both positive and negative of a query, or gives a pair a second score; with its
+            file and number.
         InvalidInputError: the source is neither, or nothing is in it.
         OSError: it cannot be read.
     """
@@ -100,14 +107,18 @@ def _from_beir(folder: Path, split: str) -> TrainingSet:
         return TrainingSet(folder.name, list(read_documents(folder)))
     judged = list(_qrels(folder / "qrels" / f"{split}.tsv"))
     wanted = {doc_id for _, _, doc_id in judged}
-    documents = [d for d in read_documents(folder, allow_empty=True) if d.doc_id in wanted]
+    # Empty documents are only refused where they are answers: no other document is learned from.
+    stored = read_documents(folder, allow_empty=True)
+    documents = [d for d in stored if d.doc_id in wanted and d.content]
     number = {document.doc_id: row for row, document in enumerate(documents)}
-    text = {query.query_id: query.text for query in read_queries(folder)}
+    text = {query.query_id: query.text for query in read_queries(folder) if query.text}
     answers: dict[str, list[int]] = {}
     for place, query_id, doc_id in judged:
         if query_id not in text or doc_id not in number:
             missing = f"query {query_id!r}" if query_id not in text else f"document {doc_id!r}"
-            raise DataFormatError(f"{place}: {missing} came; want one that the folder holds")
+            raise DataFormatError(
+                f"{place}: {missing} came; want one that the folder holds with a text"
+            )
         answers.setdefault(query_id, []).append(number[doc_id])
     found = TrainingSet(folder.name, documents)
     for query_id, positives in answers.items():
@@ -129,24 +140,38 @@ def _qrels(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _from_jsonl(path: Path) -> TrainingSet:
-    found = TrainingSet(path.name.split(".")[0], [])
     rows: dict[str, int] = {}
-
-    def row(text: str) -> int:
-        if text not in rows:
-            rows[text] = len(found.documents)
-            found.documents.append(Document(str(len(rows)), text))
-        return rows[text]
-
+    kinds: dict[str, dict[int, str]] = {}  # of each query, and in it of each document
+    scores: dict[str, dict[int, float]] = {}
     for place, line in read_lines(path):
         if line.strip():
-            record = json_object(place, line)
-            query, positives, negatives, scores = _parts(shown(place), record)
-            good, bad = tuple(map(row, positives)), tuple(map(row, negatives))
-            given = dict(zip(good + bad, scores, strict=False))
-            found.add_query(query, good, negatives=bad, scores=given)
+            query, good, bad, given = _parts(shown(place), json_object(place, line))
+            texts = [(text, rows.setdefault(text, len(rows))) for text in good + bad]
+            told = ["positive"] * len(good) + ["negative"] * len(bad)
+            clash = _clash("kinds", kinds.setdefault(query, {}), texts, told)
+            clash = clash or _clash("scores", scores.setdefault(query, {}), texts, given)
+            if clash:
+                raise error_at(place, f"{clash} for {query[:60]!r}", "one of them")
+    found = TrainingSet(path.name.split(".")[0], [])
+    found.documents += [Document(str(number), text) for number, text in enumerate(rows, 1)]
+    for query, known in kinds.items():
+        positives, negatives = (
+            tuple(row for row, kind in known.items() if kind == wanted)
+            for wanted in ("positive", "negative")
+        )
+        found.add_query(query, positives, negatives=negatives, scores=scores[query])
     found.n_labelled = len(found.queries)
     return found
+
+
+def _clash(
+    what: str, known: dict[int, _Told], texts: list[tuple[str, int]], told: list[_Told]
+) -> str:
+    """What is told of the texts is known; or else the first contradiction, in words."""
+    for (text, row), new in zip(texts, told, strict=False):
+        if (old := known.setdefault(row, new)) != new:
+            return f"the {what} {old} and {new} of {text[:60]!r}"
+    return ""
 
 
 def _parts(place: str, record: dict[str, Any]) -> tuple[str, list[str], list[str], list[float]]:
@@ -162,7 +187,7 @@ def _parts(place: str, record: dict[str, Any]) -> tuple[str, list[str], list[str
         raise DataFormatError(f"{place}: scores are {scores!r}; want a list of {n}, one a text")
     if not all(map(_is_finite, scores)):
         raise DataFormatError(f"{place}: scores are {scores!r}; want finite numbers")
-    return query, positives, negatives, [float(score) for score in scores]
+    return query.strip(), positives, negatives, [float(score) for score in scores]
 
 
 def _is_finite(score: Any) -> bool:
@@ -174,7 +199,7 @@ def _texts(place: str, record: dict[str, Any], key: str) -> list[str]:
     texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(texts, list) or not all(isinstance(t, str) and t.strip() for t in texts):
         raise DataFormatError(f"{place}: {key} is no list of texts that are not empty")
-    return texts
+    return [text.strip() for text in texts]  # as Document.content is
 
 
 def _only(whole: TrainingSet, rows: list[int]) -> TrainingSet:

@@ -59,6 +59,8 @@ def mine_negatives(
 ) -> None:
     """Each query of the examples has mined negatives, those it had in front.
 
+    What answers a query answers each query of the same text, whichever document holds it.
+
     Args:
         examples: Are changed.
         retriever: Searches the documents of the examples, under their doc_ids; hits that are none
@@ -68,6 +70,7 @@ def mine_negatives(
         on_progress: Told how many more queries are done.
     """
     row_of = {document.doc_id: row for row, document in enumerate(examples.documents)}
+    same = _by_text(examples.queries)
     draw = np.random.default_rng(mining.seed)
     for start in range(0, len(examples.queries), _BATCH):
         texts = examples.queries[start : start + _BATCH]
@@ -75,8 +78,7 @@ def mine_negatives(
             # An index that was used before may hold other documents too.
             known = [row_of[hit.doc_id] for hit in hits if hit.doc_id in row_of]
             found = known[mining.first - 1 :]
-            answers = {*examples.positives[query], *examples.negatives[query]}
-            seeming = [row for row in found if row not in answers]
+            seeming = _not_known(examples, query, same[examples.queries[query]], found)
             if judge is not None:
                 seeming = _not_answers(examples, judge, query, seeming, mining.margin)
             chosen = draw.permutation(len(seeming))[: mining.count]
@@ -89,24 +91,57 @@ def mine_negatives(
 def write_examples(examples: TrainingSet, path: Path, judges: Sequence[PairScorer] = ()) -> None:
     """The examples are in a JSONL file as ``read_training_set`` reads it.
 
+    Queries of the same text are one line, and documents of the same text one text of it.
+
     Args:
         examples: Queries with positives and negatives.
         path: Replaced only when all is written.
         judges: The first one's scores are written, so that training needs no live teacher.
     """
     with whole_file(path) as beside, beside.open("w", encoding="utf-8") as file:
-        for query, text in enumerate(examples.queries):
-            positives, negatives = examples.positives[query], examples.negatives[query]
+        for text, queries in _by_text(examples.queries).items():
+            positives = _first_rows(examples, queries, examples.positives)
+            negatives = _first_rows(examples, queries, examples.negatives)
             record: dict[str, object] = {
                 "query": text,
-                "positives": [examples.documents[row].content for row in positives],
-                "negatives": [examples.documents[row].content for row in negatives],
+                "positives": [*positives],
+                "negatives": [*negatives],
             }
             if judges:
-                rows = np.array(positives + negatives, np.int64)
-                scores = judges[0].scores(np.array([query]), rows)[0]
+                # Of the first query and row of each text: others' last digits may differ.
+                rows = np.array([*positives.values(), *negatives.values()], np.int64)
+                scores = judges[0].scores(np.array(queries[:1]), rows)[0]
                 record["scores"] = [round(float(score), 5) for score in scores]
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _by_text(queries: Sequence[str]) -> dict[str, list[int]]:
+    """Of each text, the numbers of the queries with it."""
+    numbers: dict[str, list[int]] = {}
+    for number, text in enumerate(queries):
+        numbers.setdefault(text, []).append(number)
+    return numbers
+
+
+def _first_rows(
+    examples: TrainingSet, queries: Sequence[int], chosen: Sequence[Sequence[int]]
+) -> dict[str, int]:
+    """The texts of what is chosen for the queries, each with the first row that holds it."""
+    rows: dict[str, int] = {}
+    for query in queries:
+        for row in chosen[query]:
+            rows.setdefault(examples.documents[row].content, row)
+    return rows
+
+
+def _not_known(
+    examples: TrainingSet, query: int, same: Sequence[int], rows: list[int]
+) -> list[int]:
+    """Those with a text that is no answer to a query of the same text, and no negative yet."""
+    answers = _first_rows(examples, same, examples.positives)
+    negatives = _first_rows(examples, [query], examples.negatives)
+    known = {"", *answers, *negatives}  # an empty text is no negative: no reader takes it
+    return [row for row in rows if examples.documents[row].content not in known]
 
 
 def _not_answers(

@@ -85,9 +85,13 @@ def make_trainer(
     ]
     dev_sets = [
         read_dev_set(
-            v.path, split=v.split, max_queries=v.max_queries, max_documents=v.max_documents
+            v.path,
+            split=v.split,
+            max_queries=v.max_queries,
+            max_documents=v.max_documents,
+            name=name,
         )
-        for v in config.validation
+        for v, name in zip(config.validation, config.validation_names, strict=True)
     ]
     return trainer_of(config, examples, dev_sets, earlier=earlier, on_progress=on_progress)
 
@@ -360,6 +364,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
                     queries,
                     anchor_weights=table.anchor_weights,
                     collection_idf=self.student.settings.collection_idf,
+                    language=self.config.language,
                 )
                 for dev in self.dev_sets
             }

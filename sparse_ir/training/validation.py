@@ -5,7 +5,6 @@ The index is made without neighbours and passages (``retrieval``): a model is ju
 
 from __future__ import annotations
 
-import csv
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sparse_ir.corpus import Document, read_documents, read_queries
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.encoder import Encoder
 from sparse_ir.errors import DataFormatError, InvalidInputError
+from sparse_ir.evaluation.trec import read_qrels
 from sparse_ir.hits import Hits
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
@@ -30,7 +30,14 @@ _DEPTH = 10
 
 @dataclass(frozen=True, slots=True)
 class DevSet:
-    """Documents to search, questions, and what answers them."""
+    """Documents to search, questions, and what answers them.
+
+    Args:
+        name: Its results are reported under it.
+        documents: All that are searched.
+        queries: {query_id: text}.
+        qrels: {query_id: {doc_id: grade}} of what is relevant.
+    """
 
     name: str
     documents: Sequence[Document]
@@ -39,25 +46,36 @@ class DevSet:
 
 
 def read_dev_set(
-    folder: Path, *, split: str, max_queries: int, max_documents: int, seed: int = 0
+    folder: Path,
+    *,
+    split: str,
+    max_queries: int,
+    max_documents: int,
+    name: str = "",
+    seed: int = 0,
 ) -> DevSet:
     """A sample of a BEIR folder: some queries, their judged documents, and others at random.
 
+    Its name is the folder's, if none is given.
+
     Raises:
-        DataFormatError: a line of the qrels is malformed.
+        DataFormatError: a line of the qrels is malformed, or names a document that the folder does
+            not hold.
         InvalidInputError: no query has a relevant document, or a judged one has no text.
         OSError: a file is missing.
     """
     draw = np.random.default_rng(seed)
-    qrels = _read_qrels(folder / "qrels" / f"{split}.tsv")
+    judgements = folder / "qrels" / f"{split}.tsv"
+    qrels = _relevant(judgements)
     asked = sorted(qrels)
     if not asked:
         raise InvalidInputError(f"{folder} has no relevant document for split {split!r}")
+    all_documents = list(read_documents(folder, allow_empty=True))
+    _require_held(judgements, qrels, all_documents)
     if len(asked) > max_queries:
         asked = [asked[i] for i in sorted(draw.choice(len(asked), max_queries, replace=False))]
     qrels = {query_id: qrels[query_id] for query_id in asked}
     judged = {doc_id for grades in qrels.values() for doc_id in grades}
-    all_documents = list(read_documents(folder, allow_empty=True))
     order = draw.permutation(len(all_documents))
     others = [i for i in order.tolist() if all_documents[i].doc_id not in judged]
     kept = set(others[: max(0, max_documents - len(judged))])
@@ -68,7 +86,7 @@ def read_dev_set(
             f"{folder}: {len(missing)} judged queries are not in queries.jsonl, {missing[0]!r} is "
             "the first; want the text of each"
         )
-    return DevSet(folder.name, documents, texts, qrels)
+    return DevSet(name or folder.name, documents, texts, qrels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +115,7 @@ def search_dev_set(
     *,
     anchor_weights: Sequence[float],
     collection_idf: bool,
+    language: str = "english",
 ) -> DevResult:
     """What the encoders do on a dev set.
 
@@ -106,12 +125,13 @@ def search_dev_set(
         queries: Encodes queries.
         anchor_weights: Each g that anchored search is tried with.
         collection_idf: As ``ModelSettings``.
+        language: As ``index --language``.
     """
     texts = [document.content for document in dev.documents]
     vectors = documents.encode(texts)
     asked = list(dev.queries.values())
     query_vectors = queries.encode(asked)
-    analyzer = Analyzer()
+    analyzer = Analyzer(language)
     settings = {
         "model": "student",
         "anchor_weight": 1.0,
@@ -202,16 +222,22 @@ def _expected_overlap(queries: object, documents: object) -> float:
     return float(share_q @ share_d)
 
 
-def _read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    qrels: dict[str, dict[str, int]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
-            if number == 1 and row[:1] == ["query-id"]:
-                continue
-            if len(row) != 3 or not row[2].lstrip("-").isdigit():
-                raise DataFormatError(
-                    f"{path}:{number}: {len(row)} columns came; want query, document and grade"
-                )
-            if int(row[2]) > 0:
-                qrels.setdefault(row[0], {})[row[1]] = int(row[2])
-    return qrels
+def _relevant(path: Path) -> dict[str, dict[str, int]]:
+    relevant = {
+        query_id: {doc_id: grade for doc_id, grade in grades.items() if grade > 0}
+        for query_id, grades in read_qrels(path).items()
+    }
+    return {query_id: grades for query_id, grades in relevant.items() if grades}
+
+
+def _require_held(
+    path: Path, qrels: dict[str, dict[str, int]], documents: Sequence[Document]
+) -> None:
+    """Returns if all judged documents are among these: a missing one is what no model finds."""
+    held = {document.doc_id for document in documents}
+    for query_id, grades in qrels.items():
+        if missing := [doc_id for doc_id in grades if doc_id not in held]:
+            raise DataFormatError(
+                f"{path}: query {query_id!r} is answered by document {missing[0]!r}; want one that "
+                "the folder holds"
+            )

@@ -46,6 +46,20 @@ def test_runs_differ_in_their_seeds_and_folders(tmp_path):
     assert alone.each_run() == [alone]
 
 
+def test_dev_sets_of_one_name_are_told_apart(tmp_path):
+    def names(*places):
+        tables = "".join(f"[[validation]]\npath='{p}'\nsplit='{s}'\n" for p, s in places)
+        text = f"[[data]]\npath='a'\n{tables}"
+        return read_config(write(tmp_path, text)).validation_names
+
+    assert names(("x/set", "dev"), ("other", "dev")) == ["set", "other"]
+    assert names(("x/set", "dev"), ("x/set", "train"), ("y/set", "dev"), ("z", "dev")) == [
+        f"{tmp_path}/x/set (dev)", f"{tmp_path}/x/set (train)", f"{tmp_path}/y/set (dev)", "z",
+    ]  # fmt: skip
+    with pytest.raises(DataFormatError, match="has a path and split twice"):
+        names(("x", "dev"), ("x", "dev"))
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -19,6 +19,22 @@ def test_jsonl_shares_documents_between_queries(jsonl):
     assert read.n_labelled == 2
 
 
+def test_lines_of_one_query_are_one_query(jsonl):
+    path = jsonl(
+        {"query": "fox", "positives": ["a fox"], "negatives": ["a dog"], "scores": [0.9, 0.1]},
+        {"query": "dog", "positives": ["a dog"], "negatives": ["a fox"]},
+        {"query": " fox ", "positives": ["a vixen", "a fox"], "scores": [0.7, 0.9]},
+        {"query": "fox", "positives": ["a vixen "], "negatives": ["a dog", "a cat", "a cat"]},
+    )
+    read = read_training_set(path)
+    assert [d.content for d in read.documents] == ["a fox", "a dog", "a vixen", "a cat"]
+    assert read.queries == ["fox", "dog"]
+    assert read.positives == [(0, 2), (1,)]
+    assert read.negatives == [(1, 3), (0,)]
+    assert read.scores == [{0: 0.9, 1: 0.1, 2: 0.7}, {}]
+    assert read.n_labelled == 2
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -33,6 +49,22 @@ def test_jsonl_shares_documents_between_queries(jsonl):
         ({"query": "q", "positives": ["x"], "scores": [True]}, "want finite numbers"),
         ({"query": "q", "positives": ["x"], "scores": None}, "scores are None; want a list of 1"),
         ({"query": "q", "positives": ["x"], "scores": 0}, "scores are 0; want a list of 1"),
+        (
+            {"query": "q", "positives": ["x"], "negatives": ["y", "x "]},
+            "the kinds positive and negative of 'x' for 'q' came; want one of them",
+        ),
+        (
+            {"query": "fox", "positives": ["a dog"]},
+            "the kinds negative and positive of 'a dog' for 'fox' came; want one of them",
+        ),
+        (
+            {"query": "q", "positives": ["x", "x"], "scores": [1, 2]},
+            "the scores 1.0 and 2.0 of 'x' for 'q' came; want one of them",
+        ),
+        (
+            {"query": "fox", "positives": ["a red fox"], "scores": [0.8]},
+            "the scores 0.9 and 0.8 of 'a red fox' for 'fox' came; want one of them",
+        ),
     ],
 )
 def test_errors_name_file_and_line(jsonl, line, message):
@@ -85,6 +117,23 @@ def test_wrong_qrels_are_refused_with_their_line(tmp_path, line, message):
     with pytest.raises(DataFormatError, match=message) as raised:
         read_training_set(beir(tmp_path, "q1\td1\t1\n" + line))
     assert ":3: " in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("q1\td5\t1\n", "document 'd5'"), ("q3\td1\t1\n", "query 'q3'")]
+)
+def test_answers_and_queries_without_a_text_are_refused(tmp_path, line, message):
+    folder = beir(tmp_path, "q1\td1\t1\nq2\td5\t0\n")
+    with (folder / "corpus.jsonl").open("a") as file:
+        file.write('{"_id": "d5", "title": " ", "text": ""}\n')
+    with (folder / "queries.jsonl").open("a") as file:
+        file.write('{"_id": "q3", "text": " "}\n')
+    assert read_training_set(folder).queries == ["one"]  # to be judged no answer is no harm
+    with (folder / "qrels" / "train.tsv").open("a") as file:
+        file.write(line)
+    with pytest.raises(DataFormatError, match=f"{message} came; want one .* with a text") as raised:
+        read_training_set(folder)
+    assert str(raised.value).startswith(f"{folder / 'qrels' / 'train.tsv'}:4: ")
 
 
 def test_nothing_to_learn_from_is_an_error(tmp_path):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit
 from sparse_ir.training.examples import read_training_set
@@ -54,6 +55,36 @@ def test_hits_of_an_index_with_more_in_it_do_not_count(examples):
 def test_no_more_than_count(examples):
     mine_negatives(examples, InOrder(), None, Mining(count=2, first=1, last=6))
     assert len(examples.negatives[0]) == 2
+
+
+@pytest.fixture
+def with_twins(examples):
+    """Documents 2 and 5 say the same, document 4 nothing; queries 0 and 3 are the same."""
+    examples.documents[4] = Document("d4", " ")
+    examples.documents[5] = Document("d5", examples.documents[2].text)
+    examples.positives[2] = (2,)
+    examples.queries[3] = examples.queries[0]
+    return examples
+
+
+def test_no_text_and_no_text_of_an_answer_is_a_negative(with_twins):
+    mine_negatives(with_twins, InOrder(), None, Mining(count=9, first=1, last=6))
+    assert with_twins.negatives[0] == with_twins.negatives[3] == (1, 2, 5)
+    assert with_twins.negatives[2] == (0, 1, 3)
+
+
+def test_equal_queries_are_written_as_one_with_each_text_once(with_twins, tmp_path):
+    class Unsteady(Judge):
+        def scores(self, queries, documents):
+            return super().scores(queries, documents) + np.array(queries)[:, None] / 1000
+
+    mine_negatives(with_twins, InOrder(), None, Mining(count=9, first=1, last=6))
+    write_examples(with_twins, tmp_path / "mined.jsonl", [Unsteady()])
+    read = read_training_set(tmp_path / "mined.jsonl")
+    assert read.queries == ["fast red fox", "sleeping dog", "quick puppy"]
+    texts = [[read.documents[row].content for row in rows] for rows in read.negatives]
+    assert texts[0] == [with_twins.documents[row].content for row in (1, 2)]
+    assert [*read.scores[0].values()] == [1.0, 0.5, 1.0, 0.5]  # documents 0, 3; 1, 2
 
 
 def test_what_is_written_is_read_back(examples, tmp_path):
