@@ -67,6 +67,5 @@ def mine(
         mine_negatives(
             examples, retriever, judges[0] if judges else None, mining, on_progress=advance
         )
-    write_examples(examples, output, judges)
-    n = sum(map(len, examples.negatives))
-    tell(f"{n} negatives for {len(examples.queries)} queries in {output}")
+    n_queries, n_negatives = write_examples(examples, output, judges)
+    tell(f"{n_negatives} negatives for {n_queries} queries in {output}")

@@ -88,8 +88,10 @@ def mine_negatives(
             on_progress(len(texts))
 
 
-def write_examples(examples: TrainingSet, path: Path, judges: Sequence[PairScorer] = ()) -> None:
-    """The examples are in a JSONL file as ``read_training_set`` reads it.
+def write_examples(
+    examples: TrainingSet, path: Path, judges: Sequence[PairScorer] = ()
+) -> tuple[int, int]:
+    """(queries, negatives) that are in a JSONL file now, as ``read_training_set`` reads it.
 
     Queries of the same text are one line, and documents of the same text one text of it.
 
@@ -98,10 +100,12 @@ def write_examples(examples: TrainingSet, path: Path, judges: Sequence[PairScore
         path: Replaced only when all is written.
         judges: The first one's scores are written, so that training needs no live teacher.
     """
+    by_text, n_negatives = _by_text(examples.queries), 0
     with whole_file(path) as beside, beside.open("w", encoding="utf-8") as file:
-        for text, queries in _by_text(examples.queries).items():
+        for text, queries in by_text.items():
             positives = _first_rows(examples, queries, examples.positives)
             negatives = _first_rows(examples, queries, examples.negatives)
+            n_negatives += len(negatives)
             record: dict[str, object] = {
                 "query": text,
                 "positives": [*positives],
@@ -113,6 +117,7 @@ def write_examples(examples: TrainingSet, path: Path, judges: Sequence[PairScore
                 scores = judges[0].scores(np.array(queries[:1]), rows)[0]
                 record["scores"] = [round(float(score), 5) for score in scores]
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    return len(by_text), n_negatives
 
 
 def _by_text(queries: Sequence[str]) -> dict[str, list[int]]:

@@ -79,8 +79,9 @@ def test_equal_queries_are_written_as_one_with_each_text_once(with_twins, tmp_pa
             return super().scores(queries, documents) + np.array(queries)[:, None] / 1000
 
     mine_negatives(with_twins, InOrder(), None, Mining(count=9, first=1, last=6))
-    write_examples(with_twins, tmp_path / "mined.jsonl", [Unsteady()])
+    written = write_examples(with_twins, tmp_path / "mined.jsonl", [Unsteady()])
     read = read_training_set(tmp_path / "mined.jsonl")
+    assert written == (3, sum(map(len, read.negatives)))
     assert read.queries == ["fast red fox", "sleeping dog", "quick puppy"]
     texts = [[read.documents[row].content for row in rows] for rows in read.negatives]
     assert texts[0] == [with_twins.documents[row].content for row in (1, 2)]
