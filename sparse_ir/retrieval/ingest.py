@@ -134,8 +134,8 @@ def ingest(
     first = next(chunks, [])  # a source that cannot be read must not leave an empty index behind
     options = options or EncoderOptions()
     path, part = Path(path), None
-    wanted = _text_settings(model, language, passages, neighbour_weight)
-    if Catalog.exists(path):
+    if (dense is not None or sync) and Catalog.exists(path):
+        wanted = _text_settings(model, language, passages, neighbour_weight)
         _require_fit(path, wanted, sync=sync, nothing_came=not first)
     if dense is not None:
         dense_encoder = dense_encoder or DocumentVectors(dense, options)

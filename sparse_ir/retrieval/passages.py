@@ -48,8 +48,16 @@ def has_limit(encoder: object) -> TypeGuard[LimitedEncoder]:
     return hasattr(encoder, "room") and hasattr(encoder, "token_spans")
 
 
-def passages_of(document: Document, encoder: LimitedEncoder) -> list[tuple[Span, str]]:
-    """The passages of a document: where each is in its text, and what to encode: title and it."""
+def passages_of(
+    document: Document, encoder: LimitedEncoder, *, overlap: int = OVERLAP
+) -> list[tuple[Span, str]]:
+    """The passages of a document: where each is in its text, and what to encode: title and it.
+
+    Args:
+        document: Of any length.
+        encoder: Whose limit it is.
+        overlap: As ``cut``.
+    """
     room = encoder.room
     if len(document.content.encode()) <= room:  # no token is shorter than a byte
         return [((0, len(document.text)), document.content)]
@@ -57,7 +65,8 @@ def passages_of(document: Document, encoder: LimitedEncoder) -> list[tuple[Span,
     if title:
         spans = encoder.token_spans(title)[: room // _TITLE_SHARE]
         title, n_title = title[: spans[-1][1]] if spans else "", len(spans)
-    cuts = cut(document.text, encoder.token_spans(document.text), room=room - n_title)
+    tokens = encoder.token_spans(document.text)
+    cuts = cut(document.text, tokens, room=room - n_title, overlap=overlap)
     if len(cuts) == 1 and len(encoder.token_spans(document.content)) <= room:
         return [(cuts[0], document.content)]
     return [((start, end), f"{title} {document.text[start:end]}".strip()) for start, end in cuts]

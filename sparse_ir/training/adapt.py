@@ -25,7 +25,7 @@ from sparse_ir.corpus import Document
 from sparse_ir.encoders.checkpoint import load_document_encoder, model_settings, require_new
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.retrieval.passages import cut, has_limit
+from sparse_ir.retrieval.passages import has_limit, passages_of
 from sparse_ir.training.checkpoints import mean_state, require_place
 from sparse_ir.training.config import (
     DENSE_TEACHER,
@@ -40,7 +40,7 @@ from sparse_ir.training.config import (
     TrainConfig,
 )
 from sparse_ir.training.examples import TrainingSet
-from sparse_ir.training.held_out import HELD_OUT, held_out
+from sparse_ir.training.held_out import MOST_SEARCHED, held_out
 from sparse_ir.training.run import StageProgress, train_model
 from sparse_ir.training.trainer import FITTED, StudentTrainer, trainer_of
 
@@ -121,7 +121,7 @@ def adapt_trainer(
         )
     max_length = min(_MAX_LENGTH, model_settings(model).max_length)
     draw = np.random.default_rng(seed)
-    some = np.sort(draw.permutation(len(documents))[: max_documents + HELD_OUT])
+    some = np.sort(draw.permutation(len(documents))[: max_documents + MOST_SEARCHED])
     dev, rest = held_out(_pieces([documents[row] for row in some], model), seed=seed)
     rows = np.sort(draw.permutation(len(rest))[:max_documents])
     examples = TrainingSet("corpus", [rest[row] for row in rows])
@@ -222,9 +222,7 @@ def _pieces(documents: Sequence[Document], model: str) -> list[Document]:
     assert has_limit(encoder)
     pieces: list[Document] = []
     for document in documents:
-        title, room = len(encoder.token_spans(document.title)), encoder.room
-        tokens = encoder.token_spans(document.text)
-        for start, end in cut(document.text, tokens, room=max(room // 2, room - title), overlap=0):
+        for (start, end), _ in passages_of(document, encoder, overlap=0):
             text = document.text[start:end]
             pieces.append(replace(document, doc_id=str(len(pieces)), text=text))
     return pieces

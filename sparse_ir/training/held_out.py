@@ -18,7 +18,7 @@ from sparse_ir.errors import InvalidInputError
 from sparse_ir.training.pseudo_queries import Generator, split_context
 from sparse_ir.training.validation import DevSet
 
-HELD_OUT = 1200  # documents searched, at most
+MOST_SEARCHED = 1200  # documents, among which the answers are
 _LEAST_QUESTIONS = 8
 _LEAST_WORDS = 9  # of a text of which a third is taken out
 
@@ -27,7 +27,7 @@ def held_out(
     documents: Sequence[Document],
     *,
     n_questions: int = 200,
-    max_documents: int = HELD_OUT,
+    max_documents: int = MOST_SEARCHED,
     seed: int,
 ) -> tuple[DevSet, list[Document]]:
     """(questions about some of the documents, the documents about which nothing is asked).
