@@ -106,9 +106,10 @@ def _dev_splits() -> Iterator[str]:
 
 
 def _adapt() -> Iterator[str]:
-    """Every collection's last row."""
+    """Every collection's last row; records of variants that were tried are left out."""
     path = records.FOLDER / "adapt.jsonl"
-    measured = [json.loads(line) for line in path.read_text().splitlines()]
+    everything = [json.loads(line) for line in path.read_text().splitlines()]
+    measured = [one for one in everything if "variant" not in one]
     last = {row["collection"]: row for one in measured for row in one["rows"]}
     yield "# What adapting to a corpus gains on its real questions\n"
     yield "nDCG@10 of learned / anchored search, the defaults of `sparse-ir adapt`, which sees no"

@@ -216,7 +216,7 @@ def _pieces(documents: Sequence[Document], model: str) -> list[Document]:
     """The documents in pieces that the model reads whole, numbered; nothing is in two of them.
 
     Those are as search has them. (Held out in pieces as short as a batch reads, scifact kept a
-    model for its questions that found .054 less for the real ones.)
+    model for its questions that found .054 less for the real ones: bench/results/adapt.jsonl.)
     """
     encoder = load_document_encoder(model)
     assert has_limit(encoder)
