@@ -424,8 +424,13 @@ def test_a_target_of_no_terms_leaves_lambda_as_it_is(config, target):
 
 def test_ctrl_c_in_pretraining_is_what_it_is_elsewhere(config, tmp_path):
     trainer = make_trainer(config(pretraining=PRETRAINING | {"steps": 3}))
-    with pytest.raises(KeyboardInterrupt):
-        train_model(trainer, on_stage=lambda stage, n: os.kill(os.getpid(), signal.SIGINT))
+    # What Python begins with, unless a shell started the tests in the background: that ignores it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_model(trainer, on_stage=lambda stage, n: os.kill(os.getpid(), signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not checkpoints(tmp_path / "work")
 
 
