@@ -51,7 +51,7 @@ def index(
     neighbour_weight: NeighbourWeightOption = None,
     dense: Annotated[
         bool,
-        typer.Option("--dense", help="Give the index a dense part too, for --hybrid searches."),
+        typer.Option("--dense", help="Give the index a dense part too, for hybrid search."),
     ] = False,
     dense_model: Annotated[
         str | None,
