@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from sparse_ir.cli.console import out, print_matches
+from sparse_ir.cli.console import print_matches, show
 from sparse_ir.cli.options import JsonOption, SparseMode, require_at_least
 from sparse_ir.errors import DataFormatError, InvalidInputError
 
@@ -96,18 +95,15 @@ class _Explainer:
         return record
 
     def print(self, query: LostQuery) -> None:
-        text = escape(self._texts.get(query.query_id, ""))
-        out.print(
-            f"\n[bold]{escape(query.query_id)}[/bold] {query.first:.4f} against "
-            f"{query.second:.4f}  {text}"
-        )
+        values = f" {query.first:.4f} against {query.second:.4f}  "
+        show("\n", (query.query_id, "bold"), values, self._texts.get(query.query_id, ""))
         for what, placed in (("relevant", query.relevant), ("not relevant", query.intruder)):
             if placed is None:
                 continue
             ranks = " against ".join(
                 f"rank {rank}" if rank else "not found" for rank in (placed.first, placed.second)
             )
-            out.print(f"  {what:<13}[cyan]{escape(placed.doc_id)}[/cyan]  {ranks}")
+            show(f"  {what:<13}", (placed.doc_id, "cyan"), f"  {ranks}")
             print_matches(self._matches(query, placed), most=_MATCHES)
 
     def _matches(self, query: LostQuery, placed: Placed) -> list[TermMatch]:
@@ -132,8 +128,8 @@ def _print_summary(
     measure: str, runs: tuple[Path, Path], means: list[float], changed: Difference
 ) -> None:
     for name, path, mean in zip("AB", runs, means, strict=True):
-        out.print(f"{name}  {measure} {mean:.4f}  {escape(str(path))}")
-    out.print(
+        show(f"{name}  {measure} {mean:.4f}  {path}")
+    show(
         f"A - B {changed.mean:+.4f}: {changed.wins} wins, {changed.losses} losses, "
         f"{changed.ties} ties; p {changed.p_t_test:.4f} (paired t-test), "
         f"{changed.p_randomisation:.4f} (randomisation)"

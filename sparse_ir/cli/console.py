@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from sparse_ir.hits import Hit
     from sparse_ir.retrieval.highlights import Snippet, TermMatch
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True, emoji=False)  # ":car:" may stand in an id
+err = Console(stderr=True, highlight=False, emoji=False)
 
 _UNLIMITED = 1000  # characters, a width that no table reaches
 _BAR = 40  # characters of the longest bar
+_INDENT = "     "
 _LINE_SECONDS = 60  # between two lines of a log
 
 
@@ -47,6 +48,11 @@ class Advance(Protocol):
 def tell(line: str) -> None:
     """The line is on the standard error as it is, unbroken: it may have a command to copy."""
     err.print(line, markup=False, soft_wrap=True)
+
+
+def show(*parts: str | tuple[str, str] | Text) -> None:
+    """The parts, each as it is or with a style, are a line of the output; none is markup."""
+    out.print(Text.assemble(*parts))
 
 
 @contextmanager
@@ -118,26 +124,24 @@ class _Speed(ProgressColumn):
 
 def print_hit(rank: int, hit: Hit, snippet: Snippet) -> None:
     """One hit with the part of its text that matches best."""
-    title = f"  [bold]{escape(hit.title)}[/bold]" if hit.title else ""
-    out.print(
-        f"[green]{rank:>3}[/green]  {hit.score:7.3f}  [cyan]{escape(hit.doc_id)}[/cyan]{title}"
-    )
+    line = [(f"{rank:>3}", "green"), f"  {hit.score:7.3f}  ", (hit.doc_id, "cyan")]
+    if hit.title:
+        line += ["  ", (hit.title, "bold")]
+    show(*line)
     if hit.passage:
-        out.print(
-            f"     [dim]passage {hit.passage.number + 1}, characters "
-            f"{hit.passage.start}-{hit.passage.end}[/dim]"
-        )
+        span = f"characters {hit.passage.start}-{hit.passage.end}"
+        show(_INDENT, (f"passage {hit.passage.number + 1}, {span}", "dim"))
     if hit.text:
-        out.print("     " + _marked(snippet, hit.text))
+        show(_INDENT, _marked(snippet, hit.text))
     if hit.metadata:
         pairs = "  ".join(f"{key}={value}" for key, value in hit.metadata.items())
-        out.print(f"     [dim]{escape(pairs)}[/dim]")
+        show(_INDENT, (pairs, "dim"))
 
 
 def print_legs(hit: Hit) -> None:
     """What each leg of a fused ranking says of the hit."""
     for name, leg in hit.legs.items():
-        out.print(f"     [dim]{name:<8}[/dim] rank {leg.rank:>4}  score {leg.score:8.3f}")
+        show(_INDENT, (f"{name:<8}", "dim"), f" rank {leg.rank:>4}  score {leg.score:8.3f}")
 
 
 def print_matches(matches: Sequence[TermMatch], most: int = 12) -> None:
@@ -145,13 +149,15 @@ def print_matches(matches: Sequence[TermMatch], most: int = 12) -> None:
     for match in matches[:most]:
         sign = "+" if match.is_expansion else " "
         style = "magenta" if match.is_expansion else "default"
-        out.print(
-            f"     [{style}]{sign} {escape(match.term):<18}[/{style}] [dim]{match.block:<8}"
-            f"{match.query_weight:8.3f} x {match.document_weight:6.3f}[/dim] = {match.product:7.3f}"
+        weights = f"{match.query_weight:8.3f} x {match.document_weight:6.3f}"
+        show(
+            *(_INDENT, (f"{sign} {match.term:<18}", style), " "),
+            *((f"{match.block:<8}{weights}", "dim"), f" = {match.product:7.3f}"),
         )
     if len(matches) > most:
         rest = sum(match.product for match in matches[most:])
-        out.print(f"       [dim]{len(matches) - most} more{'':>32} = {rest:7.3f}[/dim]")
+        more = f"{len(matches) - most} more"
+        show(_INDENT, (f"  {more}{'':>32} = {rest:7.3f}", "dim"))
 
 
 def print_table(rows: Sequence[Mapping[str, str]]) -> None:
@@ -163,7 +169,7 @@ def print_table(rows: Sequence[Mapping[str, str]]) -> None:
         table.add_column(name, justify="right" if i else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row.values())
-    Console(highlight=False, markup=False, width=_UNLIMITED).print(table)
+    Console(highlight=False, markup=False, emoji=False, width=_UNLIMITED).print(table)
 
 
 def print_bars(terms: Sequence[tuple[str, float, bool]]) -> None:
@@ -172,17 +178,15 @@ def print_bars(terms: Sequence[tuple[str, float, bool]]) -> None:
     for term, weight, is_expansion in terms:
         sign, style = ("+", "magenta") if is_expansion else (" ", "green")
         bar = "█" * max(1, round(_BAR * weight / greatest))
-        out.print(f"{sign} {escape(term):<18} {weight:6.3f}  [{style}]{bar}[/{style}]")
+        show(f"{sign} {term:<18} {weight:6.3f}  ", (bar, style))
 
 
-def _marked(snippet: Snippet, whole: str) -> str:
-    """Rich markup: the snippet in one line, in which what matched stands out."""
-    parts, at = [], 0
+def _marked(snippet: Snippet, whole: str) -> Text:
+    """The snippet in one line, in which what matched stands out."""
+    text = Text(snippet.text)
     for highlight in snippet.highlights:
-        parts.append(escape(snippet.text[at : highlight.start]))
-        parts.append(f"[yellow]{escape(snippet.text[highlight.start : highlight.end])}[/yellow]")
-        at = highlight.end
-    parts.append(escape(snippet.text[at:]))
+        text.stylize("yellow", highlight.start, highlight.end)
+    words = [text[found.start() : found.end()] for found in re.finditer(r"\S+", snippet.text)]
     before = "... " if snippet.start else ""
     after = " ..." if snippet.start + len(snippet.text) < len(whole) else ""
-    return before + " ".join("".join(parts).split()) + after
+    return Text.assemble(before, Text(" ").join(words), after)

@@ -73,8 +73,7 @@ def encode(
         raise InvalidInputError(
             f"shard_id is {shard_id} of shard_num {shard_num}; want 0 <= shard_id < shard_num"
         )
-    if output.suffix:
-        format_of(output)  # a wrong name is said before a model is loaded
+    format_of(output)  # a wrong name is said before a model is loaded
     texts = _texts(source, queries, allow_empty)
     use_threads(threads)
     encoder = load_encoder(

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from sparse_ir.cli.console import out, print_table, progress, stages, tell
+from sparse_ir.cli.console import print_table, progress, show, stages, tell
 from sparse_ir.cli.options import (
     DEFAULT_DENSE_MODEL,
     BatchSizeOption,
@@ -40,7 +39,12 @@ def eval(
             show_default=False,
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="Which judgements: qrels/SPLIT.tsv.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Which judgements of BEIR folders: qrels/SPLIT.tsv.", show_default="test"
+        ),
+    ] = None,
     corpus: Annotated[
         str | None, typer.Option(help="A corpus, as for index but not -, in place of a SOURCE.")
     ] = None,
@@ -99,6 +103,7 @@ def eval(
         if runs:
             raise InvalidInputError("--plot came with --run; FLOPS and times come from systems")
     if runs:
+        _require_nothing_else(sources, split=split, corpus=corpus, topics=topics)
         reports = [_of_runs(runs, qrels, baseline, wanted)]
     else:
         names = named(retrievers)
@@ -112,7 +117,8 @@ def eval(
         search = {"baseline": baseline, "measures": wanted, "k": hits, "threads": threads}
         collections = list(_collections(sources or [], split, corpus, topics, qrels))
         reports = [_measure(one, names, cache, build, search) for one in collections]
-    lines = [json.dumps({"model": model, **report.record()}) for report in reports]
+    about = {} if runs else {"model": model}
+    lines = [json.dumps({**about, **report.record()}) for report in reports]
     if as_json:
         print(*lines, sep="\n")
     else:
@@ -127,12 +133,12 @@ def eval(
 
 def _collections(
     sources: list[str],
-    split: str,
+    split: str | None,
     corpus: str | None,
     topics: Path | None,
     qrels: Path | None,
 ) -> Iterator[Collection]:
-    from sparse_ir.evaluation.collection import from_files, read_collection
+    from sparse_ir.evaluation.collection import IR_DATASETS, from_files, read_collection
 
     given = {"--corpus": corpus, "--topics": topics, "--qrels": qrels}
     missing = [name for name, value in given.items() if value is None]
@@ -143,8 +149,13 @@ def _collections(
         )
     if corpus is not None and topics is not None and qrels is not None:
         yield from_files(corpus, topics, qrels)
+    folders = [source for source in sources if not source.startswith(IR_DATASETS)]
+    if split is not None and len(folders) != len(sources or [corpus]):
+        raise InvalidInputError(
+            "--split came with something else than BEIR folders; it names a file of their qrels"
+        )
     for source in sources:
-        yield read_collection(source, split)
+        yield read_collection(source, split or "test")
 
 
 def _measure(
@@ -166,6 +177,16 @@ def _measure(
     with indexes, progress(f"{collection.name}: searching", total=n_searches) as advance:
         return compare_systems(
             collection, systems, n_documents=indexes.corpus[1], **search, on_progress=advance
+        )
+
+
+def _require_nothing_else(sources: list[str] | None, **given: object) -> None:
+    """Returns if nothing came beside runs that says what to search."""
+    wrong = ["a source"] if sources else []
+    wrong += [f"--{name}" for name, value in given.items() if value is not None]
+    if wrong:
+        raise InvalidInputError(
+            f"{', '.join(wrong)} came with --run; runs are measured by --qrels alone"
         )
 
 
@@ -202,9 +223,9 @@ def _print_tables(reports: list[Report]) -> None:
         if report.n_documents is not None:
             facts.insert(0, f"{report.n_documents:,} documents")
         split = f" ({report.split})" if report.split else ""
-        out.print(f"[bold]{escape(report.collection)}{split}[/bold]: {', '.join(facts)}")
+        show((f"{report.collection}{split}", "bold"), f": {', '.join(facts)}")
         print_table(quality(report))
         print_table(costs(report))
     if len(reports) > 1:
-        out.print(f"[bold]average of {len(reports)} collections[/bold]")
+        show((f"average of {len(reports)} collections", "bold"))
         print_table(averages(reports))

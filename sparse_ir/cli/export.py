@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sparse_ir.cli.console import progress, tell
-from sparse_ir.cli.options import ExistingIndexOption, SparseMode, find_index
+from sparse_ir.cli.options import ExistingIndexOption, SparseMode, find_index, require_writable
 from sparse_ir.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def export(
 
     The other engine ranks documents by the sum of (number in the query x number in the document),
     as ours does but for rounding: raise --scale if that matters, for documents and queries alike.
+    A document of several passages goes out as one, with each term's greatest weight, so the other
+    engine scores it by all of them, ours by the best.
     Where both kinds of terms go out, words begin with w: to keep them apart from word pieces.
     """
     from sparse_ir.export.impacts import document_impacts, term_names
@@ -62,11 +64,17 @@ def export(
 
     if (format is Format.topics) != (queries is not None):
         raise InvalidInputError("--format topics and --queries came one without the other")
+    require_writable(output)
     path = find_index(folder)
     if queries is not None:
         n = _export_queries(path, queries, mode, scale, output)
     else:
         with _opened(path) as (index, terms), progress("exporting", len(index)) as advance:
+            if index.has_passages and mode is not SparseMode.lexical:
+                tell(
+                    "documents of several passages go out as one each, so scores of these are "
+                    "higher there; index --no-passages makes an index that ranks alike"
+                )
             if format in (Format.npz, Format.seismic):
                 n = _write_stored(index, format, mode, output, advance)
                 tell(f"{n} documents in {output}")
@@ -138,10 +146,12 @@ def _write_stored(
         (docs, only_block(weights, index.n_terms, mode.value))
         for docs, weights in index.stored_vectors()
     )
+    width = index.n_terms + (index.n_words if mode is not SparseMode.learned else 0)
     if format is Format.seismic:
         return write_seismic(output, (weights for _, weights in stored), on_progress=advance)
-    named = (([index.doc_ids(docs)[doc] for doc in docs], weights) for docs, weights in stored)
-    return write_npz(output, named, index.n_terms + index.n_words, on_progress=advance)
+    named = ((index.doc_ids(docs), docs, weights) for docs, weights in stored)
+    rows = (([ids[doc] for doc in docs], weights[:, :width]) for ids, docs, weights in named)
+    return write_npz(output, rows, width, on_progress=advance)
 
 
 def _export_queries(path: Path, source: str, mode: SparseMode, scale: float, output: Path) -> int:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rich.markup import escape
-
-from sparse_ir.cli.console import out
+from sparse_ir.cli.console import show
 from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
 
 _SECTIONS = 6  # of the segment files that are listed by name
@@ -44,12 +42,13 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
         "kernel": facts["kernel"],
     }
     for name, value in rows.items():
-        out.print(f"[bold]{name:<16}[/bold] {escape(str(value))}")
+        show((f"{name:<16}", "bold"), f" {value}")
     for segment in facts["segments"]:
-        out.print(
-            f"[dim]{segment['file']:<20} {segment['documents']:>12,} documents "
-            f"{segment['postings']:>14,} postings {segment['bytes'] / 2**20:>9.1f} MiB[/dim]"
+        line = (
+            f"{segment['file']:<20} {segment['documents']:>12,} documents "
+            f"{segment['postings']:>14,} postings {segment['bytes'] / 2**20:>9.1f} MiB"
         )
+        show((line, "dim"))
 
 
 def _anchor_weight(settings: dict[str, Any]) -> str:

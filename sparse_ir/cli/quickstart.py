@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
-from sparse_ir.cli.console import out, print_hit, print_matches, progress, tell
+from sparse_ir.cli.console import print_hit, print_matches, progress, show, tell
 
 if TYPE_CHECKING:
     from sparse_ir.corpus import Document
@@ -45,16 +44,14 @@ def quickstart(
         ingest(
             folder, documents, commit_every=256, on_progress=lambda done, unchanged: advance(done)
         )
-    out.print("Terms marked + stand nowhere in the text: the model added them.")
+    show("Terms marked + stand nowhere in the text: the model added them.")
     with SparseRetriever.open(folder) as retriever:
         for question in _QUESTIONS:
             _ask(retriever, question)
-    out.print("[bold]Now you:[/bold]")
-    out.print(f'  sparse-ir search "your question" --explain{_index_flag(folder)}')
-    out.print(
-        f'  sparse-ir search "sort a list" --filter "kind = \'function\'"{_index_flag(folder)}'
-    )
-    out.print("  sparse-ir index your-documents.jsonl --index my-index")
+    show(("Now you:", "bold"))
+    show(f'  sparse-ir search "your question" --explain --index {folder}')
+    show(f'  sparse-ir search "sort a list" --filter "kind = \'function\'" --index {folder}')
+    show("  sparse-ir index your-documents.jsonl --index my-index")
 
 
 def standard_library() -> Iterator[Document]:
@@ -98,7 +95,7 @@ def _docstring(
 
 
 def _ask(retriever: SparseRetriever, question: str) -> None:
-    out.print(f"\n[bold]{question}?[/bold]")
+    show((f"\n{question}?", "bold"))
     hits = retriever.search(question, k=3)
     for rank, hit in enumerate(hits):
         print_hit(rank + 1, hit, retriever.snippet(question, hit))
@@ -106,9 +103,5 @@ def _ask(retriever: SparseRetriever, question: str) -> None:
         print_matches(sorted(matches, key=lambda match: not match.is_expansion), most=4)
     words = {hit.doc_id for hit in retriever.search(question, k=10, mode="lexical")}
     if missed := [hit.doc_id for hit in hits if hit.doc_id not in words]:
-        out.print(f"     [dim]not among BM25's first ten: {', '.join(missed)}[/dim]")
-    out.print()
-
-
-def _index_flag(folder: Path) -> str:
-    return escape(f" --index {folder}")
+        show((f"     not among BM25's first ten: {', '.join(missed)}", "dim"))
+    show()

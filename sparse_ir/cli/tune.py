@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sparse_ir.cli.console import out, print_table, progress, tell
+from sparse_ir.cli.console import print_table, progress, show, tell
 from sparse_ir.cli.options import ExistingIndexOption, JsonOption, find_index
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def tune(
     )
     fusion = found.fusion
     constant = f", k {fusion.k:g}" if fusion.method == "rrf" else ""
-    out.print(f"best: {fusion.method}, dense weight {fusion.dense_weight:g}{constant}")
+    show(f"best: {fusion.method}, dense weight {fusion.dense_weight:g}{constant}")
     by = "judgements" if found.is_judged else "agreement of the legs, which is not relevance"
     fate = "nothing is" if not keep else "it is" if found.is_better else "the default is"
     tell(f"{found.n_queries} queries, by {by}; {fate} kept with {path}")

@@ -17,7 +17,7 @@ _NAMES = (  # of the tags of TREC's topics; "p<a and b>c" is text
 )
 _TAG = re.compile(rf"<(/?)({_NAMES})\b([^>]*)>", re.IGNORECASE)
 _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>")
-_NUMBER = re.compile(r"^(?:Number|Topic)\s*:?\s*", re.IGNORECASE)
+_NUMBER = re.compile(r"^(?:Number|Topic)(?:\s*:\s*|\s+)", re.IGNORECASE)
 _LABEL = re.compile(r"^Topic\s*:\s*", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""\b(?:number|id)\s*=\s*["']([^"']+)["']""")
 _TOPIC_TAGS, _TEXT_TAGS = ("top", "topic"), ("title", "query")
@@ -64,7 +64,7 @@ def _topics(path: Path) -> Iterator[tuple[Place, Query]]:
                     raise error_at(place, f"<{name}> inside a topic", "the end of the last one")
                 inside, tag, parts = True, "", {}
                 if attribute := _ATTRIBUTE.search(match[3]):
-                    parts["num"] = [attribute[1]]
+                    parts["id"] = [attribute[1]]
             elif name in _TOPIC_TAGS:
                 yield place, _query(place, parts)
                 inside, tag = False, ""
@@ -81,10 +81,11 @@ def _append(parts: dict[str, list[str]], tag: str, text: str) -> None:
 
 
 def _query(place: Place, parts: dict[str, list[str]]) -> Query:
-    number = _NUMBER.sub("", " ".join(parts.get("num", []))).strip()
+    number = " ".join(parts.get("id", [])) or _NUMBER.sub("", " ".join(parts.get("num", [])))
     text = next((" ".join(parts[tag]) for tag in _TEXT_TAGS if tag in parts), "")
     text = _CDATA.sub(lambda found: html.escape(found[1]), text)  # which is undone with the others
     text = html.unescape(_LABEL.sub("", text)).strip()
+    number = number.strip()
     if not number or any(map(str.isspace, number)):
         raise error_at(place, f"a topic with number {number!r}", "<num> and a word behind it")
     if not text:

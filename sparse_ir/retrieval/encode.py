@@ -76,8 +76,8 @@ def encode_corpus(
     run = _Run(encoder, batch_size, tell, EncodeReport())
     how = {**(settings or {}), "vocabulary": encoder.vocabulary.fingerprint}
     buffers = _Buffers(texts, buffer_size)
-    if path.suffix:
-        _into_file(path, format_of(path), buffers, run, how)
+    if form := format_of(path):
+        _into_file(path, form, buffers, run, how)
     else:
         _into_index(path, buffers, run, how)
     return run.report

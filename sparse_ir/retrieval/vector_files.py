@@ -64,13 +64,17 @@ class VectorFormat:
     join: Join
 
 
-def format_of(path: Path) -> VectorFormat:
-    """The format that the name asks for.
+def format_of(path: Path) -> VectorFormat | None:
+    """The format that the name asks for; None if it is the folder of an index.
+
+    That is one which is there, or whose name ends in ``.index`` or in nothing.
 
     Raises:
         InvalidInputError: it ends in none of the known ways.
         MissingDependencyError: Parquet, and pyarrow is not installed.
     """
+    if path.suffix in ("", ".index") or path.is_dir():
+        return None
     if path.suffix not in FORMATS:
         raise InvalidInputError(
             f"output is {path}; want a name that ends in {', '.join(FORMATS)}, or the folder of an "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from sparse_ir.cli import console
+from sparse_ir.hits import Hit
+from sparse_ir.retrieval.highlights import Highlight, Snippet
 
 
 def test_a_line_is_told_as_it_is(capsys):
@@ -31,3 +33,22 @@ def test_a_log_sees_a_line_now_and_then(capsys, monkeypatch):
         "texts read: 4,000 of 4,000",
         "set [a]: documents encoded: 14",
     ]
+
+
+def test_hits_are_shown_as_they_are(capsys):
+    text = r"a & b \\\hline \[x] :car: [red] end"
+    start = text.index("hline")
+    snippet = Snippet(text, 0, (Highlight("text", start, start + 5, ("hline",), 1.0, False),))
+    hit = Hit(doc_id="wiki:car:7\\", score=1.5, title="C:\\[bold]\\", text=text)
+    console.print_hit(1, hit, snippet)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "  1    1.500  wiki:car:7\\  C:\\[bold]\\"
+    assert second == "     " + text
+
+
+def test_a_snippet_is_one_line_in_which_the_match_stands_out():
+    snippet = Snippet("two\n  lines here", 10, (Highlight("text", 6, 11, ("line",), 1.0, False),))
+    marked = console._marked(snippet, "0123456789two\n  lines here and more")
+    assert marked.plain == "... two lines here ..."
+    styled = [(marked.plain[span.start : span.end], span.style) for span in marked.spans]
+    assert styled == [("lines", "yellow")]

@@ -13,6 +13,8 @@ from itertools import chain
 import numpy as np
 import pytest
 
+from sparse_ir import Index
+
 N_TEXTS = 4000
 
 
@@ -70,6 +72,16 @@ def test_shards_are_the_whole(cli, tmp_path):
         ids.append([json.loads(line)["id"] for line in path.read_text().splitlines()])
     assert [one[0] for one in ids] == ["q0", "q1", "q2"]
     assert sorted(chain.from_iterable(ids)) == sorted(f"q{i}" for i in range(N_TEXTS))
+
+
+def test_an_index_may_have_a_dot_in_its_name(cli, tmp_path):
+    (tmp_path / "q.tsv").write_text("1\tthe wing of the fox\n")
+    (tmp_path / "old.v2").mkdir()
+    for name in ("new.index", "old.v2"):
+        cli("encode", "q.tsv", "--queries", "-o", name)
+        with Index.open(tmp_path / name) as index:
+            assert len(index) == 1
+    assert "want a name that ends in" in cli.refuses("encode", "q.tsv", "--queries", "-o", "v.tx")
 
 
 def test_pruned(cli, tmp_path):

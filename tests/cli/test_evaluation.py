@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from sparse_ir.evaluation.trec import read_run
 from sparse_ir.export.ciff import read_ciff
@@ -137,6 +138,18 @@ class TestWithTheModel:
         assert "thirsti" in first["vector"]
         assert "w:thirsti" not in first["vector"]
 
+    def test_exported_vectors_come_back(self, cli, tmp_path, index):
+        for mode in ("learned", "anchored"):
+            cli("export", "-o", f"{mode}.npz", "--format", "npz", "--mode", mode, "--index", index)
+        whole, learned = (
+            scipy.sparse.load_npz(tmp_path / f"{mode}.npz") for mode in ("anchored", "learned")
+        )
+        np.testing.assert_array_equal(whole[:, : learned.shape[1]].toarray(), learned.toarray())
+        assert learned.nnz < whole.nnz
+        cli("import", "learned.npz", "--model", "mini", "--index", "again")
+        found = cli("search", "grapes", "--index", "again", "--json").stdout.splitlines()
+        assert json.loads(found[0])["doc_id"] == "fox"
+
 
 def test_export_of_raw_vectors(cli, tmp_path):
     from sparse_ir import IndexWriter
@@ -159,6 +172,7 @@ def test_eval_of_runs(cli, toy, toy_run):
     table = cli(*arguments, "--measures", "MRR@10,P@1").stdout
     assert "0/2" in table
     record = json.loads(cli(*arguments, "--json").stdout)
+    assert "model" not in record
     assert record["systems"]["a.run"]["measures"]["MRR@10"] == pytest.approx(0.5)
     assert record["systems"]["b.run"]["measures"]["nDCG@10"] == 1.0
 
@@ -206,6 +220,10 @@ class TestBadInput:
         assert "r:1: 4 columns" in cli.refuses("eval", "--run", toy / "r", "--qrels", qrels)
         plain = ["eval", "--run", "r", "--qrels", qrels]
         assert "come from systems" in cli.refuses(*plain, "--plot", "p.png")
+        line = cli.refuses(*plain, toy, "--corpus", toy)
+        assert "a source, --corpus came with --run" in line
+        line = cli.refuses("eval", "irds:vaswani", "--split", "dev")
+        assert "--split came with something else than BEIR folders" in line
 
     def test_run(self, cli, toy, tmp_path):
         (tmp_path / "t").write_text("<top>\n<num> 1\n</top>\n")
@@ -231,3 +249,4 @@ class TestBadInput:
         assert "one without the other" in line
         assert "one without the other" in cli.refuses("export", "-o", "x", "--queries", toy)
         assert "no index at" in cli.refuses("export", "-o", "x", "--index", tmp_path)
+        assert "Is a directory" in cli.refuses("export", "-o", ".", "--index", tmp_path)

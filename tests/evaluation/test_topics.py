@@ -55,6 +55,22 @@ def test_closed_tags_and_attributes(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("begin", "end", "query_id"),
+    [
+        ("<topic number='topic1'>", "</topic>", "topic1"),
+        ("<topic id='number_3'>", "</topic>", "number_3"),
+        ("<top><num> Number: topic-2 ", "</top>", "topic-2"),
+        ("<top><num>topic4 ", "</top>", "topic4"),
+        ("<top><num>Number 5 ", "</top>", "5"),
+        ("<top><num> Topic : 6 ", "</top>", "6"),
+    ],
+)
+def test_only_a_label_before_a_number_is_none_of_it(tmp_path, begin, end, query_id):
+    (tmp_path / "t").write_text(f"{begin}<title> wings {end}")
+    assert read_topics(tmp_path / "t") == [Query(query_id, "wings")]
+
+
 def test_only_tags_of_topics_are_tags(tmp_path):
     (tmp_path / "t").write_text(
         "<top lang='en'>\n<NUM> Number: 1\n<title> cells where p<a and b>c grow\n"
