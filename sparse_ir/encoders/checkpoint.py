@@ -64,6 +64,7 @@ Queries = Literal["lookup", "network"]
 _MARKS = (MODULES_FILE, "config.json", ADAPTER_FILE)  # one of them is in any foreign model
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.jinja"]
+_SETTINGS = ("*.json", "*/*.json", "*.txt")
 _FOREIGN_ANCHOR = 0.3  # models of the field, beside BM25: flat from .2 to .5 on the sets tried
 _BLOCK_BYTES = 2**20
 
@@ -113,7 +114,7 @@ def model_settings(model: str) -> ModelSettings:
     folder = model_folder(model)
     if is_own(folder):
         return _read_settings(folder)
-    found = digest((), sorted([*weight_files(folder), *weight_files(folder, below=True)]))
+    found = digest_of_foreign(folder)
     return ModelSettings(model, model, 0, "log1p_relu", _FOREIGN_ANCHOR, fingerprint=found)
 
 
@@ -314,6 +315,13 @@ def _fingerprint(folder: Path, settings: ModelSettings) -> str:
     files += weight_files(Path(settings.body) if elsewhere else folder / OWN_BODY)
     decisive = (settings.body, settings.max_length, settings.activation, settings.prune_ratio)
     return digest(decisive, files)
+
+
+def digest_of_foreign(folder: Path) -> str:
+    """Of what decides the vectors of a model of others: weights, settings, prompts, tokenizer."""
+    weights = [*weight_files(folder), *weight_files(folder, below=True)]
+    settings = [path for name in _SETTINGS for path in folder.glob(name)]
+    return digest((), sorted([*weights, *settings]))
 
 
 def weight_files(folder: Path, *, below: bool = False) -> list[Path]:

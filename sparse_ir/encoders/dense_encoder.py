@@ -19,11 +19,10 @@ from transformers import AutoModel
 from sparse_ir.encoders.batches import batches
 from sparse_ir.encoders.causal_lm import CausalVectors, load_causal_lm
 from sparse_ir.encoders.checkpoint import (
-    digest,
+    digest_of_foreign,
     is_own,
     model_folder,
     resolve_body,
-    weight_files,
 )
 from sparse_ir.encoders.dense_layout import read_dense_layout
 from sparse_ir.encoders.hub_layout import MODULES_FILE, is_causal
@@ -199,10 +198,7 @@ def dense_folder(model: str) -> Path:
 
 def fingerprint(model: str) -> str:
     """Digest of the files that decide the model's vectors, as hexadecimal."""
-    folder = dense_folder(model)
-    names = (MODULES_FILE, "config.json", "*/config.json")
-    configs = [file for name in names for file in sorted(folder.glob(name))]
-    return digest((), [*configs, *weight_files(folder), *weight_files(folder, below=True)])
+    return digest_of_foreign(dense_folder(model))
 
 
 def _layer(folder: Path, device: torch.device) -> Callable[[Tensor], Tensor]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tokenizers import Encoding, Tokenizer, normalizers
 
 from sparse_ir.encoders.lookup import TermSpan, require_texts, term_spans
+from sparse_ir.errors import InvalidInputError
 
 Span = tuple[int, int]
 """(first character, behind the last one)."""
@@ -24,6 +25,9 @@ class TextReader:
         prompt: Put before every text.
         lower_case: Whether texts are lower-cased first, the prompt too.
         cut_side: ``right``, or ``left`` where texts lose their beginnings.
+
+    Raises:
+        InvalidInputError: the prompt and special tokens leave no room for a text.
     """
 
     def __init__(
@@ -46,7 +50,13 @@ class TextReader:
         self._prompt = prompt
         self.n_cut = 0
         """Texts so far of which not all tokens were read."""
-        self.room = max(max_length - len(self._whole.encode(prompt).ids), 1)
+        taken = len(self._whole.encode(prompt).ids)
+        if taken >= max_length:
+            raise InvalidInputError(
+                f"max_length is {max_length}, and special tokens and the prompt take {taken}; want "
+                "more, for a text to be read"
+            )
+        self.room = max_length - taken
         """Tokens of a text that are read, special ones and the prompt's left out."""
 
     def read(self, texts: Sequence[str]) -> list[list[int]]:

@@ -118,6 +118,17 @@ def test_the_fingerprint_of_others_covers_their_weights(tmp_path, name):
         assert a == b != c
 
 
+@pytest.mark.parametrize("name", ["causal_lm.json", "tokenizer.json", "1_Pooling/config.json"])
+def test_the_fingerprint_of_others_covers_their_settings(tmp_path, name):
+    for folder, settings in (("a", "{}"), ("b", "{}"), ("c", '{"top_terms": 9}')):
+        (tmp_path / folder / "1_Pooling").mkdir(parents=True)
+        (tmp_path / folder / "config.json").write_text("{}")
+        (tmp_path / folder / name).write_text(settings)
+    for of in (lambda folder: model_settings(folder).fingerprint, fingerprint):
+        a, b, c = (of(str(tmp_path / folder)) for folder in "abc")
+        assert a == b != c
+
+
 def test_a_body_and_settings_that_deny_it(body_folder, tmp_path):
     tokenizer = transformers.AutoTokenizer.from_pretrained(body_folder)
     with pytest.raises(InvalidInputError, match=r"want './body' with a body"):

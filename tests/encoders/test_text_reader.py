@@ -59,6 +59,13 @@ def test_spans_are_of_the_text_before_it_was_lower_cased(make_tokenizer):
     assert found[2:5] == spans
 
 
+def test_a_prompt_that_leaves_no_room_is_refused(make_tokenizer):
+    tokenizer = make_tokenizer().backend_tokenizer
+    assert TextReader(tokenizer, 5, prompt="quick puppy ").room == 1
+    with pytest.raises(InvalidInputError, match="max_length is 4, and special tokens and the"):
+        TextReader(tokenizer, 4, prompt="quick puppy ")
+
+
 def test_a_string_is_no_list_of_texts(make_tokenizer):
     with pytest.raises(InvalidInputError, match="the string 'fox' came as texts; want a list"):
         TextReader(make_tokenizer().backend_tokenizer, 8).read("fox")
