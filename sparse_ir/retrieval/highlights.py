@@ -25,6 +25,7 @@ Sources = Mapping[str, tuple[Field, Span]]
 _Term = tuple[str, str]  # block, name
 _Mark = tuple[int, int, _Term, bool]  # start, end, term, whether it is an expansion
 
+_LONGEST_WORD = 40  # characters; a longer stretch without spaces is text of a script without them
 _LEAD = 6  # before a snippet's first match stands a sixth of it at most
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n\s*")
 _SPACE = re.compile(r"\s+")
@@ -61,7 +62,7 @@ class Highlight:
     end: int
     terms: tuple[str, ...]
     product: float
-    is_expansion: bool = False
+    is_expansion: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +255,8 @@ def _begin(text: str, low: int, first: int, lead: int) -> int:
 
 
 def _end(text: str, start: int, stop: int, high: int) -> int:
-    """Behind the last whole word."""
+    """Behind the last whole word; not all scripts have spaces between them."""
     if stop >= high or text[stop].isspace():
         return stop
-    spaces = list(_SPACE.finditer(text, start, stop))
-    return spaces[-1].start() if spaces and spaces[-1].start() > start else stop
+    spaces = list(_SPACE.finditer(text, max(start + 1, stop - _LONGEST_WORD), stop))
+    return spaces[-1].start() if spaces else stop

@@ -105,7 +105,7 @@ WORDS = st.lists(st.sampled_from(["aa", "bbb", "cccc", "fox.", "dog"]), min_size
 def test_a_snippet_is_whole_words_and_holds_the_best_match(words, length):
     text = " ".join(words)
     highlights = [
-        Highlight("text", m.start(), m.end(), (m[0],), 5.0 if m[0] == "dog" else 1.0)
+        Highlight("text", m.start(), m.end(), (m[0],), 5.0 if m[0] == "dog" else 1.0, False)
         for m in re.finditer("fox|dog", text)
     ]
     snippet = cut_snippet(text, highlights, length=length)
@@ -120,6 +120,15 @@ def test_a_snippet_is_whole_words_and_holds_the_best_match(words, length):
         assert ("dog",) in shown
 
 
+def test_text_without_spaces_is_cut_where_the_room_ends():
+    text = "第一章 " + "中" * 300
+    at = Highlight("text", 10, 11, ("中",), 1.0, False)
+    snippet = cut_snippet(text, [at], length=60)
+    assert snippet.text == text[:60]
+    assert [(h.start, h.end) for h in snippet.highlights] == [(10, 11)]
+    assert cut_snippet(" " * 90, [], length=60).text.strip() == ""
+
+
 @st.composite
 def highlights_of(draw):
     """Some of one document: sorted, without overlap; the same terms may add more or less."""
@@ -127,7 +136,7 @@ def highlights_of(draw):
     end, found = 0, []
     for gap, size in draw(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 30)))):
         terms = tuple(draw(st.lists(st.sampled_from("abcd"), min_size=1, max_size=2, unique=True)))
-        found.append(Highlight("text", end + gap, end + gap + size, terms, draw(products)))
+        found.append(Highlight("text", end + gap, end + gap + size, terms, draw(products), False))
         end += gap + size
     return found
 
