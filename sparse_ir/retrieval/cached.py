@@ -16,12 +16,12 @@ from sparse_ir.corpus import Document
 from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
+from sparse_ir.encoders.options import DEFAULT_DENSE_MODEL
 from sparse_ir.errors import IndexFormatError, MissingDependencyError
 from sparse_ir.files import whole_folder
 from sparse_ir.index.catalog import FORMAT_VERSION, Catalog
 from sparse_ir.index.reader import Index
 from sparse_ir.retrieval.dense_part import (
-    DEFAULT_DENSE,
     DocumentVectors,
     add_dense,
     wanted_part,
@@ -58,7 +58,7 @@ class CachedIndexes:
         *,
         model: str = "mini",
         language: str = "english",
-        dense: str = DEFAULT_DENSE,
+        dense: str = DEFAULT_DENSE_MODEL,
         encoder: Encoder | None = None,
         batch_size: int = 32,
         on_progress: Progress | None = None,

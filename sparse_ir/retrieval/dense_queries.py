@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +11,12 @@ import numpy as np
 from sparse_ir.encoders.checkpoint import require_models_extra
 from sparse_ir.encoders.dense_table import DenseTable, Vectors, distil
 from sparse_ir.errors import IndexFormatError, InvalidInputError
-from sparse_ir.files import sync_folder
+from sparse_ir.files import standing_folder
 from sparse_ir.index.params import DensePart
 from sparse_ir.index.reader import Index, dense_part
+from sparse_ir.sentences import CLAUSE_END
 
 FOLDER = "dense_query"  # inside an index
-_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
 _MOST_WORDS = 32  # of a stretch that stands for a query
 _TOGETHER = 512  # texts encoded between reports of progress
 _NEAREST, _MOST_ASKED = 10, 500
@@ -90,7 +88,7 @@ def distil_queries(
     found = distil(
         tokenizer, vectors[: len(tokens)], texts, vectors[len(tokens) :], part.fingerprint
     )
-    _keep(found.table, Path(path) / FOLDER)
+    found.table.save(Path(path) / FOLDER)
     held = found.held_out[:_MOST_ASKED]
     overlap = _overlap(path, found.predicted[:_MOST_ASKED], vectors[len(tokens) + held])
     n_bytes = 2 * len(tokens) * encoder.dimension
@@ -103,7 +101,7 @@ def load_table(path: Path, part: DensePart) -> DenseTable | None:
     Raises:
         IndexFormatError: it is of another dense model.
     """
-    if not (path / FOLDER).is_dir():
+    if not standing_folder(path / FOLDER).is_dir():
         return None
     table = DenseTable.load(path / FOLDER)
     if table.fingerprint != part.fingerprint or table.dimension != part.dimension:
@@ -112,16 +110,6 @@ def load_table(path: Path, part: DensePart) -> DenseTable | None:
             "make it anew with: sparse-ir distil-queries"
         )
     return table
-
-
-def _keep(table: DenseTable, folder: Path) -> None:
-    """The table is in the folder; the one that was there stays until the new one is whole."""
-    beside = folder.with_name(folder.name + ".new")
-    shutil.rmtree(beside, ignore_errors=True)
-    table.save(beside)
-    shutil.rmtree(folder, ignore_errors=True)
-    beside.rename(folder)
-    sync_folder(folder.parent)
 
 
 def _overlap(path: str | Path, by_table: Vectors, by_network: Vectors) -> float:
@@ -140,7 +128,7 @@ def _stretches(index: Index, n: int, seed: int) -> list[str]:
     texts: dict[str, None] = {}
     for start in range(0, len(chosen), _TOGETHER):
         for document in index.documents(chosen[start : start + _TOGETHER]).values():
-            sentences = _SENTENCE_END.split(document.text)
+            sentences = CLAUSE_END.split(document.text)
             taken = draw.permutation(len(sentences))[:per_document]
             stretches = [sentences[i].split() for i in taken]
             lengths = draw.integers(3, _MOST_WORDS + 1, len(stretches))

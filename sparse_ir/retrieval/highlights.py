@@ -15,6 +15,7 @@ from typing import Literal, Protocol, TypeGuard
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.lookup import TermSpan
+from sparse_ir.sentences import SENTENCE_END
 from sparse_ir.vocabulary import Vocabulary
 
 Field = Literal["title", "text"]
@@ -27,7 +28,6 @@ _Mark = tuple[int, int, _Term, bool]  # start, end, term, whether it is an expan
 
 _LONGEST_WORD = 40  # characters; a longer stretch without spaces is text of a script without them
 _LEAD = 6  # before a snippet's first match stands a sixth of it at most
-_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n\s*")
 _SPACE = re.compile(r"\s+")
 
 
@@ -247,7 +247,7 @@ def _begin(text: str, low: int, first: int, lead: int) -> int:
     if first - low <= lead:
         return low
     before = text[first - lead : first]
-    sentences = list(_SENTENCE_END.finditer(before))
+    sentences = list(SENTENCE_END.finditer(before))
     if sentences:
         return first - lead + sentences[-1].end()
     space = _SPACE.search(before)

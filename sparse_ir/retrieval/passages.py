@@ -12,7 +12,6 @@ Documents", arXiv:2305.18494.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -23,10 +22,10 @@ import scipy.sparse as sp
 
 from sparse_ir.corpus import Document
 from sparse_ir.index.passages import StoredPassage
+from sparse_ir.sentences import SENTENCE_END
 from sparse_ir.vectors import TermWeights
 
 OVERLAP = 32  # tokens at most that two neighbours share, in whole sentences
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|[。！？]|\n\s*")
 _TITLE_SHARE = 4  # a title takes a fourth of the room at most
 
 Span = tuple[int, int]  # of characters
@@ -87,7 +86,7 @@ def cut(text: str, tokens: Sequence[Span], *, room: int, overlap: int = OVERLAP)
     if len(tokens) <= room:
         return [(0, len(text))]
     begins = [start for start, _ in tokens]
-    sentences = sorted({bisect_left(begins, m.end()) for m in _SENTENCE_END.finditer(text)})
+    sentences = sorted({bisect_left(begins, m.end()) for m in SENTENCE_END.finditer(text)})
     words = [i for i, ((_, end), (start, _)) in enumerate(pairwise(tokens), 1) if start > end]
     overlap = min(overlap, room // 2)
     pieces, first = [], 0

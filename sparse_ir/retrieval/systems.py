@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.hits import Hit, Hits
+from sparse_ir.evaluation.flops import expected_flops
+from sparse_ir.hits import Hit
 from sparse_ir.retrieval.cached import CachedIndexes
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.query_vectors import Mode
@@ -65,24 +66,22 @@ class SparseSystem:
 
     def rank(self, queries: Sequence[str], k: int, *, threads: int = 1) -> list[Ranking]:
         """As ``search``, without the documents' texts."""
-        return _rankings(
-            self._retriever.search_arrays(queries, k, mode=self._mode, threads=threads)
-        )
+        hits = self._retriever.search_arrays(queries, k, mode=self._mode, threads=threads)
+        return hits.rankings()
 
     def cost(self, queries: Sequence[str]) -> Cost:
         """From the query vectors and the document frequencies of the mode's blocks."""
         index = self._retriever.index
-        first = index.n_terms if self._mode == "lexical" else 0
         last = index.n_terms + (index.n_words if self._mode != "learned" else 0)
-        frequencies = index.document_frequencies(np.arange(first, last, dtype=np.uint32))
+        frequencies = index.document_frequencies(np.arange(last, dtype=np.uint32))
+        if self._mode == "lexical":
+            frequencies[: index.n_terms] = 0
         vectors = self._retriever.query_vectors(queries, self._mode)
-        common = np.bincount(vectors.indices, minlength=last)[first:] @ frequencies
-        n_docs, n_queries = max(len(index), 1), max(len(queries), 1)
         return Cost(
             index_bytes=index.info()["segment_bytes"],
-            terms_a_document=float(frequencies.sum() / n_docs),
-            terms_a_query=vectors.nnz / n_queries,
-            flops=float(common / n_docs / n_queries),
+            terms_a_document=float(frequencies.sum() / max(len(index), 1)),
+            terms_a_query=vectors.nnz / max(len(queries), 1),
+            flops=expected_flops(vectors, frequencies, len(index)),
         )
 
 
@@ -127,7 +126,7 @@ class DenseSystem:
 
     def rank(self, queries: Sequence[str], k: int, *, threads: int = 1) -> list[Ranking]:
         """As ``search``, without the documents' texts; threads are the query encoder's."""
-        return _rankings(self._retriever.search_arrays(queries, k, mode="dense"))
+        return self._retriever.search_arrays(queries, k, mode="dense").rankings()
 
     def cost(self, queries: Sequence[str]) -> Cost:
         """Every dimension of every vector is a term that all share."""
@@ -155,21 +154,13 @@ class HybridSystem:
 
     def rank(self, queries: Sequence[str], k: int, *, threads: int = 1) -> list[Ranking]:
         """As ``search``, without the documents' texts."""
-        return _rankings(
-            self._retriever.search_fused(queries, k, sparse_mode=self._mode, threads=threads).hits
-        )
+        fused = self._retriever.search_fused(queries, k, sparse_mode=self._mode, threads=threads)
+        return fused.hits.rankings()
 
     def cost(self, queries: Sequence[str]) -> Cost:
         """That of both legs together."""
         costs = [leg.cost(queries) for leg in self._legs]
         return Cost(*(sum(values) for values in zip(*map(astuple, costs), strict=True)))
-
-
-def _rankings(hits: Hits) -> list[Ranking]:
-    return [
-        dict(zip(ids, scores[:n].tolist(), strict=True))
-        for ids, scores, n in zip(hits.ids, hits.scores, hits.counts.tolist(), strict=True)
-    ]
 
 
 SYSTEMS: dict[str, Callable[[CachedIndexes], System]] = {

@@ -9,8 +9,6 @@ alone move nDCG@10 by .01 (cisi, cacm); the rounded lengths move it by .003 at m
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -19,6 +17,7 @@ from typing import Any
 
 from sparse_ir.corpus import Document
 from sparse_ir.errors import IndexFormatError, InvalidInputError, MissingDependencyError
+from sparse_ir.files import whole_folder
 from sparse_ir.hits import Hit
 
 _FACTS = "sparse_ir.json"
@@ -67,7 +66,7 @@ class TantivyBM25:
         """A new index of these documents in the folder ``path``, whole or not at all.
 
         Args:
-            path: A folder that is not there yet.
+            path: A folder, which is replaced if it is there.
             documents: Each doc_id once.
             language: One that tantivy stems, in English; ``none`` for plain words.
             on_progress: Told how many more documents were added.
@@ -79,24 +78,23 @@ class TantivyBM25:
         tantivy = _tantivy()
         analyzer = _analyzer(language)
         path = Path(path)
-        beside = path.with_name(path.name + ".tmp")
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        index = tantivy.Index(_schema(), path=str(beside))
-        index.register_tokenizer(_ANALYZER, analyzer)
-        writer = index.writer(_MEMORY_BYTES, 1)
         ids, n_terms = [], 0
-        for row, document in enumerate(documents):
-            writer.add_document(tantivy.Document(row=row, content=document.content))
-            ids.append(document.doc_id)
-            n_terms += len(set(analyzer.analyze(document.content)))
-            if on_progress:
-                on_progress(1)
-        writer.commit()
-        writer.wait_merging_threads()
-        facts = {"ids": ids, "language": language, "terms_a_document": n_terms / max(len(ids), 1)}
-        (beside / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
-        os.replace(beside, path)
+        with whole_folder(path) as beside:
+            beside.mkdir(parents=True)
+            index = tantivy.Index(_schema(), path=str(beside))
+            index.register_tokenizer(_ANALYZER, analyzer)
+            writer = index.writer(_MEMORY_BYTES, 1)
+            for row, document in enumerate(documents):
+                writer.add_document(tantivy.Document(row=row, content=document.content))
+                ids.append(document.doc_id)
+                n_terms += len(set(analyzer.analyze(document.content)))
+                if on_progress:
+                    on_progress(1)
+            writer.commit()
+            writer.wait_merging_threads()
+            mean = n_terms / max(len(ids), 1)
+            facts = {"ids": ids, "language": language, "terms_a_document": mean}
+            (beside / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
         return cls.open(path)
 
     @classmethod

@@ -23,12 +23,11 @@ from torch import Tensor
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.checkpoint import load_document_encoder, model_settings, require_new
-from sparse_ir.encoders.options import EncoderOptions
+from sparse_ir.encoders.options import DEFAULT_DENSE_MODEL, EncoderOptions
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.retrieval.passages import has_limit, passages_of
 from sparse_ir.training.checkpoints import mean_state, require_place
 from sparse_ir.training.config import (
-    DENSE_TEACHER,
     BatchTable,
     DataTable,
     ModelTable,
@@ -42,6 +41,7 @@ from sparse_ir.training.config import (
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.held_out import MOST_SEARCHED, held_out
 from sparse_ir.training.run import StageProgress, train_model
+from sparse_ir.training.student import require_head
 from sparse_ir.training.trainer import FITTED, StudentTrainer, trainer_of
 
 _LEAST_DOCUMENTS = 32
@@ -82,7 +82,7 @@ def adapt_trainer(
     steps: int = 200,
     max_documents: int = 2000,
     target_terms: float | None = None,
-    teacher: str = DENSE_TEACHER,
+    teacher: str = DEFAULT_DENSE_MODEL,
     language: str = "english",
     seed: int = 0,
     resume: bool = False,
@@ -105,7 +105,7 @@ def adapt_trainer(
 
     Raises:
         InvalidInputError: too few documents, an argument out of its range, or the output exists;
-            or as ``require_place``.
+            or as ``require_head`` and ``require_place``.
     """
     work = output.with_name(output.name + ".work")
     if steps < 1 or max_documents < 1 or (target_terms is not None and target_terms <= 0):
@@ -114,6 +114,7 @@ def adapt_trainer(
             "want integers >= 1, and terms > 0"
         )
     require_new(output)
+    require_head(model)
     require_place(work, resume=resume)  # before the teachers read, which takes minutes
     if len(documents) < _LEAST_DOCUMENTS:
         raise InvalidInputError(
@@ -219,7 +220,7 @@ def _pieces(documents: Sequence[Document], model: str) -> list[Document]:
     model for its questions that found .054 less for the real ones: bench/results/adapt.jsonl.)
     """
     encoder = load_document_encoder(model)
-    assert has_limit(encoder)
+    assert has_limit(encoder)  # as all that have a head of ours
     pieces: list[Document] = []
     for document in documents:
         for (start, end), _ in passages_of(document, encoder, overlap=0):

@@ -10,7 +10,6 @@ Source: topic-aware batches: Hofstaetter et al. 2021, "TAS-B", arXiv:2104.06967,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from math import isnan, nan
 from typing import Any
@@ -23,36 +22,13 @@ from torch.utils.data import Dataset
 
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training import teachers
+from sparse_ir.training.config import BatchTable, DistillationTable
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.mixture import Mixture, TaughtSet
 from sparse_ir.training.student import collate_texts
-from sparse_ir.training.teachers import Normalization, PairScorer, Rows, Scores
+from sparse_ir.training.teachers import PairScorer, Rows, Scores
 
 _CHUNK = 256  # queries scored against all documents at once
-
-
-@dataclass(frozen=True, slots=True)
-class BatchShape:
-    """How large a batch is, and what it is made of.
-
-    Args:
-        tokens: Document tokens a batch, about.
-        max_documents: At most, however short they are.
-        max_length: Tokens read of a document.
-        neighbours: Hard negatives drawn for each seed.
-        labelled_queries: Of each document, at most.
-        pseudo_queries: Of each document, at most.
-        hide_source: Share of pseudo-queries scored without the document that they come from, which
-            would leave the teacher nothing to say of the others.
-    """
-
-    tokens: int = 7680
-    max_documents: int = 64
-    max_length: int = 192
-    neighbours: int = 3
-    labelled_queries: int = 2
-    pseudo_queries: int = 1
-    hide_source: float = 0.5
 
 
 def hard_neighbours(
@@ -96,10 +72,9 @@ class Batches(Dataset[dict[str, Any]]):
     Args:
         sets: What is learned from.
         tokenizer: The document encoder's.
-        shape: Of a batch.
+        shape: Of a batch; its seed does not count.
+        distillation: How the teachers' scores become a target.
         n_batches: Length.
-        scale: Factor of the normalised teacher scores.
-        how: Normalisation of teacher scores.
         network_queries: Whether queries' token ids are needed.
         seed: Of everything drawn.
     """
@@ -108,11 +83,10 @@ class Batches(Dataset[dict[str, Any]]):
         self,
         sets: Sequence[TaughtSet],
         tokenizer: Any,
-        shape: BatchShape,
+        shape: BatchTable,
+        distillation: DistillationTable,
         *,
         n_batches: int,
-        scale: float = 30.0,
-        how: Normalization = "minmax",
         network_queries: bool = False,
         seed: int = 0,
     ) -> None:
@@ -121,9 +95,8 @@ class Batches(Dataset[dict[str, Any]]):
         self._asked = [taught.examples.queries_of_documents() for taught in sets]
         self._tokenizer = tokenizer
         self._shape = shape
+        self._distillation = distillation
         self._n_batches = n_batches
-        self._scale = scale
-        self._how = how
         self._network_queries = network_queries
         self._mean_tokens = [self._measure(taught.examples) for taught in sets]
         self._seeds = [self._seeds_of(number) for number in range(len(sets))]
@@ -147,7 +120,7 @@ class Batches(Dataset[dict[str, Any]]):
             "attention_mask": mask,
             "columns": columns,
             "query_counts": counts,
-            **_taught(taught, queries, documents, hidden, scale=self._scale, how=self._how),
+            **_taught(taught, queries, documents, hidden, self._distillation),
             "query_numbers": torch.from_numpy(self._mixture.query_numbers(chosen, queries)),
         }
         if self._network_queries:
@@ -245,16 +218,14 @@ def _taught(
     queries: Rows,
     documents: Rows,
     hidden: NDArray[np.bool_],
-    *,
-    scale: float,
-    how: Normalization,
+    table: DistillationTable,
 ) -> dict[str, Any]:
     given = [scorer.scores(queries, documents) for scorer in taught.scorers]
     masked: list[Scores] = [np.where(hidden, -np.inf, s).astype(np.float32) for s in given]
-    target = teachers.ensemble(masked, taught.weights, how=how)
+    target = teachers.ensemble(masked, taught.weights, how=table.normalization)
     positives = [np.isin(documents, taught.examples.positives[query]) for query in queries]
     is_positive = np.array(positives, bool).reshape(hidden.shape) & ~hidden
-    target = np.where(np.isnan(target), -np.inf, target * scale)
+    target = np.where(np.isnan(target), -np.inf, target * table.scale)
     return {
         "teacher": torch.from_numpy(target.astype(np.float32)),
         "positives": torch.from_numpy(is_positive),

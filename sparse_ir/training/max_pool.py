@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sparse_ir.encoders.sparse_head import max_logits
+
 _TILE = 1024  # terms whose logits exist at once
 
 
@@ -35,17 +37,8 @@ def max_pooled_logits(states: Tensor, mask: Tensor, embeddings: Tensor, bias: Te
 class _MaxPooled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, mask: Tensor, embeddings: Tensor) -> Tensor:
-        n_texts, n_tokens, width = states.shape
-        # Padding takes its text's first state: a second copy changes no maximum, and costs no mask.
-        filled = torch.where(mask.bool()[..., None], states, states[:, :1])
-        columns = filled.reshape(n_texts * n_tokens, width).T.contiguous()
-        pooled = embeddings.new_empty(len(embeddings), n_texts)
-        for start in range(0, len(embeddings), _TILE):
-            tile = embeddings[start : start + _TILE].to(states.dtype)
-            logits = (tile @ columns).view(-1, n_texts, n_tokens)
-            pooled[start : start + _TILE] = logits.amax(2)
         ctx.save_for_backward(states, mask, embeddings)
-        return pooled.T.contiguous()
+        return max_logits(states, mask, embeddings, tile=_TILE)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

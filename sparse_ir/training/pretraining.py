@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.training.config import PretrainingTable
 from sparse_ir.training.max_pool import max_pooled_logits
 from sparse_ir.training.student import Student, collate_texts
 
@@ -24,13 +25,8 @@ _IGNORED = -100
 def pretrain(
     student: Student,
     texts: Sequence[str],
+    table: PretrainingTable,
     *,
-    steps: int = 500,
-    batch_size: int = 16,
-    max_length: int = 128,
-    rate: float = 1e-4,
-    masked: float = 0.3,
-    bag_weight: float = 0.1,
     seed: int = 0,
     on_step: Callable[[float], None] | None = None,
 ) -> None:
@@ -38,33 +34,32 @@ def pretrain(
 
     Args:
         student: Is changed.
-        texts: At least ``batch_size``.
-        steps: Of AdamW with linear decay.
-        batch_size: Texts a step.
-        max_length: Tokens read of a text.
-        rate: Learning rate at the start.
-        masked: Share of tokens that are hidden, 0..1.
-        bag_weight: Of the bag-of-words loss beside the masked language model's.
+        texts: At least as many as a step takes.
+        table: What it learns, and in how many steps.
         seed: Of order and masks.
         on_step: Told each step's loss.
 
     Raises:
         InvalidInputError: too few texts.
     """
-    if len(texts) < batch_size:
-        raise InvalidInputError(f"{len(texts)} texts came; want at least {batch_size}, a batch")
+    if len(texts) < table.batch_size:
+        raise InvalidInputError(
+            f"{len(texts)} texts came; want at least {table.batch_size}, a batch"
+        )
     draw = torch.Generator().manual_seed(seed)
     parameters = [p for name, p in student.named_parameters() if not name.startswith(_SCALARS)]
-    optimizer = torch.optim.AdamW(parameters, lr=rate)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
+    optimizer = torch.optim.AdamW(parameters, lr=table.rate)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=table.steps)
     student.train()
-    for _ in range(steps):
-        chosen = torch.randperm(len(texts), generator=draw)[:batch_size].tolist()
+    for _ in range(table.steps):
+        chosen = torch.randperm(len(texts), generator=draw)[: table.batch_size].tolist()
         encoded = student.tokenizer(
-            [texts[i] for i in chosen], truncation=True, max_length=max_length
+            [texts[i] for i in chosen], truncation=True, max_length=table.max_length
         )["input_ids"]
         ids, mask = collate_texts(encoded, student.tokenizer.pad_token_id)
-        loss = pretraining_loss(student, ids, mask, masked=masked, bag_weight=bag_weight, draw=draw)
+        loss = pretraining_loss(
+            student, ids, mask, masked=table.masked, bag_weight=table.bag_weight, draw=draw
+        )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 1.0)

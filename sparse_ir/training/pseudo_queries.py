@@ -19,11 +19,11 @@ import numpy as np
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.sentences import CLAUSE_END
 from sparse_ir.training.examples import TrainingSet
 
 Generator = np.random.Generator
 Maker = Callable[[Document, Generator], str]
-_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
 KINDS = ("title", "sentence", "crop", "phrase", "keywords")
 CONTEXT = "context"
 
@@ -155,7 +155,7 @@ def _span(words: Sequence[str], length: int, draw: Generator) -> str:
 
 
 def _sentences(text: str) -> list[str]:
-    return [sentence for sentence in _SENTENCE_END.split(text) if sentence.strip()]
+    return [sentence for sentence in CLAUSE_END.split(text) if sentence.strip()]
 
 
 def _makers(analyzer: Analyzer) -> dict[str, Maker]:

@@ -30,7 +30,7 @@ from sparse_ir.encoders.checkpoint import (
     save_model,
 )
 from sparse_ir.encoders.lookup import LookupEncoder
-from sparse_ir.encoders.masked_lm import load_body
+from sparse_ir.encoders.masked_lm import PredictionTransform, load_body
 from sparse_ir.encoders.sparse_head import ACTIVATIONS
 from sparse_ir.encoders.tensor_files import load_tensors
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
@@ -68,11 +68,8 @@ class Student(nn.Module):
         self, model: str, *, network_queries: bool = False, chunk: int | None = None
     ) -> None:
         super().__init__()
+        require_head(model)
         folder = model_folder(model)
-        if not (folder / HEAD_FILE).is_file() or not (folder / QUERY_FOLDER).is_dir():
-            raise InvalidInputError(
-                f"{model} has no head of ours; want a model folder: sparse-ir init-head makes one"
-            )
         self.settings = model_settings(model)
         self.body: Any
         self.body, self.tokenizer = _load_own_body(folder, self.settings)
@@ -167,11 +164,15 @@ class Student(nn.Module):
         weights = [checkpoint(self._encode, *chunk, use_reentrant=False) for chunk in earlier]
         return torch.cat([*weights, self._encode(*last)])  # whose turn is first: it is kept
 
+    @property
+    def transform(self) -> PredictionTransform:
+        """From the body's states to what the decoder multiplies."""
+        return PredictionTransform(self.dense.weight, self.dense.bias, self.norm)
+
     def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(B, T, H) what the decoder multiplies."""
         states = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        hidden = nn.functional.gelu(self.dense(states))
-        hidden = nn.functional.layer_norm(hidden, self.norm.shape, weight=self.norm, eps=1e-12)
+        hidden = self.transform(states)
         kind = hidden.device.type
         if torch.is_autocast_enabled(kind):
             hidden = hidden.to(torch.get_autocast_dtype(kind))
@@ -259,6 +260,19 @@ class Student(nn.Module):
             "decoder.bias": self.bias,
         }
         return {n: t.detach().cpu().numpy().astype(np.float16) for n, t in tensors.items()}
+
+
+def require_head(model: str) -> None:
+    """Returns if the model can be a student.
+
+    Raises:
+        InvalidInputError: no such model, or one without a head and a query table of ours.
+    """
+    folder = model_folder(model)
+    if not (folder / HEAD_FILE).is_file() or not (folder / QUERY_FOLDER).is_dir():
+        raise InvalidInputError(
+            f"{model} has no head of ours; want a model folder: sparse-ir init-head makes one"
+        )
 
 
 def collate_texts(tokens: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:

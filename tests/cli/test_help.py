@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import sparse_ir
+import sparse_ir.cli.options
+from sparse_ir.encoders import options
 
 
 def test_help_imports_no_library(tmp_path):
@@ -45,6 +46,10 @@ def test_help_and_version(cli):
         assert command in shown
         assert "Usage" in cli(command, "--help").stdout
     assert cli("--version").stdout.strip() == sparse_ir.__version__
+
+
+def test_the_default_dense_model_is_the_encoders():
+    assert sparse_ir.cli.options.DEFAULT_DENSE_MODEL == options.DEFAULT_DENSE_MODEL
 
 
 def test_quickstart_corpus_is_real_and_stable():

@@ -206,6 +206,15 @@ def test_the_dense_leg_learns_from_what_the_sparse_one_finds(cli, experiment):
     assert "dense exists; want a folder that is to be made" in cli.refuses(*begin)
 
 
+@pytest.mark.parametrize("terms", [(), ("--target-terms", 5)])
+def test_a_model_of_others_cannot_be_adapted(cli, experiment, terms):
+    (cli.folder / "docs.jsonl").write_text('{"_id": "a", "text": "a fox"}\n')
+    body = cli.folder / "body"
+    assert f"{body} has no head of ours; want a model folder" in cli.refuses(
+        "adapt", "docs.jsonl", "-o", "adapted", "--model", body, *terms
+    )
+
+
 def test_too_small_a_corpus_cannot_be_adapted_to(cli, experiment):
     (cli.folder / "docs.jsonl").write_text('{"_id": "a", "text": "a fox"}\n')
     assert "1 documents came; want at least 32" in cli.refuses(

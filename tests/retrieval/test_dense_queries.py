@@ -35,7 +35,7 @@ def folder(tmp_path, document_encoder):
 def test_the_table_stands_for_the_network(folder):
     query = "red fox sleeps"
     with HybridRetriever.open(folder) as retriever:
-        by_network = retriever.query_vectors([query])
+        by_network = retriever.dense_query_vectors([query])
     told = []
     report = distil_queries(folder, n_texts=100, on_progress=told.append)
     assert 20 <= report.n_texts <= 100
@@ -43,12 +43,12 @@ def test_the_table_stands_for_the_network(folder):
     assert report.cosine >= report.cosine_of_tokens
     assert 0.3 < report.overlap <= 1  # of 60 documents chance finds a sixth
     with HybridRetriever.open(folder) as retriever:
-        by_table = retriever.query_vectors([query])
+        by_table = retriever.dense_query_vectors([query])
         assert isinstance(retriever._encoder, DenseTable)
         assert float((by_table * by_network).sum()) > 0.5
         assert retriever.search(query, k=3)
     with HybridRetriever.open(folder, dense_queries="network") as retriever:
-        np.testing.assert_allclose(retriever.query_vectors([query]), by_network, atol=1e-6)
+        np.testing.assert_allclose(retriever.dense_query_vectors([query]), by_network, atol=1e-6)
     (folder / FOLDER / "config.json").write_text(json.dumps({"fingerprint": "another"}))
     with HybridRetriever.open(folder) as retriever:
         with pytest.raises(IndexFormatError, match="distilled from another dense model"):
@@ -73,16 +73,16 @@ def test_a_stop_leaves_the_table_that_was_there(folder, monkeypatch):
 
 def test_a_reopened_retriever_takes_the_newest_table(folder):
     with HybridRetriever.open(folder) as before:
-        before.query_vectors(["fox"])
+        before.dense_query_vectors(["fox"])
         distil_queries(folder, n_texts=100)
         with before.reopened() as again:
-            again.query_vectors(["fox"])
+            again.dense_query_vectors(["fox"])
             assert isinstance(again._encoder, DenseTable)
             distil_queries(folder, n_texts=60, seed=1)
             with again.reopened() as last, HybridRetriever.open(folder) as opened:
-                expected = opened.query_vectors(["fox"])
-                np.testing.assert_array_equal(last.query_vectors(["fox"]), expected)
-                assert (again.query_vectors(["fox"]) != expected).any()
+                expected = opened.dense_query_vectors(["fox"])
+                np.testing.assert_array_equal(last.dense_query_vectors(["fox"]), expected)
+                assert (again.dense_query_vectors(["fox"]) != expected).any()
 
 
 def test_what_is_refused(folder, tmp_path, document_encoder):

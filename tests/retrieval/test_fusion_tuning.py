@@ -9,7 +9,14 @@ from sparse_ir.corpus import Document, Query
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.evaluation.evaluate import evaluate
 from sparse_ir.retrieval import fusion_tuning
-from sparse_ir.retrieval.fusion_tuning import _gain, _shared, cross_validated, fusions, tune_fusion
+from sparse_ir.retrieval.fusion_tuning import (
+    Gain,
+    _gain,
+    _shared,
+    cross_validated,
+    fusions,
+    tune_fusion,
+)
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
 
@@ -100,11 +107,18 @@ def test_measures_without_a_cutoff_see_all_candidates(retriever, monkeypatch):
     assert seen[0] == {7}
 
 
-def test_the_interval_of_many_queries_is_drawn_in_parts(monkeypatch):
-    differences = np.random.default_rng(1).normal(size=200)
+def test_the_interval_is_the_bootstraps_also_drawn_in_parts(monkeypatch):
+    draw = np.random.default_rng(1)
+    differences = draw.exponential(size=200)
+    means = differences[draw.integers(0, 200, (20_000, 200))].mean(1)
     at_once = _gain(differences)
+    assert at_once.mean == pytest.approx(differences.mean())
+    assert (at_once.low, at_once.high) == pytest.approx(
+        np.quantile(means, (0.025, 0.975)), abs=0.05 * means.std()
+    )
     monkeypatch.setattr(fusion_tuning, "_DRAWN", 1000)
     assert _gain(differences) == at_once
+    assert _gain(np.full(3, 0.5)) == Gain(0.5, 0.5, 0.5)
 
 
 def test_without_judgements_by_agreement(retriever):

@@ -166,3 +166,10 @@ def test_lower_case_may_be_longer():
     text = "İİ fox"  # each of the first two letters becomes two
     (start, end, word) = Analyzer("english").word_spans(text)[-1]
     assert (text[start:end], word) == ("fox", "fox")
+
+
+def test_a_snippet_of_chinese_begins_with_a_sentence():
+    text = "这里没有什么可看的东西。" * 9 + "狐狸跑得很快。" + "狗在睡觉。" * 9
+    at = text.index("快")
+    snippet = cut_snippet(text, [Highlight("text", at, at + 1, ("快",), 1.0, False)], length=60)
+    assert snippet.text.startswith("狐狸跑得很快。")

@@ -338,7 +338,7 @@ def test_a_long_document_scores_as_its_best_passage(
         assert fused.passage == hit.passage
         (sparse,) = [h for h in retriever.search("puppy", mode="anchored") if h.doc_id == "long"]
         assert fused.legs["anchored"].score == pytest.approx(sparse.score, rel=1e-6)
-        vectors = retriever.query_vectors(["puppy"])
+        vectors = retriever.dense_query_vectors(["puppy"])
         everything = retriever.sparse.scores(
             retriever.sparse.query_arrays(["puppy"], "anchored"), 0, np.array([doc])
         )
@@ -384,3 +384,6 @@ def test_one_model_gives_both_legs_in_one_pass(tmp_path, document_encoder, dense
         with retriever.reopened() as again:
             assert again.search("puppy", k=1)
         assert passes[n_passes + 1 :] == [["puppy"]]
+        by_table = HybridRetriever(sparse, dense_queries="table")
+        with pytest.raises(InvalidInputError, match="no table of dense queries"):
+            by_table.search("puppy")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sparse_ir.corpus import Document
 from sparse_ir.errors import IndexFormatError, InvalidInputError
 from sparse_ir.index.reader import Index
+from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.passages import cut, passages_of
 from sparse_ir.retrieval.retriever import SparseRetriever
@@ -224,6 +225,22 @@ def test_many_queries_one_query_and_few_hits_agree(tmp_path, limited):
         for query, hits in zip(QUERIES, together, strict=True):
             for k in (1, 2, 7, 59):
                 assert retriever.search(query, k) == hits[:k]
+
+
+def test_a_writers_own_index_finds_the_same(tmp_path, limited):
+    """Where a query needs a second search, and where a hit is deleted before it is shown."""
+    ingest(tmp_path / "i", DOCUMENTS, model="words")
+    with SparseRetriever.open(tmp_path / "i") as opened, IndexWriter.open(tmp_path / "i") as writer:
+        live = SparseRetriever(writer.index(), opened.encoder, opened._analyzer)
+        for k in (1, 2, 7):
+            expected, found = opened.search_arrays(QUERIES, k), live.search_arrays(QUERIES, k)
+            assert found.ids == expected.ids
+        found = live.search_arrays(["fox"], 3)
+        gone = found.ids[0][1]
+        writer.delete([gone])
+        assert [hit.doc_id for hit in live.hits(found)[0]] == [
+            doc_id for doc_id in found.ids[0] if doc_id != gone
+        ]
 
 
 @pytest.mark.parametrize("k", [0, -1, 1.5, "3", None, True])

@@ -1,4 +1,4 @@
-"""tune_recall: what it promises holds for queries that it never saw, by brute force."""
+"""tune_recall: it measures, and keeps for queries that it never saw, what brute force counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sparse_ir.index.params import Approximate, Exact
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.ingest import ingest
-from sparse_ir.retrieval.recall_tuning import tune_recall
+from sparse_ir.retrieval.recall_tuning import measure, pseudo_queries, tune_recall
 from sparse_ir.retrieval.retriever import SparseRetriever
 
 N_DOCS, N_TERMS, K = 5000, 800, 10
@@ -44,6 +44,44 @@ def recall_by_brute_force(index, queries, plan):
     least = -np.sort(-scores, axis=1)[:, K - 1 : K]
     docs = index.search(queries, K, plan=plan).docs
     return (np.take_along_axis(scores, docs, axis=1) >= least * (1 - 1e-6)).mean()
+
+
+def test_measured_is_what_brute_force_counts(path):
+    vectors = topical(N_DOCS, 40, seed=2)[:50]
+    queries = pseudo_queries(vectors, vectors.data)[100:200]
+    lengths = np.diff(queries.indptr)
+    assert set(lengths) == {4, 8}
+    with Index.open(path) as index:
+        curves = measure(index, [queries], K)
+        stored = sp.vstack([index.vector(str(i)) for i in range(N_DOCS)])
+        scores = (queries @ stored.T).toarray()
+        least = -np.sort(-scores, axis=1)[:, K - 1 : K]
+        assert [(one.n_terms, one.n_queries) for one in curves] == [(4, 50), (8, 50)]
+        for one in curves:
+            own = lengths == one.n_terms
+            assert one.points[0].recall == 1
+            assert len(one.points) > 3
+            for point in one.points[1:]:
+                plan = Approximate(bound_share=point.bound_share)
+                docs = index.search(queries[own], K, plan=plan).docs
+                found = np.take_along_axis(scores[own], docs, axis=1) >= least[own] * (1 - 1e-6)
+                assert point.recall == pytest.approx(found.mean(), abs=1e-6)
+                assert point.at_least <= point.recall
+
+
+def test_pseudo_queries_are_parts_of_documents():
+    matrix = topical(30, 60, seed=2)
+    weights = np.arange(len(matrix.data), dtype=np.float32) + 1
+    queries = pseudo_queries(matrix, weights, seed=2)
+    lengths = np.diff(queries.indptr)
+    long_enough = (np.diff(matrix.indptr)[:, None] >= [1, 2, 4, 8, 16, 32, 64]).sum(axis=0)
+    assert [int((lengths == 2**i).sum()) for i in range(7)] == long_enough.tolist()
+    for query in range(queries.shape[0]):
+        start, stop = queries.indptr[query : query + 2]
+        places = queries.data[start:stop].astype(int) - 1  # in the documents' arrays
+        assert (matrix.indices[places] == queries.indices[start:stop]).all()
+        assert (np.diff(places) > 0).all()
+        assert len(set(np.searchsorted(matrix.indptr, places, side="right"))) == 1
 
 
 def test_held_out_queries_reach_the_recall(path):

@@ -13,6 +13,7 @@ import pytest
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
+from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.errors import InvalidInputError, VocabularyMismatchError
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
@@ -34,6 +35,11 @@ def retriever(tmp_path, document_encoder):
     ingest(tmp_path / "i", DOCUMENTS, model="words")
     with SparseRetriever.open(tmp_path / "i") as opened:
         yield opened
+
+
+def ingest_anew(path, **made_with):
+    shutil.rmtree(path)
+    ingest(path, [Document("new", "fox running")], **made_with)
 
 
 def scores(hits):
@@ -132,8 +138,7 @@ def test_a_reopened_retriever_sees_commits_and_shares_the_encoder(retriever, doc
 @pytest.mark.parametrize("made_with", [{"language": "none"}, {"model": "others"}])
 def test_an_index_made_anew_is_searched_by_its_own_encoders(retriever, made_with):
     path = retriever.index.path
-    shutil.rmtree(path)
-    ingest(path, [Document("new", "fox running")], **{"model": "words", **made_with})
+    ingest_anew(path, **{"model": "words", **made_with})
     with retriever.reopened() as again, SparseRetriever.open(path) as opened:
         for query in ("running", "runs", "fox"):
             for mode in ("lexical", "learned"):
@@ -148,12 +153,16 @@ def test_an_index_that_cannot_be_reopened_is_closed(retriever, monkeypatch):
         opened.append(real(path))
         return opened[-1]
 
+    def load(folder):
+        raise FileNotFoundError("no table")
+
+    ingest_anew(retriever.index.path, model="others")  # its encoder is not this retriever's
     monkeypatch.setattr(Index, "open", open_index)
-    retriever._encoder = None
-    with pytest.raises(AttributeError):
+    monkeypatch.setattr(LookupEncoder, "load", load)
+    with pytest.raises(FileNotFoundError, match="no table"):
         retriever.reopened()
     with pytest.raises(InvalidInputError, match="closed"):
-        opened[0].document("a")
+        opened[0].document("new")
 
 
 def test_refuses(retriever, tmp_path):
@@ -203,15 +212,16 @@ def test_refuses_an_encoder_of_another_vocabulary(retriever, make_lookup):
         SparseRetriever(retriever.index, other, Analyzer("english"))
 
 
-def test_a_table_of_idfs_is_adapted_to_the_collection(tmp_path, retriever):
+def test_a_table_of_idfs_is_adapted_to_the_collection(retriever):
     """Geometric mean of table and idf of (df + 300 e^-table) among (3 + 300) documents."""
-    retriever.index._settings["collection_idf"] = True
-    adapted = SparseRetriever(retriever.index, retriever._encoder, retriever._analyzer)
-    for word, table, df in [("fox", 0.5, 2), ("puppy", 1.0, 1)]:
-        (weight,) = adapted.query_vectors([word], mode="learned").data
-        smoothed = df + 300 * math.exp(-table)
-        idf = math.log(1 + (303 - smoothed + 0.5) / (smoothed + 0.5))
-        assert weight == pytest.approx(math.sqrt(table * idf), rel=1e-5)
+    with IndexWriter.open(retriever.index.path) as writer:
+        writer.keep("collection_idf", True)
+    with retriever.reopened() as adapted:
+        for word, table, df in [("fox", 0.5, 2), ("puppy", 1.0, 1)]:
+            (weight,) = adapted.query_vectors([word], mode="learned").data
+            smoothed = df + 300 * math.exp(-table)
+            idf = math.log(1 + (303 - smoothed + 0.5) / (smoothed + 0.5))
+            assert weight == pytest.approx(math.sqrt(table * idf), rel=1e-5)
 
 
 SENTENCES = [

@@ -162,3 +162,10 @@ def test_what_answers_best_is_kept_however_many_terms_it_has(trainer, monkeypatc
 def test_arguments_out_of_range_are_refused(documents, model_folder, tmp_path, bad):
     with pytest.raises(InvalidInputError, match="want integers >= 1, and terms > 0"):
         adapt_trainer(documents, tmp_path / "out", model=str(model_folder), **bad)
+
+
+@pytest.mark.parametrize("terms", [None, 5.0])
+def test_a_model_of_others_is_refused_before_anything_is_read(model_folder, tmp_path, terms):
+    body = str(model_folder.parent / "body")
+    with pytest.raises(InvalidInputError, match="body has no head of ours; want a model folder"):
+        adapt_trainer([], tmp_path / "out", model=body, teacher="nowhere", target_terms=terms)

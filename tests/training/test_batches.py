@@ -7,7 +7,8 @@ from transformers import AutoTokenizer
 
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.training.batches import Batches, BatchShape, hard_neighbours
+from sparse_ir.training.batches import Batches, hard_neighbours
+from sparse_ir.training.config import BatchTable, DistillationTable
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.mixture import TaughtSet
 from sparse_ir.training.pseudo_queries import add_pseudo_queries
@@ -28,10 +29,10 @@ def tokenizer(model_folder):
 
 
 def batches_of(taught, tokenizer, **changed):
-    shape = BatchShape(
+    shape = BatchTable(
         **{"tokens": 45, "max_documents": 5, "max_length": 16, "neighbours": 1, **changed}
     )
-    return Batches([taught], tokenizer, shape, n_batches=8, seed=3)
+    return Batches([taught], tokenizer, shape, DistillationTable(), n_batches=8, seed=3)
 
 
 def test_a_batch_is_decided_by_seed_and_number(taught, tokenizer):
@@ -117,7 +118,9 @@ def test_a_source_that_is_all_there_is_is_not_hidden(tokenizer):
 
 
 def test_network_queries_bring_their_tokens(taught, tokenizer):
-    batches = Batches([taught], tokenizer, BatchShape(), n_batches=1, network_queries=True)
+    batches = Batches(
+        [taught], tokenizer, BatchTable(), DistillationTable(), n_batches=1, network_queries=True
+    )
     batch = batches[0]
     assert len(batch["query_ids"]) == len(batch["query_counts"])
 
@@ -139,4 +142,4 @@ def test_the_agreement_is_that_of_each_two_teachers(examples, tokenizer):
 
 def test_no_training_set_is_an_error(tokenizer):
     with pytest.raises(InvalidInputError, match="no training set"):
-        Batches([], tokenizer, BatchShape(), n_batches=1)
+        Batches([], tokenizer, BatchTable(), DistillationTable(), n_batches=1)

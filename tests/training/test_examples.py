@@ -111,16 +111,38 @@ def test_fewer_documents_keep_their_own_queries(tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [("q1\td1\n", "want query TAB"), ("q9\td1\t1\n", "query 'q9'"), ("q1\tx\t1\n", "'x'")],
+    [
+        ("q1\td1\n", ":3: 2 columns came; want query, document, grade"),
+        ("q1\td1\t2\n", ":3: a second grade for q1, d1 came"),
+        ("q9\td1\t1\n", ": query 'q9' came; want one that the folder holds"),
+        ("q1\tx\t1\n", ": query 'q1' is answered by document 'x'; want one that the folder holds"),
+    ],
 )
-def test_wrong_qrels_are_refused_with_their_line(tmp_path, line, message):
-    with pytest.raises(DataFormatError, match=message) as raised:
-        read_training_set(beir(tmp_path, "q1\td1\t1\n" + line))
-    assert ":3: " in str(raised.value)
+def test_wrong_qrels_are_refused(tmp_path, line, message):
+    folder = beir(tmp_path, "q1\td1\t1\n" + line)
+    with pytest.raises(DataFormatError) as raised:
+        read_training_set(folder)
+    assert str(raised.value).startswith(f"{folder / 'qrels' / 'train.tsv'}{message}")
 
 
 @pytest.mark.parametrize(
-    ("line", "message"), [("q1\td5\t1\n", "document 'd5'"), ("q3\td1\t1\n", "query 'q3'")]
+    "qrels", ["q1 0 d1 1\nq1  0 d4 2\nq2 0 d3 0\n", "qid\tdoc\tgrade\nq1 \td1\t1\n\nq1\td4\t2\n"]
+)
+def test_qrels_are_read_as_eval_reads_them(tmp_path, qrels):
+    folder = beir(tmp_path, "")
+    (folder / "qrels" / "train.tsv").write_text(qrels)
+    read = read_training_set(folder)
+    assert read.queries == ["one"]
+    assert [d.doc_id for d in read.documents] == ["d1", "d4"]
+    assert read.positives == [(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("q1\td5\t1\n", "query 'q1' is answered by document 'd5'"),
+        ("q3\td1\t1\n", "query 'q3' came"),
+    ],
 )
 def test_answers_and_queries_without_a_text_are_refused(tmp_path, line, message):
     folder = beir(tmp_path, "q1\td1\t1\nq2\td5\t0\n")
@@ -131,9 +153,9 @@ def test_answers_and_queries_without_a_text_are_refused(tmp_path, line, message)
     assert read_training_set(folder).queries == ["one"]  # to be judged no answer is no harm
     with (folder / "qrels" / "train.tsv").open("a") as file:
         file.write(line)
-    with pytest.raises(DataFormatError, match=f"{message} came; want one .* with a text") as raised:
+    with pytest.raises(DataFormatError, match=f"{message}; want one .* with a text") as raised:
         read_training_set(folder)
-    assert str(raised.value).startswith(f"{folder / 'qrels' / 'train.tsv'}:4: ")
+    assert str(raised.value).startswith(f"{folder / 'qrels' / 'train.tsv'}: ")
 
 
 def test_nothing_to_learn_from_is_an_error(tmp_path):

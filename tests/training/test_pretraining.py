@@ -6,6 +6,7 @@ import torch
 from scipy.special import log_softmax
 
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.training.config import PretrainingTable
 from sparse_ir.training.pretraining import bag_of_words_loss, pretrain
 from sparse_ir.training.student import Student
 
@@ -27,12 +28,11 @@ def test_the_bag_of_words_by_hand():
 
 def test_words_become_more_likely(model_folder):
     student, losses = Student(str(model_folder)), []
-    pretrain(
-        student, TEXTS, steps=60, batch_size=4, rate=1e-2, bag_weight=1.0, on_step=losses.append
-    )
+    table = PretrainingTable(steps=60, batch_size=4, rate=1e-2, bag_weight=1.0)
+    pretrain(student, TEXTS, table, on_step=losses.append)
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
 
 
 def test_too_few_texts_are_refused(model_folder):
     with pytest.raises(InvalidInputError, match="2 texts came"):
-        pretrain(Student(str(model_folder)), TEXTS[:2], steps=1, batch_size=4)
+        pretrain(Student(str(model_folder)), TEXTS[:2], PretrainingTable(steps=1, batch_size=4))
