@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -85,6 +85,21 @@ class Hits:
             [doc_ids[doc] for doc in row[:count].tolist()]
             for row, count in zip(self.docs, self.counts, strict=True)
         ]
+
+    def rankings(self) -> list[dict[str, float]]:
+        """Q times doc_id -> score, best first."""
+        return [
+            dict(zip(ids, scores, strict=False))  # scores go on past the last hit
+            for ids, scores in zip(self.ids, self.scores.tolist(), strict=True)
+        ]
+
+    def run(self, query_ids: Sequence[str]) -> dict[str, dict[str, float]]:
+        """The rankings as a TREC run: query_id -> doc_id -> score.
+
+        Args:
+            query_ids: Of the Q queries, in their order.
+        """
+        return dict(zip(query_ids, self.rankings(), strict=True))
 
     def __len__(self) -> int:
         """Queries."""

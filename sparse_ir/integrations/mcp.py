@@ -15,9 +15,10 @@ import sparse_ir
 from sparse_ir.errors import MissingDependencyError, SparseIRError
 from sparse_ir.hits import Hit
 from sparse_ir.integrations.asking import ask, text_of
-from sparse_ir.retrieval.highlights import TermMatch
+from sparse_ir.retrieval.highlights import TermMatch, cut_snippet
 from sparse_ir.retrieval.hybrid import HybridMode, HybridRetriever
 from sparse_ir.retrieval.query_vectors import Mode
+from sparse_ir.retrieval.snapshots import Snapshots
 
 try:
     from mcp.server import MCPServer
@@ -88,8 +89,8 @@ class _Tools:
     """Their docstrings are what a model reads."""
 
     def __init__(self, retriever: HybridRetriever) -> None:
-        self._retriever = retriever
-        self._lock = threading.Lock()
+        self._snapshots = Snapshots(retriever)
+        self._lock = threading.Lock()  # what is opened last must be the last commit
 
     def search(
         self, query: Query, k: Hits = 5, filter: Filter = None, mode: HybridMode | None = None
@@ -123,17 +124,17 @@ class _Tools:
 
         What we refuse is told to the model, which can do better, not logged as our fault.
         """
-        with self._lock:
-            try:
-                before, self._retriever = self._retriever, self._retriever.reopened()
-                before.close()
-                yield self._retriever
-            except SparseIRError as error:
-                raise ToolError(str(error)) from error
+        try:
+            with self._lock, self._snapshots.use() as before:
+                self._snapshots.replace(before.reopened())
+            with self._snapshots.use() as retriever:
+                yield retriever
+        except SparseIRError as error:
+            raise ToolError(str(error)) from error
 
 
 def _found(hit: Hit) -> Found:
     text = text_of(hit)
     if len(text) > _MOST_CHARACTERS:
-        text = text[:_MOST_CHARACTERS].rsplit(maxsplit=1)[0] + " ..."
+        text = cut_snippet(text, (), length=_MOST_CHARACTERS).text + " ..."
     return Found(hit.doc_id, hit.score, hit.title, text, dict(hit.metadata))

@@ -114,21 +114,15 @@ class MTEBSearch:
         results: dict[str, dict[str, float]] = {}
         for start in range(0, len(rows), _BATCH):
             batch = rows[start : start + _BATCH]
-            texts = [row["text"] for row in batch]
+            query_ids, texts = [row["id"] for row in batch], [row["text"] for row in batch]
             if top_ranked is None:
-                found = self._best(retriever, texts, top_k)
+                hits = retriever.search_arrays(texts, top_k, mode=self._mode, threads=self._threads)
+                results |= hits.run(query_ids)
             else:
-                kept = [top_ranked.get(row["id"], []) for row in batch]
+                kept = [top_ranked.get(query_id, []) for query_id in query_ids]
                 found = self._scored(retriever, texts, kept)
-            results |= zip((row["id"] for row in batch), found, strict=True)
+                results |= zip(query_ids, found, strict=True)
         return results
-
-    def _best(
-        self, retriever: SparseRetriever, texts: list[str], k: int
-    ) -> Iterator[dict[str, float]]:
-        hits = retriever.search_arrays(texts, k, mode=self._mode, threads=self._threads)
-        for ids, scores in zip(hits.ids, hits.scores.tolist(), strict=True):
-            yield dict(zip(ids, scores, strict=False))
 
     def _scored(
         self, retriever: SparseRetriever, texts: list[str], kept: list[list[str]]

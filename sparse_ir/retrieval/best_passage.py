@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 
 from sparse_ir.hits import Hits
 from sparse_ir.index.reader import Index
+from sparse_ir.retrieval.query_vectors import QueryArrays
 
-Vectors = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
-Search = Callable[[Vectors, int], Hits]
+Search = Callable[[QueryArrays, int], Hits]
 
 _MORE = 6  # documents looked at beside the k wanted: most queries need no second search
 
 
-def search_by_best_passage(index: Index, queries: Vectors, k: int, search: Search) -> Hits:
+def search_by_best_passage(index: Index, queries: QueryArrays, k: int, search: Search) -> Hits:
     """The k best documents of each query, a long one scored as its best passage.
 
     Args:
         index: Where the passages are.
-        queries: indptr, terms, weights of the query vectors.
+        queries: Their vectors, as ``QueryVectors.arrays`` gives them.
         k: Hits wanted a query, >= 1.
         search: Finds so many documents by their bounds.
     """
@@ -38,6 +38,7 @@ def search_by_best_passage(index: Index, queries: Vectors, k: int, search: Searc
     counts = np.zeros(n_queries, np.int32)
     open_queries, depth = list(range(n_queries)), k + max(k // 2, _MORE)
     found = search(queries, depth)
+    lookups = [found.lookup]  # a writer's index knows in each only what that search found
     while open_queries:
         unsettled = []
         for at, query in enumerate(open_queries):
@@ -56,11 +57,16 @@ def search_by_best_passage(index: Index, queries: Vectors, k: int, search: Searc
         open_queries, depth = unsettled, 2 * depth
         if open_queries:
             found = search(_rows(queries, open_queries), depth)
-    return Hits(docs, scores, counts, found.lookup, passages)
+            lookups.append(found.lookup)
+
+    def lookup(docs: list[int]) -> dict[int, str]:
+        return {doc: name for one in lookups for doc, name in one(docs).items()}
+
+    return Hits(docs, scores, counts, lookup, passages)
 
 
 def learned_part(
-    queries: Vectors, row: int, n_terms: int
+    queries: QueryArrays, row: int, n_terms: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
     """The learned terms of one query vector, and their weights."""
     indptr, terms, weights = queries
@@ -69,7 +75,7 @@ def learned_part(
     return terms[start:stop], weights[start:stop]
 
 
-def _rows(queries: Vectors, wanted: Sequence[int]) -> Vectors:
+def _rows(queries: QueryArrays, wanted: Sequence[int]) -> QueryArrays:
     indptr, terms, weights = queries
     if len(wanted) == len(indptr) - 1:
         return queries

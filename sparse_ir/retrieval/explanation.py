@@ -16,7 +16,7 @@ from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit
 from sparse_ir.index.passages import StoredPassage
 from sparse_ir.index.reader import Index
-from sparse_ir.retrieval.best_passage import Vectors, learned_part
+from sparse_ir.retrieval.best_passage import learned_part
 from sparse_ir.retrieval.highlights import (
     Field,
     Highlight,
@@ -27,7 +27,7 @@ from sparse_ir.retrieval.highlights import (
     cut_snippet,
     find_highlights,
 )
-from sparse_ir.retrieval.query_vectors import Mode, QueryVectors
+from sparse_ir.retrieval.query_vectors import Mode, QueryArrays, QueryVectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Explainer:
         found = find_highlights(document, matches, self._analyzer, self._encoder, within=within)
         return cut_snippet(document.text, found, length=length, within=within)
 
-    def _document_weights(self, doc_id: str, query: Vectors, mode: Mode) -> dict[int, float]:
+    def _document_weights(self, doc_id: str, query: QueryArrays, mode: Mode) -> dict[int, float]:
         """{term: weight}; the learned ones are those of the passage that matches best."""
         document = self._index.vector(doc_id)
         weight_of = dict(zip(document.indices.tolist(), document.data.tolist(), strict=True))
@@ -112,7 +112,7 @@ class Explainer:
         words = {t: weight for t, weight in weight_of.items() if t >= self._index.n_terms}
         return {**dict(zip(best.terms.tolist(), best.weights.tolist(), strict=True)), **words}
 
-    def _best_passage(self, doc_id: str, query: Vectors) -> StoredPassage | None:
+    def _best_passage(self, doc_id: str, query: QueryArrays) -> StoredPassage | None:
         """The passage that matches best; None if the document is one."""
         if not self._index.has_passages:
             return None

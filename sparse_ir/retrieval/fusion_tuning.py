@@ -23,8 +23,9 @@ from sparse_ir.corpus import Query
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.evaluation.evaluate import cutoff, evaluate
 from sparse_ir.evaluation.trec import Qrels, Run
+from sparse_ir.retrieval.candidates import CandidateScores
 from sparse_ir.retrieval.fusion import Fusion
-from sparse_ir.retrieval.hybrid import DEFAULT_FUSION, CandidateScores, HybridRetriever
+from sparse_ir.retrieval.hybrid import DEFAULT_FUSION, HybridRetriever
 from sparse_ir.retrieval.query_vectors import Mode
 
 _WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -10,9 +10,10 @@ Source: Xiao et al. 2022, arXiv:2201.05409 (light candidates, heavy verification
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, overload
 
@@ -23,14 +24,15 @@ from sparse_ir.corpus import Document
 from sparse_ir.encoders.encoder import OnePassEncoder
 from sparse_ir.encoders.lookup import require_texts
 from sparse_ir.errors import IndexFormatError, InvalidInputError
-from sparse_ir.hits import Hit, Hits, Leg
+from sparse_ir.hits import Hit, Hits
 from sparse_ir.index.filters import Filter
 from sparse_ir.index.params import Approximate, Exact
 from sparse_ir.index.reader import EXACT, Index, dense_part
+from sparse_ir.retrieval.candidates import CandidateScores, FusedHits, fuse, score_candidates
 from sparse_ir.retrieval.dense_part import VectorEncoder, load_query_vectors
 from sparse_ir.retrieval.dense_queries import FOLDER, load_table
 from sparse_ir.retrieval.explanation import WeightedTerm
-from sparse_ir.retrieval.fusion import Fusion, ranks
+from sparse_ir.retrieval.fusion import Fusion
 from sparse_ir.retrieval.highlights import Highlight, Snippet, TermMatch, Tracer
 from sparse_ir.retrieval.query_vectors import Mode
 from sparse_ir.retrieval.retriever import AsyncSearch, SparseRetriever, checked_k
@@ -39,61 +41,8 @@ from sparse_ir.vectors import TermWeights
 HybridMode = Literal["hybrid", "dense", "anchored", "learned", "lexical"]
 Candidates = Literal["both", "sparse"]
 DenseQueries = Literal["table", "network"]
-Lookup = Callable[[list[int]], Mapping[int, str]]
-Legs = tuple[NDArray[np.float32], NDArray[np.float32]]
 FUSION = "fusion"  # the setting of an index that ``tune`` keeps there
 DEFAULT_FUSION = Fusion()
-
-
-@dataclass(frozen=True)
-class FusedHits:
-    """What a hybrid search gives, as arrays.
-
-    Args:
-        hits: The fused ranking, with the best passages as the dense leg has them.
-        names: Of the two legs, sparse and dense.
-        leg_scores: (2, Q, k) float32, exact.
-        leg_ranks: (2, Q, k) float32 among the query's candidates, from 1, equals sharing the mean.
-        n_candidates: (Q,) int64.
-        bytes_read: (Q,) int64 of float16 vectors on the disk.
-    """
-
-    hits: Hits
-    names: tuple[str, str]
-    leg_scores: NDArray[np.float32]
-    leg_ranks: NDArray[np.float32]
-    n_candidates: NDArray[np.int64]
-    bytes_read: NDArray[np.int64]
-
-    def legs(self, query: int, rank: int) -> dict[str, Leg]:
-        """Leg's name -> its score and rank, of one hit."""
-        return {
-            name: Leg(float(scores[query, rank]), int(leg_ranks[query, rank]))
-            for name, scores, leg_ranks in zip(
-                self.names, self.leg_scores, self.leg_ranks, strict=True
-            )
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateScores:
-    """The candidates of one query, before they are fused.
-
-    Args:
-        docs: (n,) int64 doc numbers, ascending.
-        sparse: (n,) float32, exact.
-        dense: (n,) float32, exact.
-        passages: (n,) int32 the best passage as the dense leg has it; -1 of those that are one.
-        is_near: (n,) whether a leg has it among its first ``fusion.depth``.
-        bytes_read: Of float16 vectors on the disk.
-    """
-
-    docs: NDArray[np.int64]
-    sparse: NDArray[np.float32]
-    dense: NDArray[np.float32]
-    passages: NDArray[np.int32]
-    is_near: NDArray[np.bool_]
-    bytes_read: int
 
 
 class HybridRetriever(AsyncSearch):
@@ -130,7 +79,8 @@ class HybridRetriever(AsyncSearch):
         self.fusion = fusion or _kept_fusion(sparse.index)
         self.candidates = candidates
         self._fusion = fusion
-        self._given = encoder
+        self._given = self._loaded = encoder
+        self._loading = threading.Lock()
         self._dense_queries = dense_queries
         self._dense_source = _dense_source(sparse.index)
 
@@ -166,8 +116,8 @@ class HybridRetriever(AsyncSearch):
             candidates=self.candidates,
             dense_queries=self._dense_queries,
         )
-        if "_encoder" in vars(self) and again._dense_source == self._dense_source:
-            vars(again)["_encoder"] = self._encoder
+        if again._dense_source == self._dense_source:
+            again._loaded = self._loaded
         return again
 
     @classmethod
@@ -318,7 +268,7 @@ class HybridRetriever(AsyncSearch):
             return self.search_fused(queries, k, filter=filter, plan=plan, threads=threads).hits
         if mode == "dense":
             dense = self.index.dense
-            return dense.search(self.query_vectors(queries), k, filter=filter)
+            return dense.search(self.dense_query_vectors(queries), k, filter=filter)
         return self.sparse.search_arrays(
             queries, k, mode=mode, filter=filter, plan=plan, threads=threads
         )
@@ -348,13 +298,14 @@ class HybridRetriever(AsyncSearch):
         candidates = self.find_candidates(
             queries, depth, sparse_mode=sparse_mode, filter=filter, plan=plan, threads=threads
         )
-        hits, legs = _stacked([self._rank(one, k) for one in candidates], k, self.index.doc_ids)
+        hits, legs = fuse(candidates, self.fusion, k, self.index.doc_ids)
+        n_vectors = np.array([one.n_vectors for one in candidates], np.int64)
         return FusedHits(
             hits,
             (sparse_mode, "dense"),
             *legs,
             n_candidates=np.array([len(one.docs) for one in candidates], np.int64),
-            bytes_read=np.array([one.bytes_read for one in candidates], np.int64),
+            bytes_read=2 * self.index.dense.dimension * n_vectors,
         )
 
     def find_candidates(
@@ -380,37 +331,23 @@ class HybridRetriever(AsyncSearch):
         dense, depth = self.index.dense, checked_k(depth, len(self.index), "depth")
         learned, vectors = self._both(queries)
         terms = self.sparse.query_arrays(queries, sparse_mode, learned)
-        by_terms = self.sparse.search_by_vectors(
+        by_terms = self.sparse.search_query_arrays(
             terms, depth, mode=sparse_mode, filter=filter, plan=plan, threads=threads
         )
-        legs: list[Hits] = [by_terms]
-        n_read = np.zeros(len(queries), np.int64)
-        if self.candidates == "both":
-            by_vectors = dense.search(vectors, depth, filter=filter)
-            legs.append(by_vectors)
-            n_read += by_vectors.n_vectors
-        result = []
-        for query, vector in enumerate(vectors):
-            docs = _found_by(legs, query, depth)
-            verified = dense.scores(vector, docs)
-            scores = _known(by_terms, query, docs)
-            unknown = np.isnan(scores)
-            if unknown.any():
-                scores[unknown] = self.sparse.scores(terms, query, docs[unknown], mode=sparse_mode)
-            n_bytes = int(n_read[query] + verified.n_vectors) * 2 * dense.dimension
-            result.append(
-                CandidateScores(
-                    docs,
-                    scores,
-                    verified.scores,
-                    verified.passages,
-                    np.isin(docs, _found_by(legs, query, self.fusion.depth))
-                    if depth > self.fusion.depth
-                    else np.ones(len(docs), np.bool_),
-                    n_bytes,
-                )
+        by_vectors = (
+            dense.search(vectors, depth, filter=filter) if self.candidates == "both" else None
+        )
+        return [
+            score_candidates(
+                query,
+                by_terms,
+                by_vectors,
+                near=self.fusion.depth,
+                score=partial(self.sparse.scores, terms, query, mode=sparse_mode),
+                verify=partial(dense.scores, vector),
             )
-        return result
+            for query, vector in enumerate(vectors)
+        ]
 
     def document(self, doc_id: str) -> Document:
         """The document as it was added.
@@ -428,13 +365,13 @@ class HybridRetriever(AsyncSearch):
         """
         if mode == "dense":
             return []
-        return self.sparse.explain(query, doc_id, self.sparse_mode(mode))
+        return self.sparse.explain(query, doc_id, self._explained_mode(mode))
 
     def query_terms(self, query: str, mode: HybridMode | None = None) -> list[WeightedTerm]:
         """What the sparse leg searches for, the greatest first; of ``dense`` nothing."""
         if mode == "dense":
             return []
-        return self.sparse.query_terms(query, self.sparse_mode(mode))
+        return self.sparse.query_terms(query, self._explained_mode(mode))
 
     def document_terms(self, doc_id: str) -> list[WeightedTerm]:
         """As ``SparseRetriever.document_terms``."""
@@ -449,15 +386,15 @@ class HybridRetriever(AsyncSearch):
         tracer: Tracer | None = None,
     ) -> list[Highlight]:
         """As ``SparseRetriever.highlights``, by the terms of the sparse leg."""
-        return self.sparse.highlights(query, doc_id, self.sparse_mode(mode), tracer=tracer)
+        return self.sparse.highlights(query, doc_id, self._explained_mode(mode), tracer=tracer)
 
     def snippet(
         self, query: str, hit: Hit, mode: HybridMode | None = None, *, length: int = 240
     ) -> Snippet:
         """As ``SparseRetriever.snippet``, by the terms of the sparse leg."""
-        return self.sparse.snippet(query, hit, self.sparse_mode(mode), length=length)
+        return self.sparse.snippet(query, hit, self._explained_mode(mode), length=length)
 
-    def query_vectors(self, queries: Sequence[str]) -> NDArray[np.float32]:
+    def dense_query_vectors(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """(Q, dimension) the vectors by which the dense leg finds these texts.
 
         Raises:
@@ -470,11 +407,12 @@ class HybridRetriever(AsyncSearch):
         """What both legs search by, from one pass if the index is of one model."""
         part, encoder = dense_part(self.index.settings), self.sparse.encoder
         is_one_model = part is not None and part.model == self.index.settings.get("model")
-        if is_one_model and self._given is None and isinstance(encoder, OnePassEncoder):
+        by_network = self._given is None and self._dense_queries != "table"
+        if is_one_model and by_network and isinstance(encoder, OnePassEncoder):
             return encoder.encode_both(queries)
-        return None, self.query_vectors(queries)
+        return None, self.dense_query_vectors(queries)
 
-    def sparse_mode(self, mode: HybridMode | None) -> Mode:
+    def _explained_mode(self, mode: HybridMode | None) -> Mode:
         """The mode in which the terms are explained, marked and cut out of texts."""
         match mode or self.default_mode:
             case "hybrid" | "dense":
@@ -482,10 +420,14 @@ class HybridRetriever(AsyncSearch):
             case sparse:
                 return sparse
 
-    @cached_property
+    @property
     def _encoder(self) -> VectorEncoder:
-        if self._given is not None:
-            return self._given
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._load_encoder()
+            return self._loaded
+
+    def _load_encoder(self) -> VectorEncoder:
         part = dense_part(self.index.settings)
         if part is None or not part.model:
             raise InvalidInputError(
@@ -499,29 +441,6 @@ class HybridRetriever(AsyncSearch):
                 "sparse-ir distil-queries"
             )
         return table or load_query_vectors(part.model)
-
-    def _rank(self, found: CandidateScores, k: int) -> _Ranking:
-        legs = np.stack([found.sparse, found.dense]).astype(np.float64)
-        fused = self.fusion(legs[0], legs[1], found.is_near).astype(np.float32)
-        best = np.lexsort((found.docs, -fused))[:k]
-        return _Ranking(
-            found.docs[best],
-            fused[best],
-            found.passages[best],
-            legs[:, best],
-            np.stack([ranks(leg) for leg in legs])[:, best],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Ranking:
-    """The n best documents of one query; the legs' arrays are (2, n)."""
-
-    docs: NDArray[np.int64]
-    scores: NDArray[np.float32]
-    passages: NDArray[np.int32]
-    leg_scores: NDArray[np.float64]
-    leg_ranks: NDArray[np.float64]
 
 
 def _kept_fusion(index: Index) -> Fusion:
@@ -541,31 +460,3 @@ def _dense_source(index: Index) -> tuple[str, float]:
     """What tells dense query encoders apart: the dense model, and the moment of its table."""
     part, table = dense_part(index.settings), index.path / FOLDER
     return part.fingerprint if part else "", table.stat().st_mtime if table.is_dir() else 0.0
-
-
-def _found_by(legs: Sequence[Hits], query: int, n: int) -> NDArray[np.int64]:
-    """The documents among the first n of any leg, ascending."""
-    firsts = [one.docs[query, : one.counts[query]][:n] for one in legs]
-    return np.unique(np.concatenate(firsts))
-
-
-def _known(found: Hits, query: int, docs: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(n,) the scores with which these documents (ascending) were found; NaN if they were not."""
-    n = int(found.counts[query])
-    scores = np.full(len(docs), np.nan, np.float32)
-    scores[np.searchsorted(docs, found.docs[query, :n])] = found.scores[query, :n]
-    return scores
-
-
-def _stacked(rankings: Sequence[_Ranking], k: int, lookup: Lookup) -> tuple[Hits, Legs]:
-    """The rankings as (Q, k) arrays, and the legs' as (2, Q, k) scores and ranks."""
-    shape = (len(rankings), k)
-    docs, passages = np.full(shape, -1, np.int64), np.full(shape, -1, np.int32)
-    scores, counts = np.zeros(shape, np.float32), np.zeros(len(rankings), np.int32)
-    legs = np.zeros((2, *shape), np.float32), np.zeros((2, *shape), np.float32)
-    for query, one in enumerate(rankings):
-        n = counts[query] = len(one.docs)
-        docs[query, :n], scores[query, :n] = one.docs, one.scores
-        passages[query, :n] = one.passages
-        legs[0][:, query, :n], legs[1][:, query, :n] = one.leg_scores, one.leg_ranks
-    return Hits(docs, scores, counts, lookup, passages), legs

@@ -6,23 +6,21 @@ import hashlib
 import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from sparse_ir.corpus import Document, not_json
+from sparse_ir.corpus import Document, require_document
 from sparse_ir.encoders.analyzer import Analyzer
-from sparse_ir.encoders.checkpoint import lasting_name, model_settings
 from sparse_ir.encoders.encoder import Encoder, OnePassEncoder, load_encoder
-from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.dense_segment import DenseRows
-from sparse_ir.index.params import BuildParams, CodeKind, DensePart
+from sparse_ir.index.params import BuildParams, CodeKind
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.dense_part import (
@@ -30,13 +28,12 @@ from sparse_ir.retrieval.dense_part import (
     VectorEncoder,
     add_dense,
     dense_rows,
-    not_that_model,
     vectors_of,
     wanted_part,
 )
-from sparse_ir.retrieval.neighbours import DEFAULT_WEIGHT, SETTING, checked_weight, expand
+from sparse_ir.retrieval.neighbours import expand
 from sparse_ir.retrieval.passages import Span, has_limit, join, passages_of
-from sparse_ir.retrieval.retriever import QUERY_ENCODER
+from sparse_ir.retrieval.text_index import open_writer, require_fit
 from sparse_ir.vectors import TermWeights
 
 _BATCHES_TOGETHER = 16  # sorted by length inside the encoder, so that little is padding
@@ -128,15 +125,15 @@ def ingest(
             f"batch_size is {batch_size}, commit_every is {commit_every}; want integers >= 1"
         )
     tell = on_progress or (lambda done, unchanged: None)
-    report = IngestReport()
+    report, path, part = IngestReport(), Path(path), None
     analyzer = Analyzer(language)
-    chunks = _chunks(map(_checked, documents), commit_every)
+    chunks = _chunks(_good(documents), commit_every)
     first = next(chunks, [])  # a source that cannot be read must not leave an empty index behind
     options = options or EncoderOptions()
-    path, part = Path(path), None
     if (dense is not None or sync) and Catalog.exists(path):
-        wanted = _text_settings(model, language, passages, neighbour_weight)
-        _require_fit(path, wanted, sync=sync, nothing_came=not first)
+        require_fit(path, model, language, passages=passages, neighbour_weight=neighbour_weight)
+        if sync and not first:
+            _require_empty(path)
     if dense is not None:
         dense_encoder = dense_encoder or DocumentVectors(dense, options)
         part = wanted_part(path, dense, codes, dense_encoder)
@@ -171,71 +168,24 @@ def ingest(
     return report
 
 
-def open_writer(
-    path: str | Path,
-    model: str = "mini",
-    language: str = "english",
-    *,
-    passages: bool = True,
-    neighbour_weight: float | None = None,
-    params: BuildParams | None = None,
-    dense: DensePart | None = None,
-) -> IndexWriter:
-    """A writer of the index of text at ``path``; it is made, with the model's queries, if missing.
-
-    Raises:
-        InvalidInputError: it was built with another model, language or neighbour weight, or the
-            other way with passages.
-    """
-    path, wanted = Path(path), _text_settings(model, language, passages, neighbour_weight)
-    if not Catalog.exists(path):
-        queries = load_encoder(model, role="query")
-        beside = {QUERY_ENCODER: queries.save} if isinstance(queries, LookupEncoder) else {}
-        return IndexWriter.create(
-            path,
-            n_terms=len(queries.vocabulary),
-            vocabulary=queries.vocabulary.fingerprint,
-            params=params or BuildParams(precision="float32"),  # BM25 is to be exact
-            dense=dense,
-            settings={SETTING: DEFAULT_WEIGHT} | wanted,
-            beside=beside,
-        )
-    writer = IndexWriter.open(path)
-    try:
-        _require_same_settings(path, writer.settings, wanted)
-    except BaseException:
-        writer.close()
-        raise
-    return writer
-
-
+@dataclass(slots=True)
 class _Pipeline:
     """Puts chunks of documents through encoder and analyser into the writer."""
 
-    def __init__(
-        self,
-        writer: IndexWriter,
-        model: str,
-        options: EncoderOptions,
-        encoder: Encoder | None,
-        dense_encoder: VectorEncoder | None,
-        analyzer: Analyzer,
-        cuts_passages: bool,
-        batch_size: int,
-    ) -> None:
-        self._writer = writer
-        self._model = model
-        self._options = options
-        self._analyzer = analyzer
-        self._cuts_passages = cuts_passages
-        self._batch_size = batch_size
-        self._encoder = encoder
-        self._dense_encoder = dense_encoder
-        self.unchanged = array("q")  # their doc numbers: eight bytes a document, where ids are more
+    writer: IndexWriter
+    model: str
+    options: EncoderOptions
+    encoder: Encoder | None
+    dense_encoder: VectorEncoder | None
+    analyzer: Analyzer
+    cuts_passages: bool
+    batch_size: int
+    unchanged: array[int] = field(default_factory=lambda: array("q"))
+    """Their doc numbers: eight bytes a document, where ids are more."""
 
     def add(self, chunk: list[Document], report: IngestReport, tell: Progress) -> None:
         latest = list({document.doc_id: document for document in chunk}.values())
-        known = self._writer.known([document.doc_id for document in latest])
+        known = self.writer.known([document.doc_id for document in latest])
         changed = []
         for document in latest:
             row = known.get(document.doc_id)
@@ -244,29 +194,29 @@ class _Pipeline:
                 continue
             self.unchanged.append(row.doc)
             if _sorted_json(json.loads(row.metadata)) != _sorted_json(document.metadata):
-                self._writer.replace_metadata(document)
+                self.writer.replace_metadata(document)
         n_unchanged = len(latest) - len(changed)
         report.unchanged += n_unchanged
         report.updated += sum(document.doc_id in known for document in changed)
         report.added += sum(document.doc_id not in known for document in changed)
         if n_unchanged:
             tell(n_unchanged, n_unchanged)
-        for batch in _chunks(changed, _BATCHES_TOGETHER * self._batch_size):
+        for batch in _chunks(changed, _BATCHES_TOGETHER * self.batch_size):
             self._encode(batch, tell)
-        report.cut = getattr(self._encoder, "n_cut", 0)
+        report.cut = getattr(self.encoder, "n_cut", 0)
 
     def _encode(self, batch: list[Document], tell: Progress) -> None:
-        if self._encoder is None:  # loading a model takes seconds, an unchanged corpus needs none
-            self._encoder = load_encoder(self._model, role="document", **asdict(self._options))
+        if self.encoder is None:  # loading a model takes seconds, an unchanged corpus needs none
+            self.encoder = load_encoder(self.model, role="document", **asdict(self.options))
         passages = [self._passages(document) for document in batch]
         done = _Counted([len(one) for one in passages], tell)
         texts = [[text for _, text in one] for one in passages]
-        weights, rows = self._both(self._encoder, texts, done)
+        weights, rows = self._both(self.encoder, texts, done)
         vectors, stored = join(weights, [[span for span, _ in one] for one in passages])
-        self._writer.add(
+        self.writer.add(
             batch,
             vectors,
-            [self._analyzer.words(document.content) for document in batch],
+            [self.analyzer.words(document.content) for document in batch],
             fingerprints=[_fingerprint(document) for document in batch],
             passages=stored,
             dense=rows,
@@ -278,19 +228,19 @@ class _Pipeline:
     ) -> tuple[TermWeights, DenseRows | None]:
         """Term weights of all passages, and their vectors if the index has a dense part."""
         flat = [text for one in texts for text in one]
-        part, batch_size = self._writer.dense, self._batch_size
-        is_one_model = part is not None and part.model == self._writer.settings["model"]
+        part, batch_size = self.writer.dense, self.batch_size
+        is_one_model = part is not None and part.model == self.writer.settings["model"]
         if is_one_model and isinstance(encoder, OnePassEncoder):
             weights, vectors = encoder.encode_both(flat, batch_size=batch_size, on_progress=done)
             return weights, dense_rows(vectors, texts)
         weights = encoder.encode(flat, batch_size=batch_size, on_progress=done)
-        if part is None or self._dense_encoder is None:
+        if part is None or self.dense_encoder is None:
             return weights, None
-        return weights, vectors_of(self._dense_encoder, texts, batch_size)
+        return weights, vectors_of(self.dense_encoder, texts, batch_size)
 
     def _passages(self, document: Document) -> list[tuple[Span, str]]:
-        if self._cuts_passages and has_limit(self._encoder):
-            return passages_of(document, self._encoder)
+        if self.cuts_passages and has_limit(self.encoder):
+            return passages_of(document, self.encoder)
         return [((0, len(document.text)), document.content)]
 
 
@@ -315,6 +265,15 @@ class _Counted:
             self._told = documents
 
 
+def _require_empty(path: Path) -> None:
+    with Index.open(path) as index:
+        if len(index):
+            raise InvalidInputError(
+                f"no document came, and sync would delete all {len(index):,} of {path}; want one "
+                "at least, or remove the folder"
+            )
+
+
 def _remove_others(writer: IndexWriter, first_new: int, unchanged: array[int]) -> int:
     """Documents that are older than this run, and not among the unchanged, are gone; how many."""
     writer.flush()
@@ -322,46 +281,6 @@ def _remove_others(writer: IndexWriter, first_new: int, unchanged: array[int]) -
     docs = index.matching().astype(np.int64)
     others = np.setdiff1d(docs[docs < first_new], np.array(unchanged, np.int64)).tolist()
     return sum(writer.delete(index.doc_ids(some).values()) for some in _chunks(others, _REMOVED))
-
-
-def _text_settings(
-    model: str, language: str, passages: bool, neighbour_weight: float | None
-) -> dict[str, Any]:
-    settings = model_settings(model)
-    asked = {} if neighbour_weight is None else {SETTING: checked_weight(neighbour_weight)}
-    return asked | {
-        "model": lasting_name(model),
-        "model_fingerprint": settings.fingerprint,
-        "anchor_weight": settings.anchor_weight,
-        "collection_idf": settings.collection_idf,
-        "language": language,
-        "passages": passages,
-    }
-
-
-def _require_fit(path: Path, wanted: dict[str, Any], *, sync: bool, nothing_came: bool) -> None:
-    """Returns if documents may go into the index there, before anything is changed in it."""
-    with Index.open(path) as index:
-        if "model" in index.settings:
-            _require_same_settings(path, index.settings, wanted)
-        if sync and nothing_came and len(index):
-            raise InvalidInputError(
-                f"no document came, and sync would delete all {len(index):,} of {path}; want one "
-                "at least, or remove the folder"
-            )
-
-
-def _require_same_settings(path: Path, has: Mapping[str, Any], wanted: dict[str, Any]) -> None:
-    for name in ("model_fingerprint", "language", "passages", SETTING):
-        if name in wanted and has.get(name, 0) != wanted[name]:
-            what = (
-                not_that_model(has.get("model"), wanted["model"])
-                if name == "model_fingerprint"
-                else f"{name} {has.get(name)!r}, not {wanted[name]!r}"
-            )
-            raise InvalidInputError(
-                f"{path} was built with {what}; use that one, or another folder"
-            )
 
 
 def _sorted_json(metadata: Mapping[str, Any]) -> str:
@@ -374,37 +293,10 @@ def _fingerprint(document: Document) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def _checked(document: Document) -> Document:
-    """The document, if it is what its type says.
-
-    Raises:
-        InvalidInputError: it is not; says its doc_id.
-    """
-    if not isinstance(document, Document):
-        raise InvalidInputError(
-            f"a {type(document).__name__} came among the documents; want a Document each, as "
-            "read_documents(SOURCE) gives them"
-        )
-    doc_id = document.doc_id
-    if not isinstance(doc_id, str) or not doc_id:
-        raise InvalidInputError(f"doc_id is {doc_id!r}; want a string that is not empty")
-    for name in ("doc_id", "title", "text"):
-        _require_text(f"{name} of {doc_id!r}", getattr(document, name))
-    if not isinstance(document.metadata, Mapping):
-        kind = type(document.metadata).__name__
-        raise InvalidInputError(f"metadata of {doc_id!r} is a {kind}; want a mapping")
-    if why := not_json(document.metadata):
-        raise InvalidInputError(f"metadata of {doc_id!r} is not JSON: {why}; want plain values")
-    return document
-
-
-def _require_text(what: str, text: Any) -> None:
-    if not isinstance(text, str):
-        raise InvalidInputError(f"{what} is a {type(text).__name__}; want a string")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInputError(f"{what} is no text: {error}; want whole characters") from None
+def _good(documents: Iterable[Document]) -> Iterator[Document]:
+    for document in documents:
+        require_document(document)
+        yield document
 
 
 def _chunks(documents: Iterable[_T], size: int) -> Iterator[list[_T]]:

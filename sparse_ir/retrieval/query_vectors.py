@@ -23,10 +23,12 @@ from sparse_ir.encoders.lookup import LookupEncoder, require_texts
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index import bm25
 from sparse_ir.index.reader import Index
-from sparse_ir.retrieval.best_passage import Vectors
 from sparse_ir.vectors import TermWeights, append_terms
 
 Mode = Literal["anchored", "learned", "lexical"]
+QueryArrays = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
+"""indptr, terms, weights of query vectors: a CSR matrix, as the index takes it."""
+
 _PRIOR_DOCS = 300  # chosen on dev splits: flat from 0 to 1,000 at 5,000 documents
 _USUAL_LENGTH = 150  # words; chosen, as the root and the limits, on dev splits of 10 to 157
 _SHORTEST, _LONGEST = 0.3, 1.2  # roots of lengths over the usual one, beyond which g stays
@@ -50,7 +52,7 @@ class QueryVectors:
 
     def arrays(
         self, queries: Sequence[str], mode: Mode, learned: TermWeights | None = None
-    ) -> Vectors:
+    ) -> QueryArrays:
         """indptr, terms, weights of the query vectors of a mode.
 
         Args:

@@ -6,23 +6,34 @@ or, where there are no texts, some terms of their vectors, with stored weights a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.index import bm25
+from sparse_ir.hits import Hits
+from sparse_ir.index import bm25, recall
+from sparse_ir.index.params import Approximate, Exact
 from sparse_ir.index.reader import Index
-from sparse_ir.index.recall import RecallCurves, measure, pseudo_queries
+from sparse_ir.index.recall import Curve, Point, RecallCurves
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.query_vectors import Mode
 from sparse_ir.retrieval.retriever import SparseRetriever
 from sparse_ir.vectors import TermWeights, as_term_weights
 
 _WORDS = (1, 2, 4, 8, 16, 32)  # of texts that stand for queries
+_TERMS = (1, 2, 4, 8, 16, 32, 64)  # of vectors that stand for queries
+_SHARES = (0.95, 0.9, 0.87, 0.84, 0.81, 0.78, 0.75, 0.72, 0.69, 0.66, 0.63, 0.6, 0.55, 0.5, 0.4)
+_LEAST_RECALL = 0.8  # smaller shares are not tried any more
+_FEWEST = 30  # queries that a curve needs
+_SIDE = 1.645  # standard errors below the mean: true in 95 of 100 samples
 DEPTHS = (10, 100, 300)  # hits a query; the last for what a hybrid or passages ask for
 
 
@@ -64,7 +75,7 @@ def tune_recall(
         source = "sampled" if queries is None else "given"
         found = RecallCurves(len(index), source, tuple(curves))
     with IndexWriter.open(path) as writer:
-        writer.keep_recall(found)
+        writer.keep(recall.SETTING, found.as_setting())
     return found
 
 
@@ -98,3 +109,117 @@ def _stretches(documents: Sequence[Document], seed: int) -> list[str]:
 def _in_all_modes(index: Index, texts: Sequence[str]) -> list[TermWeights]:
     with SparseRetriever.open(index.path) as retriever:
         return [retriever.query_vectors(texts, mode) for mode in get_args(Mode)]
+
+
+def pseudo_queries(
+    vectors: TermWeights, weights: NDArray[np.float32], seed: int = 0
+) -> TermWeights:
+    """Queries of 1, 2, 4 ... 64 terms, drawn from documents; heavy terms more often.
+
+    Args:
+        vectors: (n, n_terms) documents' term weights.
+        weights: One for each of them, to stand in the queries.
+    """
+    random = np.random.default_rng(seed)
+    # The greatest keys are a draw without replacement: Efraimidis, Spirakis 2006.
+    keys = np.log(random.random(len(vectors.data))) / vectors.data
+    rows = []
+    for n_terms in _TERMS:
+        for start, stop in pairwise(vectors.indptr.tolist()):
+            if stop - start >= n_terms:
+                rows.append(start + np.sort(np.argsort(-keys[start:stop])[:n_terms]))
+    chosen = np.concatenate([np.empty(0, np.int64), *rows])
+    indptr = np.cumsum([0, *map(len, rows)])
+    parts = (weights[chosen], vectors.indices[chosen], indptr)
+    return sp.csr_array(parts, shape=(len(rows), vectors.shape[1]))
+
+
+def measure(
+    index: Index,
+    queries: Sequence[TermWeights],
+    k: int,
+    on_progress: Callable[[int], None] = lambda n_searches: None,
+) -> list[Curve]:
+    """Curves by length, the powers of two, of which there are enough queries.
+
+    Args:
+        index: Opened.
+        queries: One or several kinds of query vectors. What a curve promises holds for each kind.
+        k: Hits a query.
+        on_progress: Told after each search how many queries it answered.
+    """
+    kinds = [_by_length(one) for one in queries]
+    curves = []
+    for n_terms in sorted({length for kind in kinds for length in kind}):
+        groups = [kind[n_terms] for kind in kinds if n_terms in kind]
+        samples = [_Sample(index, group, k, on_progress) for group in groups]
+        samples = [sample for sample in samples if sample.n_queries]
+        if samples:
+            n_queries = sum(sample.n_queries for sample in samples)
+            curves.append(Curve(k, n_terms, n_queries, tuple(_points(samples))))
+    return curves
+
+
+def _by_length(queries: TermWeights) -> dict[int, TermWeights]:
+    """{power of two: the queries of at least so many terms, and fewer than twice as many}."""
+    lengths = np.diff(queries.indptr)
+    exponents = np.floor(np.log2(np.maximum(lengths, 1))).astype(np.int64)
+    exponents[lengths == 0] = -1
+    values, counts = np.unique(exponents, return_counts=True)
+    return {
+        2**value: queries[exponents == value]
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True)
+        if value >= 0 and count >= _FEWEST
+    }
+
+
+def _points(samples: Sequence[_Sample]) -> Iterator[Point]:
+    yield Point(1.0, 1.0, 1.0, _mean_ms([sample.exact_ms for sample in samples]))
+    for share in _SHARES:
+        tries = [sample.search(share) for sample in samples]
+        point = Point(
+            share,
+            min(one.recall for one in tries),
+            min(one.at_least for one in tries),
+            _mean_ms([one.ms for one in tries]),
+        )
+        yield point
+        if point.recall < _LEAST_RECALL:
+            return
+
+
+class _Sample:
+    """Queries of one kind and length, and their exact hits."""
+
+    def __init__(
+        self, index: Index, queries: TermWeights, k: int, on_progress: Callable[[int], None]
+    ) -> None:
+        self._index, self._queries, self._k = index, queries, k
+        self._on_progress = on_progress
+        hits, self.exact_ms = self._timed(Exact())
+        self._counts = hits.counts
+        last = np.maximum(hits.counts - 1, 0)
+        self._least = np.take_along_axis(hits.scores, last[:, None], axis=1)
+        self.n_queries = int((hits.counts > 0).sum())
+
+    def search(self, share: float) -> Point:
+        hits, ms = self._timed(Approximate(bound_share=share))
+        is_hit = np.arange(hits.scores.shape[1]) < hits.counts[:, None]
+        found = (is_hit & (hits.scores >= self._least)).sum(axis=1)
+        recalls = found[self._counts > 0] / self._counts[self._counts > 0]
+        error = recalls.std() / np.sqrt(len(recalls))
+        # A sample that lost nothing does not show that nothing is ever lost: the rule of three.
+        most = 1 - 3 / int(self._counts.sum())
+        at_least = min(float(recalls.mean() - _SIDE * error), most)
+        return Point(share, round(float(recalls.mean()), 6), round(max(at_least, 0.0), 6), ms)
+
+    def _timed(self, plan: Exact | Approximate) -> tuple[Hits, float]:
+        start = time.thread_time()
+        hits = self._index.search(self._queries, self._k, plan=plan)
+        seconds = time.thread_time() - start
+        self._on_progress(self._queries.shape[0])
+        return hits, seconds * 1000 / self._queries.shape[0]
+
+
+def _mean_ms(times: Sequence[float]) -> float:
+    return round(float(np.mean(times)), 4)

@@ -27,10 +27,10 @@ from sparse_ir.hits import Hit, Hits, Passage
 from sparse_ir.index.filters import Filter
 from sparse_ir.index.params import Approximate, Exact
 from sparse_ir.index.reader import EXACT, Index
-from sparse_ir.retrieval.best_passage import Vectors, learned_part, search_by_best_passage
+from sparse_ir.retrieval.best_passage import learned_part, search_by_best_passage
 from sparse_ir.retrieval.explanation import Explainer, WeightedTerm
 from sparse_ir.retrieval.highlights import Highlight, Snippet, TermMatch, Tracer
-from sparse_ir.retrieval.query_vectors import Mode, QueryVectors
+from sparse_ir.retrieval.query_vectors import Mode, QueryArrays, QueryVectors
 from sparse_ir.vectors import TermWeights
 from sparse_ir.vocabulary import Vocabulary, require_same_vocabulary
 
@@ -252,14 +252,14 @@ class SparseRetriever(AsyncSearch):
 
         They have k columns, or one a document if there are fewer.
         """
-        vectors = self._queries.arrays(queries, mode)
-        return self.search_by_vectors(
-            vectors, k, mode=mode, filter=filter, plan=plan, threads=threads
+        arrays = self._queries.arrays(queries, mode)
+        return self.search_query_arrays(
+            arrays, k, mode=mode, filter=filter, plan=plan, threads=threads
         )
 
-    def search_by_vectors(
+    def search_query_arrays(
         self,
-        vectors: Vectors,
+        queries: QueryArrays,
         k: int,
         *,
         mode: Mode = "anchored",
@@ -267,27 +267,27 @@ class SparseRetriever(AsyncSearch):
         plan: Exact | Approximate = EXACT,
         threads: int = 1,
     ) -> Hits:
-        """As ``search_arrays``, for queries that ``query_arrays`` gave for the same mode."""
+        """As ``search_arrays``, for what ``query_arrays`` gave for the same mode."""
         k = checked_k(k, len(self.index))
 
-        def search(vectors: Vectors, k: int) -> Hits:
-            return self.index.search_terms(*vectors, k, plan=plan, threads=threads, filter=filter)
+        def search(queries: QueryArrays, k: int) -> Hits:
+            return self.index.search_terms(*queries, k, plan=plan, threads=threads, filter=filter)
 
         if mode == "lexical" or not self.index.has_passages:
-            return search(vectors, k)
-        return search_by_best_passage(self.index, vectors, k, search)
+            return search(queries, k)
+        return search_by_best_passage(self.index, queries, k, search)
 
     def scores(
-        self, vectors: Vectors, row: int, docs: NDArray[np.int64], *, mode: Mode = "anchored"
+        self, queries: QueryArrays, row: int, docs: NDArray[np.int64], *, mode: Mode = "anchored"
     ) -> NDArray[np.float32]:
         """(n,) what ``search`` would score these documents, found or not, from the forward index.
 
         Args:
-            vectors: Of ``query_arrays`` for this mode.
+            queries: Of ``query_arrays`` for this mode.
             row: Which query.
             docs: (n,) doc numbers, ascending.
         """
-        indptr, terms, weights = vectors
+        indptr, terms, weights = queries
         part = slice(int(indptr[row]), int(indptr[row + 1]))
         stored = self.index.vectors(docs.astype(np.uint64))
         laid_out = np.zeros(stored.shape[1])
@@ -296,12 +296,15 @@ class SparseRetriever(AsyncSearch):
         if mode == "lexical" or not self.index.has_passages:
             return scores.astype(np.float32)
         ranked, exact, _ = self.index.rank_by_best_passage(
-            docs, scores.astype(np.float32), *learned_part(vectors, row, self.index.n_terms)
+            docs, scores.astype(np.float32), *learned_part(queries, row, self.index.n_terms)
         )
         return exact[np.argsort(ranked)]
 
     def hits(self, found: Hits, *, with_text: bool = True) -> list[list[Hit]]:
-        """The documents of arrays that a search gave, ready to be shown."""
+        """The documents of arrays that a search gave, ready to be shown.
+
+        Those that a writer deleted since then are left out.
+        """
         docs = np.unique(found.docs[found.docs >= 0]).tolist()
         documents = self.index.documents(docs) if with_text else self._bare_documents(docs)
         spans = self._spans(found)
@@ -311,6 +314,7 @@ class SparseRetriever(AsyncSearch):
                 for doc, score, number in zip(
                     docs[:n].tolist(), scores[:n].tolist(), numbers[:n].tolist(), strict=True
                 )
+                if doc in documents
             ]
             for docs, scores, numbers, n in zip(
                 found.docs, found.scores, _passage_numbers(found), found.counts, strict=True
@@ -319,7 +323,7 @@ class SparseRetriever(AsyncSearch):
 
     def query_arrays(
         self, queries: Sequence[str], mode: Mode, learned: TermWeights | None = None
-    ) -> Vectors:
+    ) -> QueryArrays:
         """As ``QueryVectors.arrays``: indptr, terms, weights by which ``search`` finds texts."""
         return self._queries.arrays(queries, mode, learned)
 

@@ -29,7 +29,6 @@ from sparse_ir.errors import (
     SparseIRError,
 )
 from sparse_ir.hits import Hit
-from sparse_ir.retrieval.explanation import WeightedTerm
 from sparse_ir.retrieval.highlights import is_tracer
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.query_vectors import Mode
@@ -68,14 +67,18 @@ _T = TypeVar("_T")
 
 
 def create_app(
-    live: LiveIndex, *, key: str | None = None, any_host: bool = False, most_bytes: int = MOST_BYTES
+    live: LiveIndex,
+    *,
+    key: str | None = None,
+    hosts: tuple[str, ...] | None = LOCAL_NAMES,
+    most_bytes: int = MOST_BYTES,
 ) -> FastAPI:
     """An ASGI application that serves the index, and closes it at the end of its lifespan.
 
     Args:
         live: What is served.
         key: Needed by all that touches the index; None lets everyone in.
-        any_host: Whether requests may name any host, as they must where others reach this one.
+        hosts: Names by which requests may call this one; None, or a key, takes any.
         most_bytes: Of a body.
     """
     metrics, searchers = Metrics(live), ThreadPoolExecutor(os.cpu_count(), "sparse-ir-search")
@@ -106,7 +109,7 @@ def create_app(
         Guard,
         key=key or None,
         open_paths=_OPEN_PATHS,
-        hosts=None if any_host or key else LOCAL_NAMES,
+        hosts=None if key else hosts,
         most_bytes=most_bytes,
         headers={
             "content-security-policy": page_policy(),
@@ -220,16 +223,8 @@ def _described_answer(
         "seconds": seconds,
     }
     if asked.explain:
-        answer["query_terms"] = _query_terms(retriever, asked)
+        answer["query_terms"] = retriever.query_terms(asked.query, asked.mode)
     return to_json(answer)
-
-
-def _query_terms(
-    retriever: HybridRetriever, asked: m.SearchParameters | m.ExplainRequest
-) -> list[WeightedTerm]:
-    if asked.mode == "dense":
-        return []
-    return retriever.sparse.query_terms(asked.query, retriever.sparse_mode(asked.mode))
 
 
 def _described(retriever: HybridRetriever, asked: m.SearchParameters, hit: Any) -> dict[str, Any]:
@@ -254,8 +249,8 @@ async def explain(api: Api, asked: m.ExplainRequest) -> Response:
                 "doc_id": asked.doc_id,
                 "score": sum(match.product for match in matches),
                 "matches": matches,
-                "query_terms": _query_terms(retriever, asked),
-                "document_terms": retriever.sparse.document_terms(asked.doc_id)[: asked.most],
+                "query_terms": retriever.query_terms(asked.query, asked.mode),
+                "document_terms": retriever.document_terms(asked.doc_id)[: asked.most],
                 "highlights": _highlights(api.live, retriever, asked),
             }
         )
@@ -264,12 +259,12 @@ async def explain(api: Api, asked: m.ExplainRequest) -> Response:
 
 
 def _highlights(live: LiveIndex, retriever: HybridRetriever, asked: m.ExplainRequest) -> Any:
-    what = (asked.query, asked.doc_id, retriever.sparse_mode(asked.mode))
+    what = (asked.query, asked.doc_id, asked.mode)
     if not asked.trace:
-        return retriever.sparse.highlights(*what)
+        return retriever.highlights(*what)
     with live.document_encoder() as encoder:
         tracer = encoder if is_tracer(encoder) else None
-        return retriever.sparse.highlights(*what, tracer=tracer)
+        return retriever.highlights(*what, tracer=tracer)
 
 
 @_api.post("/v1/encode", response_model=m.EncodeAnswer, responses=_NO_NETWORK)

@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +29,7 @@ from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.dense_part import DocumentVectors
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
+from sparse_ir.retrieval.snapshots import Snapshots
 
 WAITING_CHANGES = 256
 """Requests for changes that may wait; more are refused with ``queue.Full``."""
@@ -40,13 +41,6 @@ _PATIENCE_SECONDS = 2.0  # for searches on old snapshots to end
 _log = logging.getLogger(__name__)
 
 _Stamp = tuple[tuple[int, int], ...]
-
-
-@dataclass(eq=False, slots=True)
-class _Snapshot:
-    retriever: HybridRetriever
-    users: int = 0
-    is_retired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +69,10 @@ class LiveIndex:
         self.n_commits = 0
         self._stamp: _Stamp | None = self._look()
         self._problem = ""  # why new searches do not see the last commit
-        self._current = _Snapshot(HybridRetriever.open(path))
-        self._open = [self._current]
-        self._lock = threading.Lock()  # of the two above
+        retriever = HybridRetriever.open(path)
+        self.settings = retriever.index.settings  # of the last commit
+        self._snapshots = Snapshots(retriever)
+        self._lock = threading.Lock()  # of the changes' end
         self._encoder: TextEncoder | None = None
         self._encoder_lock = threading.RLock()  # fast tokenizers are not safe to share
         self._vectors: DocumentVectors | None = None  # the writer's alone
@@ -93,14 +88,9 @@ class LiveIndex:
         Raises:
             InvalidInputError: the index is closed.
         """
-        with self._lock:
-            self._require_open()
-            snapshot = self._current
-            snapshot.users += 1
-        try:
-            yield snapshot.retriever
-        finally:
-            self._let_go(snapshot)
+        self._require_open()
+        with self._snapshots.use() as retriever:
+            yield retriever
 
     def add(self, documents: Sequence[Document]) -> Future[int]:
         """The future gets the number of documents once all are committed and can be found.
@@ -135,11 +125,6 @@ class LiveIndex:
             yield self._encoder
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """What the index keeps of how it was made."""
-        return dict(self._current.retriever.index.settings)
-
-    @property
     def is_closed(self) -> bool:
         """Whether it takes no more changes."""
         return self._is_closed or not self._writer.is_alive()
@@ -157,7 +142,7 @@ class LiveIndex:
             self._is_closed = True
             self._changes.put(None)
         self._writer.join()
-        self._retire(self._current)
+        self._snapshots.replace(None)
 
     def _require_open(self) -> None:
         if self._is_closed:
@@ -264,33 +249,18 @@ class LiveIndex:
 
     def _advance(self) -> None:
         stamp = self._look()
-        old, new = self._current, _Snapshot(self._current.retriever.reopened())
-        with self._lock:
-            self._current = new
-            self._open.append(new)
+        with self._snapshots.use() as before:
+            new = before.reopened()
+        old, self.settings = self.settings, new.index.settings
+        self._snapshots.replace(new)
         self._stamp = stamp
-        self._retire(old)
-        if _models(new.retriever) != _models(old.retriever):
+        if _models(self.settings) != _models(old):
             with self._encoder_lock:
                 self._encoder = self._vectors = None
 
-    def _retire(self, snapshot: _Snapshot) -> None:
-        with self._lock:
-            snapshot.is_retired = True
-            snapshot.users += 1
-        self._let_go(snapshot)
-
-    def _let_go(self, snapshot: _Snapshot) -> None:
-        with self._lock:
-            snapshot.users -= 1
-            if snapshot.users or not snapshot.is_retired:
-                return
-            self._open.remove(snapshot)
-        snapshot.retriever.close()
-
     def _wait_for_old_snapshots(self) -> None:
         until = time.monotonic() + _PATIENCE_SECONDS
-        while len(self._open) > 1 and time.monotonic() < until:
+        while self._snapshots.n_open > 1 and time.monotonic() < until:
             time.sleep(0.01)
 
     def _look(self) -> _Stamp:
@@ -305,9 +275,8 @@ class LiveIndex:
         return Catalog.files(self.path)
 
 
-def _models(retriever: HybridRetriever) -> tuple[str, str]:
+def _models(settings: Mapping[str, Any]) -> tuple[str, str]:
     """What tells the document encoders of an index apart."""
-    settings = retriever.index.settings
     part = dense_part(settings)
     return settings["model_fingerprint"], part.fingerprint if part else ""
 

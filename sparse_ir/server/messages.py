@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from sparse_ir.hits import Leg, Passage
+from sparse_ir.retrieval.explanation import WeightedTerm
+from sparse_ir.retrieval.highlights import Highlight, Snippet, TermMatch
 from sparse_ir.retrieval.hybrid import HybridMode
 
 MOST_HITS = 1000
@@ -99,61 +102,6 @@ class AddRequest(_Strict):
 # answered
 
 
-class Passage(BaseModel):
-    """The part of a long document that matches best."""
-
-    number: int
-    start: int
-    end: int
-    text: str
-
-
-class Highlight(BaseModel):
-    """A stretch that matches."""
-
-    field: Literal["title", "text"]
-    start: int
-    end: int
-    terms: list[str]
-    product: float
-    is_expansion: bool
-
-
-class Leg(BaseModel):
-    """What one of the fused rankings says of a document."""
-
-    score: float
-    rank: int
-
-
-class Snippet(BaseModel):
-    """The part of a text that says most of what matches."""
-
-    text: str
-    start: int
-    highlights: list[Highlight]
-
-
-class Match(BaseModel):
-    """What one term adds to the score."""
-
-    term: str
-    block: str
-    query_weight: float
-    document_weight: float
-    product: float
-    is_expansion: bool
-
-
-class Term(BaseModel):
-    """A weighted term."""
-
-    term: str
-    block: str
-    weight: float
-    is_expansion: bool
-
-
 class Hit(BaseModel):
     """A ranked document."""
 
@@ -165,7 +113,7 @@ class Hit(BaseModel):
     passage: Passage | None
     legs: dict[str, Leg]
     snippet: Snippet | None = None
-    explanation: list[Match] | None = None
+    explanation: list[TermMatch] | None = None
 
 
 class SearchAnswer(BaseModel):
@@ -173,7 +121,7 @@ class SearchAnswer(BaseModel):
 
     hits: list[Hit]
     seconds: float
-    query_terms: list[Term] | None = None
+    query_terms: list[WeightedTerm] | None = None
 
 
 class ExplainAnswer(BaseModel):
@@ -181,16 +129,16 @@ class ExplainAnswer(BaseModel):
 
     doc_id: str
     score: float
-    matches: list[Match]
-    query_terms: list[Term]
-    document_terms: list[Term]
+    matches: list[TermMatch]
+    query_terms: list[WeightedTerm]
+    document_terms: list[WeightedTerm]
     highlights: list[Highlight]
 
 
 class EncodeAnswer(BaseModel):
     """The terms of each text, the greatest first."""
 
-    texts: list[list[Term]]
+    texts: list[list[WeightedTerm]]
 
 
 class StoredDocument(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -86,6 +87,18 @@ async def test_each_call_sees_the_last_commit(fables, dense_encoder):
             found = (await client.call_tool("search", asked)).structured_content["result"]
             assert [one["doc_id"] for one in found] == [first]
         assert not (await client.call_tool("get_document", {"doc_id": "new"})).is_error
+
+
+def test_calls_at_once_close_what_they_replace(fables, document_encoder):
+    tools = adapter._Tools(HybridRetriever.open(fables))
+
+    def ask(_):
+        return [hit.doc_id for hit in tools.search("red fox", mode="lexical")]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(100)))
+    assert found == [ask(0)] * 100
+    assert tools._snapshots.n_open == 1
 
 
 async def test_long_texts_are_cut_at_a_word(tmp_path, document_encoder):

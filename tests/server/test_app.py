@@ -243,7 +243,7 @@ def test_no_network(live, client, monkeypatch):
 
 
 def test_the_key(live):
-    app = create_app(live, key=KEY, any_host=True)
+    app = create_app(live, key=KEY, hosts=None)
     with TestClient(app, base_url="http://search.example.org") as client:
         for path in ("/v1/info", "/v1/search?query=fox", "/v1/documents/a", "/metrics"):
             for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": KEY}):
@@ -340,6 +340,12 @@ def test_where_it_may_listen():
         require_safe("0.0.0.0", None)
     with pytest.raises(InvalidInputError, match="has 3 characters; want at least 16"):
         require_safe("127.0.0.1", "abc")
+
+
+def test_the_address_that_it_listens_at_is_a_name_of_it(live):
+    app = create_app(live, hosts=("localhost", "127.0.0.2"))
+    with TestClient(app, base_url="http://127.0.0.2:8378") as client:
+        assert client.get("/v1/info").status_code == 200
 
 
 def test_other_names_for_this_machine_are_refused(client):

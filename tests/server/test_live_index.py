@@ -141,7 +141,7 @@ def test_the_write_ahead_log_stays_small(live, index_folder, monkeypatch):
         live.add([Document(f"d{i % 7}", f"fox {i} " * 2000)]).result(60)
         largest = max(largest, log.stat().st_size)
     assert largest < 900_000
-    assert len(live._open) == 1
+    assert live._snapshots.n_open == 1
 
 
 def test_the_log_is_emptied_now_and_then_not_at_every_commit(live, monkeypatch):
@@ -180,7 +180,7 @@ def test_readers_and_writers_at_once(live):
         stop.set()
         assert all(reader.result(60) > 0 for reader in readers)
     assert len(found(live)) == 2 + 3 * 8
-    assert len(live._open) == 1
+    assert live._snapshots.n_open == 1
 
 
 @pytest.mark.parametrize("error", [OSError(24, "Too many open files"), TypeError("a bug")])

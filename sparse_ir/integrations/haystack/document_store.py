@@ -6,7 +6,7 @@ import threading
 from asyncio import to_thread
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from heapq import nlargest
 from itertools import chain, groupby
 from operator import itemgetter
@@ -39,11 +39,12 @@ from sparse_ir.integrations.haystack.metadata_fields import (
     extremes,
     types_of_fields,
 )
-from sparse_ir.integrations.haystack.snapshot import Snapshot
 from sparse_ir.retrieval.dense_part import DocumentVectors, vectors_of
-from sparse_ir.retrieval.ingest import ingest, open_writer
+from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.query_vectors import Mode
-from sparse_ir.retrieval.retriever import checked_k
+from sparse_ir.retrieval.retriever import SparseRetriever, checked_k
+from sparse_ir.retrieval.snapshots import Snapshots
+from sparse_ir.retrieval.text_index import open_writer
 from sparse_ir.vectors import TermWeights, append_terms
 
 _CHUNK = 1000  # documents read at once
@@ -85,7 +86,7 @@ class SparseIRDocumentStore:
         self.language = language
         self._folder = Path(path)
         self._extras = Extras(self._folder)
-        self._snapshot = Snapshot(self._folder)
+        self._snapshots = Snapshots(opening=partial(SparseRetriever.open, self._folder))
         self._writing = threading.Lock()
         self._encoder: Encoder | None = None
         self._vectors: DocumentVectors | None = None
@@ -106,7 +107,7 @@ class SparseIRDocumentStore:
     def count_documents(self) -> int:
         """Documents in the store."""
         self._require_index()
-        with self._snapshot.use() as retriever:
+        with self._snapshots.use() as retriever:
             return len(retriever.index)
 
     def filter_documents(self, filters: Filters = None) -> list[Document]:
@@ -177,14 +178,14 @@ class SparseIRDocumentStore:
                 found = index.documents(index.matching(condition).tolist())
                 for one in found.values():
                     writer.replace_metadata(replace(one, metadata={**one.metadata, **meta}))
-            self._snapshot.refresh()
+            self._snapshots.replace(None)
         return len(found)
 
     def count_documents_by_filter(self, filters: Filters) -> int:
         """How many documents match."""
         condition = condition_of(filters)
         self._require_index()
-        with self._snapshot.use() as retriever:
+        with self._snapshots.use() as retriever:
             return len(retriever.index.matching(condition))
 
     def count_unique_metadata_by_filter(
@@ -236,7 +237,7 @@ class SparseIRDocumentStore:
         """The best documents of the query, with their scores."""
         condition = condition_of(filters)
         self._require_index()
-        with self._snapshot.use() as retriever:
+        with self._snapshots.use() as retriever:
             hits = retriever.search(query, top_k, mode=mode, filter=condition)
         return self._found(hits)
 
@@ -246,10 +247,10 @@ class SparseIRDocumentStore:
         """The best documents by the learned terms of the query's embedding."""
         condition = condition_of(filters)
         self._require_index()
-        with self._snapshot.use() as retriever:
+        with self._snapshots.use() as retriever:
             weights = term_weights([query], retriever.index.n_terms)
-            vectors = append_terms(weights, [{}])
-            found = retriever.search_by_vectors(vectors, top_k, mode="learned", filter=condition)
+            arrays = append_terms(weights, [{}])
+            found = retriever.search_query_arrays(arrays, top_k, mode="learned", filter=condition)
             (hits,) = retriever.hits(found)
         return self._found(hits)
 
@@ -327,7 +328,7 @@ class SparseIRDocumentStore:
                     self._add(ours, vectors, self._dense_encoder(settings))
             self._extras.keep_only(documents)
         finally:  # of what fails later, the batches before it are there
-            self._snapshot.refresh()
+            self._snapshots.replace(None)
 
     def _encode(
         self,
@@ -365,14 +366,14 @@ class SparseIRDocumentStore:
 
     def _forget(self, doc_ids: Sequence[str]) -> None:
         self._extras.remove(doc_ids)
-        self._snapshot.refresh()
+        self._snapshots.replace(None)
 
     # reading
 
     def _matching(self, filters: Filters) -> Iterator[list[corpus.Document]]:
         condition = condition_of(filters)
         self._require_index()
-        with self._snapshot.use() as retriever:
+        with self._snapshots.use() as retriever:
             docs = retriever.index.matching(condition).tolist()
             for start in range(0, len(docs), _CHUNK):
                 chunk = docs[start : start + _CHUNK]
