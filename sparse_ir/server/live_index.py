@@ -74,7 +74,7 @@ class LiveIndex:
         self._snapshots = Snapshots(retriever)
         self._lock = threading.Lock()  # of the changes' end
         self._encoder: TextEncoder | None = None
-        self._encoder_lock = threading.RLock()  # fast tokenizers are not safe to share
+        self._encoder_lock = threading.RLock()  # two would share the cores
         self._vectors: DocumentVectors | None = None  # the writer's alone
         self._changes: queue.Queue[_Change | None] = queue.Queue()
         self._is_closed = False
