@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import machine, records
-from sparse_ir.evaluation.collection import Collection, read_collection
+from bench import folders, machine, records
+from sparse_ir.evaluation.collection import Collection
 from sparse_ir.evaluation.significance import difference, holm
 from sparse_ir.retrieval.cached import CachedIndexes
 from sparse_ir.retrieval.experiment import Report, compare_systems
@@ -34,11 +34,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="where models and indexes are")
     arguments = parser.parse_args()
     for name in arguments.folders:
-        folder, _, split = name.partition(":")
         record = {
             "bench": "adapt",
             "machine": machine.describe("torch", "transformers"),
-            "rows": [_row(read_collection(folder, split or "test"), arguments.work)],
+            "rows": [_row(folders.read(name), arguments.work)],
         }
         records.add(record)
         print(table(record["rows"]), flush=True)

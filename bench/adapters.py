@@ -11,7 +11,6 @@ the extra ``frameworks``.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import tempfile
@@ -24,11 +23,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from bench import machine
+from bench import machine, records
 from sparse_ir import Document, IndexWriter, SparseRetriever, ingest
 from sparse_ir.encoders.analyzer import Analyzer
 
-RESULTS = Path(__file__).parent / "results" / "adapters.jsonl"
 DOCS, WORDS_A_DOC, VOCABULARY, HITS = 2_000, 60, 5_000, 10
 PACKAGES = ("langchain-core", "llama-index-core", "haystack-ai", "dspy")
 
@@ -47,8 +45,7 @@ def main() -> None:
     finally:
         shutil.rmtree(folder)
     result = {"bench": "adapters", "machine": machine.describe(*PACKAGES), "docs": DOCS}
-    with RESULTS.open("a") as file:
-        file.write(json.dumps({**result, "queries": n_queries, "k": HITS, "rows": rows}) + "\n")
+    records.add({**result, "queries": n_queries, "k": HITS, "rows": rows})
     for row in rows:
         print(f"| {row['way']} | {row['median_ms']:.3f} | {row['added_ms']:.3f} |")
 

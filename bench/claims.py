@@ -12,15 +12,13 @@ rows there are.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import machine
+from bench import machine, records
 
-RESULTS = Path(__file__).parent / "results" / "claims.jsonl"
 LAMBDAS = (3e-4, 3e-3, 3e-2)
 Change = dict[str, dict[str, Any]]
 
@@ -28,15 +26,16 @@ Change = dict[str, dict[str, Any]]
 def main() -> None:
     arguments = _arguments()
     if arguments.config:
-        done = {(row["claim"], row["variant"], row["seed"]) for row in runs()}
+        done = {(row["claim"], row["variant"], row["seed"]) for row in records.read("claims")}
         for claim in arguments.claims:
             for variant, change in VARIANTS[claim]():
                 for seed in arguments.seeds:
                     if (claim, variant, seed) not in done:
                         _run(arguments, claim, variant, change, seed)
-    print(table(runs()))
+    rows = records.read("claims")
+    print(table(rows))
     if arguments.plot:
-        _plot(runs(), arguments.plot)
+        _plot(rows, arguments.plot)
 
 
 def _idf() -> Iterator[tuple[str, Change]]:
@@ -107,8 +106,7 @@ def _run(
         "machine": machine.describe("torch", "transformers"),
         **{name: round(value, 4) for name, value in measured.items()},
     }
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    records.add(row)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -190,11 +188,6 @@ def _curves(rows: list[dict[str, Any]], mode: str) -> dict[str, list[tuple[float
         point = (flops, sum(values) / len(values), (max(values) - min(values)) / 2)
         curves.setdefault(f"{claim}: {variant.split()[0]}", []).append(point)
     return curves
-
-
-def runs() -> list[dict[str, Any]]:
-    """Those measured so far, in their order."""
-    return [json.loads(line) for line in RESULTS.open()] if RESULTS.exists() else []
 
 
 def _arguments() -> argparse.Namespace:

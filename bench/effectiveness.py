@@ -8,23 +8,19 @@ colon. ``bm25`` is tantivy's, an engine that shares no code with ours.
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from bench import machine
-from sparse_ir.evaluation.collection import read_collection
+from bench import folders, machine, records
 from sparse_ir.retrieval.cached import CachedIndexes
 from sparse_ir.retrieval.experiment import compare_systems
 from sparse_ir.retrieval.systems import SYSTEMS
 
-RESULTS = Path(__file__).parent / "results" / "effectiveness.jsonl"
 SHOWN = ("bm25", "lexical", "learned", "anchored")
 
 
 def main() -> None:
-    arguments = _arguments()
+    arguments = folders.arguments(__doc__)
     collections = [_evaluate(name, arguments.work, arguments.model) for name in arguments.folders]
     result = {
         "bench": "effectiveness",
@@ -32,8 +28,7 @@ def main() -> None:
         "model": arguments.model,
         "collections": collections,
     }
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
+    records.add(result)
     print(table(result))
 
 
@@ -56,8 +51,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _evaluate(name: str, work: Path, model: str) -> dict[str, Any]:
-    folder, _, split = name.partition(":")
-    collection = read_collection(folder, split or "test")
+    collection = folders.read(name)
     with CachedIndexes(collection.documents, work, model=model) as indexes:
         systems = {system: SYSTEMS[system](indexes) for system in SHOWN}
         report = compare_systems(
@@ -65,14 +59,6 @@ def _evaluate(name: str, work: Path, model: str) -> dict[str, Any]:
         )
         anchor_weight = indexes.sparse.index.settings["anchor_weight"]
     return {**report.record(), "anchor_weight": anchor_weight}
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", nargs="+", metavar="FOLDER[:SPLIT]")
-    parser.add_argument("--work", type=Path, required=True, help="where indexes are kept")
-    parser.add_argument("--model", default="mini")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

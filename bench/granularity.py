@@ -12,7 +12,6 @@ are kept in the work folder and reused; of each collection up to 300 queries are
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -21,15 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine, records
+from bench import folders, machine, records
 from bench.hybrid import shared_share, with_codes
-from sparse_ir.evaluation.collection import read_collection
 from sparse_ir.index.faiss_codes import LEAST_ROWS
 from sparse_ir.retrieval.cached import CachedIndexes
 from sparse_ir.retrieval.fusion import Fusion
 from sparse_ir.retrieval.hybrid import HybridRetriever
 
-RESULTS = records.FOLDER / "granularity.jsonl"
 PLOT = records.FOLDER / "granularity.svg"
 FLAT, SPARSE = "flat", "sparse"
 KINDS = (FLAT, "hnsw", "ivf-sq8", "ivf-rabitq", SPARSE)
@@ -51,7 +48,7 @@ def main() -> None:
             "points": points,
         }
         records.add(result)
-    result = json.loads(RESULTS.read_text().splitlines()[-1])
+    result = records.read("granularity")[-1]
     print(table(result))
     draw(result)
 
@@ -130,8 +127,7 @@ def _line(memory: Any, read: Any, kind: str, points: list[dict[str, Any]]) -> An
 
 
 def _points(name: str, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    folder, _, split = name.partition(":")
-    collection = read_collection(folder, split or "test")
+    collection = folders.read(name)
     texts = [query.text for query in collection.queries][:_MOST_QUERIES]
     with CachedIndexes(collection.documents, arguments.work, model=arguments.model) as indexes:
         flat = indexes.hybrid
@@ -169,7 +165,7 @@ class _Asked:
     """The vectors of some texts, encoded once."""
 
     def __init__(self, texts: Sequence[str], retriever: HybridRetriever) -> None:
-        self._vectors = dict(zip(texts, retriever.query_vectors(texts), strict=True))
+        self._vectors = dict(zip(texts, retriever.dense_query_vectors(texts), strict=True))
         self.dimension = retriever.index.dense.dimension
 
     def encode(self, texts: Sequence[str], *, batch_size: int = 32) -> Any:

@@ -14,8 +14,6 @@ Holm-corrected for the two, by collection and over all queries.
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -25,8 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine
-from sparse_ir.evaluation.collection import read_collection
+from bench import folders, machine, records
 from sparse_ir.evaluation.significance import difference, holm
 from sparse_ir.files import whole_folder
 from sparse_ir.hits import Hits
@@ -37,7 +34,6 @@ from sparse_ir.retrieval.experiment import compare_systems
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.systems import SYSTEMS, HybridSystem, System
 
-RESULTS = Path(__file__).parent / "results" / "hybrid.jsonl"
 LEGS = ("lexical", "learned", "anchored", "dense")
 RIVAL, BASELINE, BEST = "bm25+dense", "hybrid", "best leg"
 SHOWN = (*LEGS, RIVAL, BASELINE)
@@ -48,7 +44,7 @@ ByQuery = dict[str, Mapping[str, float]]  # system -> query_id -> nDCG@10
 
 
 def main() -> None:
-    arguments = _arguments()
+    arguments = folders.arguments(__doc__)
     found = [_evaluate(name, arguments.work, arguments.model) for name in arguments.folders]
     collections = [record for record, _ in found]
     result = {
@@ -58,8 +54,7 @@ def main() -> None:
         "rows": _rows({one["collection"]: values for one, values in found}),
         "collections": collections,
     }
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
+    records.add(result)
     print(table(result))
 
 
@@ -154,8 +149,7 @@ def _tests(of: ByQuery) -> dict[str, dict[str, Any]]:
 
 def _evaluate(name: str, work: Path, model: str) -> tuple[dict[str, Any], ByQuery]:
     """What was measured on one collection, and nDCG@10 of each system by query."""
-    folder, _, split = name.partition(":")
-    collection = read_collection(folder, split or "test")
+    collection = folders.read(name)
     texts = [query.text for query in collection.queries]
     with CachedIndexes(collection.documents, work, model=model) as indexes:
         flat = indexes.hybrid
@@ -192,7 +186,7 @@ def _times(light: HybridRetriever, texts: Sequence[str]) -> dict[str, float]:
     """Median milliseconds of a query, one at a time on one thread, and of its parts."""
     depth = light.fusion.depth
     parts = {
-        "encode_ms": lambda text: light.query_vectors([text]),
+        "encode_ms": lambda text: light.dense_query_vectors([text]),
         "sparse_ms": lambda text: light.sparse.search_arrays([text], 10),
         "sparse_candidates_ms": lambda text: light.sparse.search_arrays([text], depth),
         "hybrid_ms": lambda text: light.search_fused([text], 10),
@@ -207,14 +201,6 @@ def _times(light: HybridRetriever, texts: Sequence[str]) -> dict[str, float]:
             milliseconds.append(1000 * (time.perf_counter() - start))
         result[name] = float(np.median(milliseconds))
     return result
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", nargs="+", metavar="FOLDER[:SPLIT]")
-    parser.add_argument("--work", type=Path, required=True, help="where indexes are kept")
-    parser.add_argument("--model", default="mini")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Indexes are kept in the work folder and reused. Tests: paired randomisation, Hol
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import time
@@ -21,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine, records
-from sparse_ir.evaluation.collection import Collection, read_collection
+from bench import folders, machine, records
+from sparse_ir.evaluation.collection import Collection
 from sparse_ir.evaluation.evaluate import evaluate
 from sparse_ir.evaluation.significance import difference, holm
 from sparse_ir.files import whole_folder
@@ -32,7 +31,6 @@ from sparse_ir.retrieval.experiment import rankings
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.systems import DenseSystem, HybridSystem, SparseSystem, System
 
-RESULTS = records.FOLDER / "query_table.jsonl"
 SPARSE, DENSE, DENSE_TABLE = "anchored", "dense", "dense by table"
 HYBRID, HYBRID_TABLE = "hybrid", "hybrid by table"
 SHOWN = (SPARSE, DENSE, DENSE_TABLE, HYBRID, HYBRID_TABLE)
@@ -42,7 +40,7 @@ _TIMED_QUERIES = 200
 
 
 def main() -> None:
-    arguments = _arguments()
+    arguments = folders.arguments(__doc__)
     result = {
         "bench": "query_table",
         "machine": machine.describe("ir-measures", "torch", "transformers"),
@@ -93,8 +91,7 @@ def _with_mean(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _row(name: str, work: Path, model: str) -> dict[str, Any]:
-    folder, _, split = name.partition(":")
-    collection = read_collection(folder, split or "test")
+    collection = folders.read(name)
     texts = [query.text for query in collection.queries]
     with CachedIndexes(collection.documents, work, model=model) as indexes:
         by_network = indexes.hybrid
@@ -110,7 +107,7 @@ def _row(name: str, work: Path, model: str) -> dict[str, Any]:
             values = {name: _values(system, collection) for name, system in systems.items()}
             others = [name for name in SHOWN if name != HYBRID_TABLE]
             tested = holm([difference(values[HYBRID_TABLE], values[name]) for name in others])
-            vectors = [one.query_vectors(texts) for one in (by_network, by_table)]
+            vectors = [one.dense_query_vectors(texts) for one in (by_network, by_table)]
             return {
                 "collection": collection.name,
                 "split": collection.split,
@@ -150,17 +147,9 @@ def _median_ms(retriever: HybridRetriever, texts: Sequence[str]) -> float:
     milliseconds = []
     for text in [texts[0], *texts[:_TIMED_QUERIES]]:
         start = time.perf_counter()
-        retriever.query_vectors([text])
+        retriever.dense_query_vectors([text])
         milliseconds.append(1000 * (time.perf_counter() - start))
     return float(np.median(milliseconds[1:]))
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", nargs="+", metavar="FOLDER[:SPLIT]")
-    parser.add_argument("--work", type=Path, required=True, help="where indexes are kept")
-    parser.add_argument("--model", default="mini")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -10,17 +10,26 @@ FOLDER = Path(__file__).parent / "results"
 Record = dict[str, Any]
 
 
+def path(bench: str) -> Path:
+    """The file of a bench."""
+    return FOLDER / f"{bench}.jsonl"
+
+
 def add(record: Record) -> None:
     """The record is in the file of its bench."""
-    with (FOLDER / f"{record['bench']}.jsonl").open("a") as file:
+    with path(record["bench"]).open("a") as file:
         file.write(json.dumps(record) + "\n")
+
+
+def read(bench: str) -> list[Record]:
+    """All records of a bench, the oldest first."""
+    lines = path(bench).read_text().splitlines() if path(bench).is_file() else []
+    return [json.loads(line) for line in lines]
 
 
 def latest(bench: str) -> dict[str, list[Record]]:
     """By kernel, the one with most workloads first: the last record of each, the smallest first."""
-    path = FOLDER / f"{bench}.jsonl"
-    lines = path.read_text().splitlines() if path.is_file() else []
-    records = [record for record in map(json.loads, lines) if "workload" in record]
+    records = [record for record in read(bench) if "workload" in record]
     last = {(record["machine"]["kernel"], record["workload"]): record for record in records}
     by_kernel: dict[str, list[Record]] = {}
     for (kernel, _), record in sorted(last.items(), key=lambda item: int(item[1]["docs"])):

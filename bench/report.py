@@ -9,7 +9,6 @@ results/adapt.md, what serving, changing and training cost to results/costs.md.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,13 +30,13 @@ from bench import (
 )
 
 README = Path(__file__).parent.parent / "README.md"
-TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
-    "effectiveness": (effectiveness.RESULTS, effectiveness.table),
-    "encode": (encode.RESULTS, encode.table),
-    "hybrid": (hybrid.RESULTS, hybrid.table),
-    "granularity": (granularity.RESULTS, granularity.table),
-    "query_table": (query_table.RESULTS, query_table.table),
-    "goals": (records.FOLDER / "goals.jsonl", goals.table),
+TABLES: dict[str, Callable[[records.Record], str]] = {
+    "effectiveness": effectiveness.table,
+    "encode": encode.table,
+    "hybrid": hybrid.table,
+    "granularity": granularity.table,
+    "query_table": query_table.table,
+    "goals": goals.table,
 }
 
 COSTS = {
@@ -50,10 +49,9 @@ COSTS = {
 
 def main() -> None:
     text = README.read_text()
-    measured = {name: one for name, one in TABLES.items() if one[0].is_file()}
-    for name, (path, table) in measured.items():
-        result = json.loads(path.read_text().splitlines()[-1])
-        body = f"<!-- {name} -->\n{table(result)}\n\n{_source(result, path)}\n<!-- end -->"
+    for name, table in TABLES.items():
+        result = records.read(name)[-1]
+        body = f"<!-- {name} -->\n{table(result)}\n\n{_source(result)}\n<!-- end -->"
         text = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _, b=body: b, text, flags=re.S)
     README.write_text(text)
     (records.FOLDER / "latency.md").write_text("\n".join(_latency()))
@@ -69,7 +67,7 @@ def _latency() -> Iterator[str]:
     for module, name in ((latency, "latency"), (text_latency, "text_latency")):
         for kernel, result in _by_kernel(name):
             yield f"## {result['workload']}, {result['docs']:,} documents, {kernel}\n"
-            yield f"{module.table(result)}\n\n{_source(result, records.FOLDER / f'{name}.jsonl')}\n"
+            yield f"{module.table(result)}\n\n{_source(result)}\n"
 
 
 def _by_kernel(name: str) -> Iterator[tuple[str, records.Record]]:
@@ -78,7 +76,7 @@ def _by_kernel(name: str) -> Iterator[tuple[str, records.Record]]:
 
 
 def _claims() -> Iterator[str]:
-    rows = claims.runs()
+    rows = records.read("claims")
     yield "# What helps in training, by how much\n"
     yield "Short runs that differ in one setting; nDCG@10: mean of three dev sets, +- half the"
     yield "range of the seeds. `terms` is learned terms a document. How: `bench/claims.py`."
@@ -86,47 +84,42 @@ def _claims() -> Iterator[str]:
     yield f"![nDCG@10 against FLOPS](claims.svg)\n\n{claims.table(rows)}\n"
     yield "Differences of the means; starred where all seeds of one are above all of the other.\n"
     yield f"{claims.differences(rows)}\n"
-    yield f"{_source(rows[-1], claims.RESULTS)}\n"
+    yield f"{_source(rows[-1])}\n"
     for _, result in _by_kernel("text_latency"):
         if result["workload"] == "arxiv_titles":
             yield "## Beside BM25: what it finds, and in what time\n"
             yield f"Titles ask for abstracts, {result['docs']:,} documents, from text to hits.\n"
             yield f"{text_latency.table(result)}\n"
-            yield f"{_source(result, records.FOLDER / 'text_latency.jsonl')}\n"
+            yield f"{_source(result)}\n"
 
 
 def _dev_splits() -> Iterator[str]:
     """Every model's last record."""
-    path = records.FOLDER / "dev_splits.jsonl"
-    measured = [json.loads(line) for line in path.read_text().splitlines()]
+    measured = records.read("dev_splits")
     last = {one["model"]: one for one in measured}
     yield "# Models on dev splits\n"
     yield "nDCG@10 of learned / anchored search; how: `bench/dev_splits.py`.\n"
-    yield f"{dev_splits.table(list(last.values()))}\n\n{_source(measured[-1], path)}\n"
+    yield f"{dev_splits.table(list(last.values()))}\n\n{_source(measured[-1])}\n"
 
 
 def _adapt() -> Iterator[str]:
     """Every collection's last row; records of variants that were tried are left out."""
-    path = records.FOLDER / "adapt.jsonl"
-    everything = [json.loads(line) for line in path.read_text().splitlines()]
-    measured = [one for one in everything if "variant" not in one]
+    measured = [one for one in records.read("adapt") if "variant" not in one]
     last = {row["collection"]: row for one in measured for row in one["rows"]}
     yield "# What adapting to a corpus gains on its real questions\n"
     yield "nDCG@10 of learned / anchored search, the defaults of `sparse-ir adapt`, which sees no"
     yield "question; p of a paired randomisation test, Holm-corrected for the two modes; `kept` is"
     yield "what it chose by questions of its own. How: `bench/adapt.py`.\n"
-    yield f"{adapt.table(list(last.values()))}\n\n{_source(measured[-1], path)}\n"
+    yield f"{adapt.table(list(last.values()))}\n\n{_source(measured[-1])}\n"
 
 
 def _costs() -> Iterator[str]:
     """A section a bench, its last record of each kind."""
     for name, title in COSTS.items():
-        path = records.FOLDER / f"{name}.jsonl"
-        result = [json.loads(line) for line in path.read_text().splitlines()]
-        last = {one.get("what"): one for one in result}
+        last = {one.get("what"): one for one in records.read(name)}
         for one in last.values():
             yield f"## {title}\n\n`python -m bench.{name}`\n"
-            yield f"{_facts(one)}\n\n{_source(one, path)}\n"
+            yield f"{_facts(one)}\n\n{_source(one)}\n"
 
 
 def _facts(result: dict[str, Any]) -> str:
@@ -147,13 +140,13 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _source(result: dict[str, Any], path: Path) -> str:
+def _source(result: records.Record) -> str:
     machine = result["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     return (
         f"<sub>{machine['date'][:10]}, {machine['processor']}, {machine['cores']} cores, kernel "
         f"{machine['kernel']}, Python {machine['python']}, {versions}; "
-        f"`bench/results/{path.name}`.</sub>"
+        f"`bench/results/{result['bench']}.jsonl`.</sub>"
     )
 
 

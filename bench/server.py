@@ -30,10 +30,9 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine, synthetic
+from bench import machine, records, synthetic
 from sparse_ir import Document, SparseRetriever, ingest, load_encoder
 
-RESULTS = Path(__file__).parent / "results" / "server.jsonl"
 CLIENTS, K = 8, 10
 TURNS, TURN_SECONDS = 5, 4.0
 READERS, WRITERS = 6, 2
@@ -62,8 +61,7 @@ def main() -> None:
         shutil.rmtree(work)
     row = {"bench": "server", "what": arguments.what, "docs": arguments.docs, "k": K, **measured}
     print(json.dumps(row, indent=2))
-    with RESULTS.open("a") as file:
-        file.write(json.dumps({**row, "machine": machine.describe("fastapi", "uvicorn")}) + "\n")
+    records.add({**row, "machine": machine.describe("fastapi", "uvicorn")})
 
 
 def build(folder: Path, n: int) -> list[str]:

@@ -8,7 +8,6 @@ Medians and maxima over repetitions, in milliseconds, on a disk that syncs.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
 import time
@@ -18,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine, synthetic
+from bench import machine, records, synthetic
 from sparse_ir import Index, IndexWriter
 
-RESULTS = Path(__file__).parent / "results" / "updates.jsonl"
 CHANGES = 64
 FILTERS = {"1 in 2": "half = 0", "1 in 100": "hundredth = 0", "1 in 10,000": "rare = 0"}
 
@@ -44,8 +42,7 @@ def main() -> None:
     finally:
         shutil.rmtree(folder)
     result = {"bench": "updates", "machine": machine.describe(), "docs": n}
-    with RESULTS.open("a") as file:
-        file.write(json.dumps({**result, "build_seconds": seconds, "rows": rows}) + "\n")
+    records.add({**result, "build_seconds": seconds, "rows": rows})
     print(f"{n:,} documents, built in {seconds:.1f} s")
     for row in rows:
         print(f"| {row['what']} | {row['median_ms']:.2f} | {row['max_ms']:.2f} |")

@@ -30,7 +30,11 @@ auto rank(const ArrayIn<std::int64_t>& docs, const ArrayIn<float>& bounds,
   for (const auto& [doc, places, own_terms, own_weights] : rows)
     stored.push_back({static_cast<DocNumber>(doc), numbers<std::uint32_t>(places),
                       numbers<TermNumber>(own_terms), numbers<float>(own_weights)});
-  const auto ranked = rank_by_best_passage(hits, stored, {span(terms), span(weights)});
+  std::vector<PassageHit> ranked;
+  {
+    const nb::gil_scoped_release no_gil;
+    ranked = rank_by_best_passage(hits, stored, {span(terms), span(weights)});
+  }
   ArrayOut<std::int64_t, 1> ranked_docs(ranked.size());
   ArrayOut<float, 1> scores(ranked.size());
   ArrayOut<std::int32_t, 1> passages(ranked.size());

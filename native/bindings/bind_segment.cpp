@@ -41,34 +41,44 @@ nb::ndarray<nb::numpy, const T, nb::ndim<1>> view(nb::handle self, std::span<con
 
 auto document_frequencies(const Segment& segment, const ArrayIn<TermNumber>& terms) {
   ArrayOut<std::uint32_t, 1> result(terms.size());
-  for (std::size_t i = 0; i < terms.size(); ++i) {
-    const Ordinal ordinal = segment.find(terms.data()[i]);
-    result.data()[i] = ordinal == segment.n_terms() ? 0
-                       : static_cast<std::uint32_t>(segment.document_frequency(ordinal));
+  {
+    const nb::gil_scoped_release no_gil;
+    for (std::size_t i = 0; i < terms.size(); ++i) {
+      const Ordinal ordinal = segment.find(terms.data()[i]);
+      result.data()[i] = ordinal == segment.n_terms() ? 0
+                         : static_cast<std::uint32_t>(segment.document_frequency(ordinal));
+    }
   }
   return result.release();
 }
 
-auto rows(const Segment& segment, const ArrayIn<LocalDoc>& docs) {
+auto read_rows(const Segment& segment, std::span<const LocalDoc> docs) {
+  const nb::gil_scoped_release no_gil;
+  std::vector<Row> rows;
   ArrayOut<std::int64_t, 1> indptr(docs.size() + 1);
-  for (std::size_t i = 0; i < docs.size(); ++i)
-    indptr.data()[i + 1] =
-        indptr.data()[i] + static_cast<std::int64_t>(segment.row(docs.data()[i]).size);
-  const auto n = static_cast<std::size_t>(indptr.data()[docs.size()]);
+  for (const LocalDoc doc : docs) {
+    const std::size_t i = rows.size();
+    rows.push_back(segment.row(doc));
+    indptr.data()[i + 1] = indptr.data()[i] + static_cast<std::int64_t>(rows[i].size);
+  }
+  const auto n = static_cast<std::size_t>(indptr.data()[rows.size()]);
   ArrayOut<TermNumber, 1> terms(n);
   ArrayOut<float, 1> weights(n);
   const auto numbers = segment.terms();
   std::size_t at = 0;
-  for (std::size_t i = 0; i < docs.size(); ++i) {
-    const Row row = segment.row(docs.data()[i]);
-    for (std::size_t j = 0; j < row.size; ++j, ++at) {
-      const Ordinal ordinal = segment.ordinal_at(row, j);
+  for (const Row& row : rows)
+    for (std::size_t i = 0; i < row.size; ++i, ++at) {
+      const Ordinal ordinal = segment.ordinal_at(row, i);
       if (ordinal >= numbers.size())
         throw FormatError(segment.path(), "section row ordinals: a term past the last");
       terms.data()[at] = numbers[ordinal];
-      weights.data()[at] = segment.weight_at(row, j);
+      weights.data()[at] = segment.weight_at(row, i);
     }
-  }
+  return std::make_tuple(std::move(indptr), std::move(terms), std::move(weights));
+}
+
+auto rows(const Segment& segment, const ArrayIn<LocalDoc>& docs) {
+  auto [indptr, terms, weights] = read_rows(segment, span(docs));
   return std::make_tuple(indptr.release(), terms.release(), weights.release());
 }
 

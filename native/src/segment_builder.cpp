@@ -341,27 +341,7 @@ void write_rows(SectionWriter& writer, const OrdinalRows& rows, const Impacts& i
         n, [&](std::size_t i) { return impacts.of(rows.ordinals[i], rows.weights[i]); });
 }
 
-std::string in_row(std::size_t row) { return "row " + std::to_string(row) + ": "; }
-
 }  // namespace
-
-void check(const CsrView& batch) {
-  const auto n = static_cast<std::int64_t>(batch.terms.size());
-  if (batch.indptr.empty() || batch.indptr.front() != 0 || batch.indptr.back() != n ||
-      batch.weights.size() != batch.terms.size() ||
-      !std::is_sorted(batch.indptr.begin(), batch.indptr.end()))
-    throw InvalidInput("indptr does not rise from 0 to the number of terms and weights");
-  for (std::size_t i = 0; i < batch.n_rows(); ++i) {
-    const auto [terms, weights] = batch.row(i);
-    for (std::size_t j = 0; j < terms.size(); ++j) {
-      if (j > 0 && terms[j] <= terms[j - 1])
-        throw InvalidInput(in_row(i) + "terms do not ascend; want each term once, sorted");
-      if (!std::isfinite(weights[j]) || weights[j] <= 0)
-        throw InvalidInput(in_row(i) + "term " + std::to_string(terms[j]) + " has weight " +
-                           std::to_string(weights[j]) + "; want a finite weight > 0");
-    }
-  }
-}
 
 void SegmentBuilder::add(std::span<const DocNumber> docs, const CsrView& rows) {
   check(rows);

@@ -8,30 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "csr.h"
 #include "file_writer.h"
 #include "format.h"
 #include "segment.h"
 #include "types.h"
 
 namespace sir {
-
-/// A batch of rows as it arrives: row i is terms[indptr[i] .. indptr[i + 1]), and weights likewise.
-struct CsrView {
-  std::span<const std::int64_t> indptr;
-  std::span<const TermNumber> terms;
-  std::span<const float> weights;
-
-  std::size_t n_rows() const { return indptr.size() - 1; }
-  SparseVector row(std::size_t i) const {
-    const auto begin = static_cast<std::size_t>(indptr[i]);
-    const auto n = static_cast<std::size_t>(indptr[i + 1]) - begin;
-    return {terms.subspan(begin, n), weights.subspan(begin, n)};
-  }
-};
-
-/// Throws InvalidInput unless indptr rises from 0 to the number of terms and weights, every row's
-/// terms ascend strictly, and all weights are finite and > 0.
-void check(const CsrView& batch);
 
 class SegmentBuilder {
  public:

@@ -13,7 +13,8 @@ using Ordinal = std::uint32_t;     ///< of a term in a segment: its place among 
 using Score = float;
 
 /// A document's score is the float32 sum of query weight x stored weight over the terms that both
-/// have, in ascending term number, multiply then add. Every algorithm and kernel reports just that.
+/// have, in ascending term number, multiply then add; a stored byte is multiplied by query weight x
+/// its unit. Every algorithm and kernel reports just that.
 struct Hit {
   Score score;
   DocNumber doc;

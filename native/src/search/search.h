@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "../csr.h"
 #include "../segment.h"
-#include "../segment_builder.h"
 #include "../topk.h"
 #include "../types.h"
 
