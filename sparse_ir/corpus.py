@@ -35,7 +35,7 @@ _ID_KEYS = ("_id", "id", "docid", "doc_id")
 _TEXT_KEYS = ("text", "contents")
 _KNOWN_KEYS = {*_ID_KEYS, *_TEXT_KEYS, "title"}
 _LONGEST_CELL = 2**28  # characters: a quote that never closes must not fill the memory
-_MOST_NESTED = 100  # objects and lists, as in filters: what writes HTTP answers stops at 255
+_MOST_NESTED = 100  # objects and lists: what writes HTTP answers stops at 255
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _SEEN_KIB = 32 * 1024  # of ids in memory; the others are in a temporary file
 
@@ -262,6 +262,42 @@ def _metadata(place: Place, record: dict[str, Any], others: list[str]) -> dict[s
     return metadata
 
 
+def require_document(document: Document) -> str:
+    """Returns the document's metadata as JSON, if it is what its type says.
+
+    Raises:
+        InvalidInputError: it is not; says its doc_id.
+    """
+    if not isinstance(document, Document):
+        raise InvalidInputError(
+            f"a {type(document).__name__} came among the documents; want a Document each, as "
+            "read_documents(SOURCE) gives them"
+        )
+    doc_id = document.doc_id
+    if not isinstance(doc_id, str) or not doc_id:
+        raise InvalidInputError(f"doc_id is {doc_id!r}; want a string that is not empty")
+    for name in ("doc_id", "title", "text"):
+        _require_text(f"{name} of {doc_id!r}", getattr(document, name))
+    if not isinstance(document.metadata, Mapping):
+        kind = type(document.metadata).__name__
+        raise InvalidInputError(f"metadata of {doc_id!r} is a {kind}; want a mapping")
+    try:
+        return metadata_json(document.metadata)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"metadata of {doc_id!r} is not JSON: {error}; want plain values"
+        ) from error
+
+
+def _require_text(what: str, text: Any) -> None:
+    if not isinstance(text, str):
+        raise InvalidInputError(f"{what} is a {type(text).__name__}; want a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(f"{what} is no text: {error}; want whole characters") from None
+
+
 def not_json(metadata: Mapping[str, Any]) -> str:
     """Why JSON cannot hold the metadata, such as NaN, or nobody could read it; empty if it can."""
     try:
@@ -275,24 +311,31 @@ def metadata_json(metadata: Mapping[str, Any]) -> str:
     """The metadata as JSON.
 
     Raises:
-        ValueError: JSON cannot hold it, or it is nested more deeply than others read; says why.
+        ValueError: JSON cannot hold it as it is, or it is nested more deeply than others read; says
+            why.
     """
+    if not metadata:  # most documents of large corpora have none
+        return "{}"
     try:
         text = _JSON.encode(dict(metadata))
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:  # ValueError: half characters too
         raise ValueError(str(error)) from error
-    if _is_deeper(dict(metadata), _MOST_NESTED):
-        raise ValueError(f"more than {_MOST_NESTED} objects and lists inside one another")
+    _require_plain(dict(metadata), _MOST_NESTED)
     return text
 
 
-def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether more than so many objects and lists are inside one another."""
+def _require_plain(value: Any, levels: int) -> None:
     if not isinstance(value, dict | list | tuple):
-        return False
-    inside = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_is_deeper(one, levels - 1) for one in inside)
+        return
+    if levels == 0:
+        raise ValueError(f"more than {_MOST_NESTED} objects and lists inside one another")
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):  # it would come back as another one, or two as one
+                raise ValueError(f"the key {key!r} is no string")
+    for one in value.values() if isinstance(value, dict) else value:
+        _require_plain(one, levels - 1)
 
 
 def _unique(

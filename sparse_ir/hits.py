@@ -61,6 +61,9 @@ class Hit:
 class Hits:
     """The best documents of Q queries, best first, ties by lower doc number.
 
+    There are k columns for the k hits wanted. Where the segments of the index hold fewer documents
+    (deleted ones included), there is a column for each, and one if they hold none.
+
     Args:
         docs: (Q, k) int64 doc numbers; -1 past a query's last hit.
         scores: (Q, k) float32; 0 past a query's last hit.

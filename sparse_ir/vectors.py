@@ -1,7 +1,7 @@
 """Term weights: the one currency of the project, a checked ``scipy.sparse.csr_array``.
 
 Encoders make them, the index stores them, queries are made of them. They are checked once, where
-a batch comes in, and trusted from then on.
+a batch comes in, and trusted from then on. Dense vectors are plain arrays; ``unit`` is for them.
 """
 
 from __future__ import annotations
@@ -75,9 +75,11 @@ def to_mappings(weights: TermWeights) -> list[dict[int, float]]:
     ]
 
 
-def from_mappings(rows: Sequence[Mapping[int, float]], n_terms: int) -> TermWeights:
-    """``{term number: weight}`` rows as term weights of shape (len(rows), n_terms)."""
-    return as_term_weights(rows, n_terms=n_terms)
+def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(n, dimension) float32: dense vectors at length 1; a row of zeros stays one."""
+    vectors = np.asarray(vectors, np.float32)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
 
 
 def append_terms(

@@ -18,7 +18,9 @@ from sparse_ir.encoders.lookup import LookupEncoder
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 # Not ``from sparse_ir.retrieval import ingest``: the package also has a function of that name.
-USERS_OF_MODELS = [import_module(f"sparse_ir.retrieval.{name}") for name in ("ingest", "cached")]
+USERS_OF_MODELS = [
+    import_module(f"sparse_ir.retrieval.{name}") for name in ("ingest", "text_index", "cached")
+]
 USERS_OF_VECTORS = [
     import_module(f"sparse_ir.retrieval.{name}") for name in ("dense_part", "hybrid", "ingest")
 ]
@@ -68,8 +70,8 @@ class CountingEncoder:
         self.encoded: list[str] = []
         self.n_loads = 0
 
-    def load(self, model, options=None):
-        self.n_loads += 1
+    def load(self, model, role="document", options=None):
+        self.n_loads += role == "document"
         return self
 
     def encode(self, texts, *, batch_size=32, on_progress=None):
@@ -89,8 +91,7 @@ def dense_encoder(monkeypatch) -> CountingEncoder:
     """What is loaded for every dense model."""
     encoder = CountingEncoder()
     fakes = {
-        "load_document_vectors": encoder.load,
-        "load_query_vectors": lambda model: encoder,
+        "load_dense": encoder.load,
         "fingerprint_of": lambda model: model,
     }
     for module in USERS_OF_VECTORS:
@@ -121,5 +122,6 @@ def document_encoder(monkeypatch) -> ExpandingEncoder:
 
     for module in USERS_OF_MODELS:
         monkeypatch.setattr(module, "load_encoder", load)
-        monkeypatch.setattr(module, "model_settings", settings)
+        if hasattr(module, "model_settings"):
+            monkeypatch.setattr(module, "model_settings", settings)
     return encoder

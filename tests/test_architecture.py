@@ -19,6 +19,7 @@ LAYERS = {
     "files": 0,
     "lines": 0,
     "parquet": 0,
+    "sentences": 0,
     "_native": 1,
     "encoders": 2,
     "index": 2,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.vectors import append_terms, as_term_weights, from_mappings, to_mappings
+from sparse_ir.vectors import append_terms, as_term_weights, to_mappings, unit
 
 DENSE = hnp.arrays(
     np.float32,
@@ -47,7 +49,18 @@ def test_every_form_of_a_batch_is_the_same(dense):
         assert (weights.toarray() == dense).all()
         assert weights.nnz == np.count_nonzero(dense)
     assert to_mappings(weights) == mappings
-    assert (from_mappings(mappings, dense.shape[1]) != weights).nnz == 0
+
+
+def test_unit_vectors_have_length_1_and_zeros_stay():
+    assert unit(np.array([[3, -4], [0, 0]], np.float16)).tolist() == [
+        [pytest.approx(0.6), pytest.approx(-0.8)],
+        [0, 0],
+    ]
+    random = np.random.default_rng(0).normal(size=(50, 7)).astype(np.float32)
+    found = unit(random)
+    assert found.dtype == np.float32
+    for vector, row in zip(found.tolist(), random.tolist(), strict=True):
+        assert vector == pytest.approx([x / math.hypot(*row) for x in row], rel=1e-6)
 
 
 def test_unsorted_rows_are_sorted_and_the_input_stays():

@@ -5,7 +5,9 @@
 #include <nanobind/ndarray.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <new>
 #include <span>
 
 namespace nb = nanobind;
@@ -21,14 +23,18 @@ std::span<const T> span(const ArrayIn<T>& array) {
   return {array.data(), array.size()};
 }
 
-/// A new numpy array that owns its memory, of one or two dimensions.
+/// A new numpy array that owns its memory, of one or two dimensions. Throws std::bad_alloc (in
+/// Python MemoryError) if it is too large.
 template <class T, std::size_t Dimensions>
 class ArrayOut {
  public:
   template <class... Sizes>
   explicit ArrayOut(Sizes... sizes) : shape_{static_cast<std::size_t>(sizes)...} {
     std::size_t n = 1;
-    for (const std::size_t size : shape_) n *= size;
+    for (const std::size_t size : shape_) {
+      if (size != 0 && n > SIZE_MAX / size) throw std::bad_array_new_length();
+      n *= size;
+    }
     data_ = std::make_unique<T[]>(n);
   }
 

@@ -31,7 +31,10 @@ auto search_arrays(const std::vector<std::shared_ptr<Segment>>& segments,
                   {algorithm, bound_shares ? span(*bound_shares) : std::span<const double>()},
                   threads);
   }
-  const auto width = static_cast<std::size_t>(k);
+  // No more can be found than there are: a huge k must not become huge arrays.
+  std::size_t n_docs = 0;
+  for (const auto& segment : segments) n_docs += segment->n_docs();
+  const std::size_t width = std::clamp<std::size_t>(n_docs, 1, static_cast<std::size_t>(k));
   ArrayOut<std::int64_t, 2> docs(hits.size(), width);
   ArrayOut<float, 2> scores(hits.size(), width);
   ArrayOut<std::int32_t, 1> counts(hits.size());
@@ -61,8 +64,10 @@ void bind_search(nb::module_& module) {
              nb::arg("weights").noconvert(), nb::arg("k"), nb::arg("algorithm"),
              nb::arg("threads"), nb::arg("bound_shares").noconvert() = nb::none(),
              "(docs (Q, k) int64, scores (Q, k) float32, counts (Q,) int32): the best k documents "
-             "of each query, best first, ties by lower doc number; -1 past the last. Bound shares "
-             "are (Q,) float64; they go with auto; without them the search is exact.");
+             "of each query, best first, ties by lower doc number; -1 past the last. Where the "
+             "segments hold fewer documents than k, there is a column for each, and one if they "
+             "hold none. Bound shares are (Q,) float64; they go with auto; without them the search "
+             "is exact.");
   module.def("available_kernels", &kernel_names, "Kernels this machine can run, best first.");
   module.def("active_kernel", [] { return kernels().name; }, "The kernel in use.");
   module.def("use_kernel", [](const std::string& name) { use_kernel(name.c_str()); },

@@ -48,12 +48,12 @@ def train_dense(
 
     require_models_extra()
     require_train_extra()
-    from sparse_ir.training.dense_leg import DenseRun, DenseTrainer
+    from sparse_ir.training.dense_trainer import DenseSettings, DenseTrainer
     from sparse_ir.training.examples import read_training_set
     from sparse_ir.training.run import train_model
     from sparse_ir.training.validation import read_dev_set
 
-    run = DenseRun(
+    run = DenseSettings(
         model, output, steps, queries, negatives, max_length=max_length, rate=rate, seed=seed
     )
     asked = read_dev_set(dev, split=dev_split, max_queries=200, max_documents=2000) if dev else None

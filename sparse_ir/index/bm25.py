@@ -30,8 +30,27 @@ def document_weights(
         average_length: Mean words a document, > 0.
     """
     tf = counts.astype(np.float64)
-    norm = k1 * (1 - b + b * lengths / average_length)
+    norm = _norm(lengths, average_length, k1, b)
     return (tf * (k1 + 1) / (tf + norm)).astype(np.float32)
+
+
+def term_frequencies(
+    weights: NDArray[np.float32],
+    lengths: NDArray[np.int64],
+    *,
+    average_length: float,
+    k1: float,
+    b: float,
+) -> NDArray[np.float32]:
+    """What ``document_weights`` made these of: whole numbers, >= 1; k1 must be > 0.
+
+    They are exact where the weights are float32, and where they were stored as float16, to within
+    the precision of the weights themselves.
+    """
+    stored = weights.astype(np.float64)
+    norm = _norm(lengths, average_length, k1, b)
+    tf = np.rint(stored * norm / np.maximum(k1 + 1 - stored, 1e-9))
+    return np.maximum(tf, 1).astype(np.float32)
 
 
 def idf(
@@ -40,3 +59,9 @@ def idf(
     """ln(1 + (n_docs - df + 0.5) / (df + 0.5)), > 0, for (m,) document frequencies."""
     df = document_frequencies.astype(np.float64)
     return np.log1p((n_docs - df + 0.5) / (df + 0.5)).astype(np.float32)
+
+
+def _norm(
+    lengths: NDArray[np.int64], average_length: float, k1: float, b: float
+) -> NDArray[np.floating]:
+    return k1 * (1 - b + b * lengths / average_length)

@@ -11,12 +11,11 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +48,6 @@ _CACHE_KIB = 32 * 1024  # of a writer: doc_ids come in any order, and a small ca
 _KEPT_LOG_BYTES = 2**20  # of the write-ahead log when it is begun anew; SQLite would keep all
 
 _MAPPED_BYTES = 2**40  # of a snapshot, as much as SQLite allows: passages are read without copies
-
-_T = TypeVar("_T")
 
 Lookup = Callable[[list[int]], Mapping[int, str]]
 """Gives the doc_ids of documents by their numbers."""
@@ -137,13 +134,10 @@ class Catalog:
     @classmethod
     def open_snapshot(cls, folder: Path) -> Catalog:
         """The catalog of ``folder`` as last committed; later commits do not show."""
-        path = require_index(folder) / FILE_NAME
+        require_index(folder)
         # SQLite reads a catalog without a log only where it may make one, unless told that nobody
         # writes. Where there is a log somebody may, and "immutable" would not see what is in it.
-        has_log = cls.files(folder)[1].exists()
-        mode = "ro" if has_log or os.access(folder, os.W_OK) else "ro&immutable=1"
-        uri = f"{path.resolve().as_uri()}?mode={mode}"
-        catalog = cls(_connect(uri, uri=True), path)
+        catalog = cls._to_read(folder, may_make_log=os.access(folder, os.W_OK))
         catalog._run(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
         catalog._run("BEGIN")
         catalog._check_version()
@@ -173,8 +167,14 @@ class Catalog:
         """Whether ``folder`` holds a committed catalog."""
         if not (folder / FILE_NAME).is_file():
             return False
-        with closing(Catalog(_connect(folder / FILE_NAME), folder / FILE_NAME)) as catalog:
+        with closing(Catalog._to_read(folder, may_make_log=False)) as catalog:
             return catalog._has_tables()
+
+    @classmethod
+    def _to_read(cls, folder: Path, *, may_make_log: bool) -> Catalog:
+        path, log = cls.files(folder)
+        mode = "ro" if may_make_log or log.exists() else "ro&immutable=1"
+        return cls(_connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True), path)
 
     def close(self) -> None:
         """Ends the transaction without committing, and closes the file."""
@@ -307,7 +307,7 @@ class Catalog:
         """The known ones of these documents, by doc_id."""
         found = self._select_in(
             "SELECT doc, doc_id, n_words, fingerprint, metadata FROM documents WHERE doc_id IN",
-            doc_ids,
+            [doc_id for doc_id in doc_ids if _is_text(doc_id)],
         )
         return {row[1]: DocumentRow(*row) for row in found}
 
@@ -338,10 +338,6 @@ class Catalog:
             docs,
         )
         return {doc: (title, text, json.loads(meta)) for doc, title, text, meta in found}
-
-    def all_doc_ids(self) -> Iterator[str]:
-        """Every doc_id, in the order of the doc numbers."""
-        return (row[0] for row in self._run("SELECT doc_id FROM documents ORDER BY doc"))
 
     def word_counts(self, first: int, last: int) -> list[tuple[int, int]]:
         """(doc, n_words) of the documents numbered first..last, ascending."""
@@ -458,7 +454,8 @@ class Catalog:
 
     def _select_in(self, sql: str, values: Sequence[Any]) -> list[Any]:
         found = []
-        for chunk in _chunks(values, _CHUNK):
+        for start in range(0, len(values), _CHUNK):
+            chunk = values[start : start + _CHUNK]
             marks = ",".join("?" * len(chunk))
             found += self._run(f"{sql} ({marks})", chunk)
         return found
@@ -476,6 +473,11 @@ class Catalog:
             return IndexLockedError(f"{self._path}: {text}; another writer has it open")
         if any(word in text for word in ("disk I/O", "full", "unable to open", "readonly")):
             return OSError(f"{self._path}: {text}")
+        if any(word in text for word in ("parser stack", "Expression tree")):
+            return InvalidInputError(
+                f"filter is nested too deeply for SQLite ({text}); want fewer conditions inside "
+                "one another"
+            )
         return IndexFormatError(
             f"{self._path}: {text}; want the catalog of a sparse_ir index, whole"
         )
@@ -527,6 +529,15 @@ def _no_index(folder: Path) -> InvalidInputError:
     return InvalidInputError(f"no index at {folder}; make one with: sparse-ir index SOURCE")
 
 
+def _is_text(doc_id: str) -> bool:
+    """Whether a document can have this id: none has half a surrogate pair in it."""
+    try:
+        doc_id.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _connect(path: str | Path, *, uri: bool = False) -> sqlite3.Connection:
     # isolation_level None: transactions begin and end where this file says, nowhere else.
     connection = sqlite3.connect(
@@ -534,9 +545,3 @@ def _connect(path: str | Path, *, uri: bool = False) -> sqlite3.Connection:
     )
     add_sql_functions(connection)
     return connection
-
-
-def _chunks(values: Sequence[_T], size: int) -> Iterator[list[_T]]:
-    iterator = iter(values)
-    while chunk := list(islice(iterator, size)):
-        yield chunk

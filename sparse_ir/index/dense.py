@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 
@@ -20,14 +19,14 @@ from sparse_ir.errors import IndexFormatError, InvalidInputError
 from sparse_ir.hits import Hits
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.dense_segment import DenseSegment, holds
-from sparse_ir.index.faiss_codes import LEAST_ROWS, Codes
-from sparse_ir.index.filters import Filter, compile_filter
+from sparse_ir.index.faiss_codes import Codes
+from sparse_ir.index.filters import Filter
+from sparse_ir.index.selector import Mask, Selector
+from sparse_ir.vectors import unit
 
 Vectors = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 _CHUNK = 2**13  # rows read, widened to float32 and multiplied at a time
-_KEPT_FILTERS = 32
 _OVERSAMPLING = 3  # rows that codes give for each document wanted, to be verified
 _LEAST_VERIFIED = 100
 _QUERIES = 64  # scanned together: bounds the memory of their scores
@@ -76,6 +75,7 @@ class DenseIndex:
 
     Args:
         catalog: Of the index.
+        selector: Says which rows may be hits.
         segments: Oldest first.
         codes: Those of each segment, None where there are none.
         dimension: Of the vectors.
@@ -85,22 +85,18 @@ class DenseIndex:
     def __init__(
         self,
         catalog: Catalog,
+        selector: Selector,
         segments: Sequence[DenseSegment],
         codes: Sequence[Codes | None],
         dimension: int,
         *,
         is_snapshot: bool = True,
     ) -> None:
-        self._catalog = catalog
+        self._catalog, self._selector = catalog, selector
         self._is_snapshot, self._is_closed = is_snapshot, False
         self._segments = list(segments)
         self._codes = list(codes)
         self.dimension = dimension
-        self._deleted = np.array(catalog.deletions(), np.uint64)
-        self._living = self._find_living()
-        # Not of a method: the cycle would keep a closed index until the garbage collector comes.
-        find = partial(_find_matching, catalog, self._segments)
-        self._matching = lru_cache(maxsize=_KEPT_FILTERS)(find)
 
     @property
     def n_vectors(self) -> int:
@@ -123,16 +119,13 @@ class DenseIndex:
         k: int,
         *,
         filter: Filter | None = None,
-        probes: int | None = None,
     ) -> DenseHits:
         """The k documents nearest to each query.
 
         Args:
             queries: (Q, dimension) vectors; their lengths do not count.
-            k: Hits wanted a query, >= 1.
+            k: Hits wanted a query, >= 1; where fewer can be found, ``Hits`` are narrower.
             filter: Only documents whose metadata match.
-            probes: How much of the codes is looked at: lists of an inverted file, or the width of
-                a graph's search; None takes a sixteenth of the lists, or 64.
 
         Raises:
             InvalidInputError: another dimension, NaN in a query, k < 1, an unknown field, or the
@@ -143,23 +136,22 @@ class DenseIndex:
             raise InvalidInputError(f"k is {k}; want an integer >= 1")
         queries = self._checked(queries)
         while True:
-            hits = self._search(queries, k, filter, probes)
+            hits = self._search(queries, k, filter)
             if self._is_snapshot:
                 return hits
             if lookup := self._catalog.looked_up(hits.docs):
                 return replace(hits, lookup=lookup)
 
-    def _search(
-        self, queries: Vectors, k: int, filter: Filter | None, probes: int | None
-    ) -> DenseHits:
-        allowed = self._living if filter is None else self._allowed(filter)
+    def _search(self, queries: Vectors, k: int, filter: Filter | None) -> DenseHits:
+        k = min(k, max(self._selector.n_docs, 1))
+        allowed = self._selector.select(filter).masks
         docs = np.full((len(queries), k), -1, np.int64)
         scores = np.zeros((len(queries), k), np.float32)
         passages = np.full((len(queries), k), -1, np.int32)
         counts = np.zeros(len(queries), np.int32)
         n_vectors = np.zeros(len(queries), np.int64)
         parts = (queries[at : at + _QUERIES] for at in range(0, len(queries), _QUERIES))
-        nearest = chain.from_iterable(self._nearest(part, k, allowed, probes) for part in parts)
+        nearest = chain.from_iterable(self._nearest(part, k, allowed) for part in parts)
         for row, found in enumerate(nearest):
             best = found.best(k)
             counts[row], n_vectors[row] = len(best), found.n_vectors
@@ -221,18 +213,11 @@ class DenseIndex:
                     f"{count_of.get(doc)} vectors; build the index anew"
                 )
 
-    def forget(self, docs: Sequence[int]) -> None:
-        """These documents are no hits any more."""
-        self._deleted = np.union1d(self._deleted, np.array(docs, np.uint64))
-        self._living = self._find_living()
-
     def close(self) -> None:
         """The files are given up."""
         self._is_closed = True
         self._segments.clear()
         self._codes.clear()
-        self._living.clear()
-        self._matching.cache_clear()
 
     def _require_open(self) -> None:
         if self._is_closed or self._catalog.is_closed:
@@ -240,15 +225,13 @@ class DenseIndex:
 
     # searching
 
-    def _nearest(
-        self, queries: Vectors, k: int, allowed: Sequence[Mask | None], probes: int | None
-    ) -> list[Scored]:
+    def _nearest(self, queries: Vectors, k: int, allowed: Sequence[Mask | None]) -> list[Scored]:
         by_segment = [
             _scan(segment, mask, queries, k)
             if codes is None
-            else _ask(segment, codes, mask, queries, k, probes)
+            else _ask(segment, codes, mask, queries, k)
             for segment, codes, mask in zip(self._segments, self._codes, allowed, strict=True)
-            if len(segment)
+            if len(segment) and (mask is None or mask.any())
         ]
         return [_joined([one[row] for one in by_segment]) for row in range(len(queries))]
 
@@ -261,93 +244,70 @@ class DenseIndex:
             )
         if not np.isfinite(queries).all():
             raise InvalidInputError("a query's vector holds NaN or infinity; want finite numbers")
-        lengths = np.linalg.norm(queries, axis=1, keepdims=True)
-        return np.asarray(queries / np.maximum(lengths, 1e-12), np.float32)
-
-    # which rows count
-
-    def _find_living(self) -> list[Mask | None]:
-        if not len(self._deleted):
-            return [None] * len(self._segments)
-        return [~holds(self._deleted, one.docs) for one in self._segments]
-
-    def _allowed(self, filter: Filter) -> list[Mask | None]:
-        condition, values = compile_filter(filter, self._catalog.fields())
-        return self._matching(self._catalog.n_changes, condition, tuple(values))
-
-
-def _find_matching(
-    catalog: Catalog,
-    segments: Sequence[DenseSegment],
-    _: int,
-    condition: str,
-    values: tuple[object, ...],
-) -> list[Mask | None]:
-    matching = catalog.matching(condition, values)
-    return [holds(matching, one.docs) for one in segments]
+        return unit(queries)
 
 
 def _scan(segment: DenseSegment, allowed: Mask | None, queries: Vectors, k: int) -> list[Scored]:
-    """The k best of each query and more, all vectors read in turn."""
-    scores = np.empty((len(queries), len(segment)), np.float32)
-    for start in range(0, len(segment), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        scores[:, rows] = _products(queries, segment.vectors[rows])
-    if allowed is not None:
-        scores[:, ~allowed] = -np.inf
-    starts = segment.starts
+    """The k best of each query and more, all vectors that are allowed read in turn."""
+    rows = np.arange(len(segment)) if allowed is None else np.flatnonzero(allowed)
+    scores = np.empty((len(queries), len(rows)), np.float32)
+    for start in range(0, len(rows), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        chosen = part if allowed is None else rows[part]  # a slice is not copied
+        scores[:, part] = _products(queries, segment.vectors[chosen])
+    docs = segment.docs[rows]
+    starts = _starts(docs)
     greatest = scores
-    if len(starts) < len(segment):
+    if len(starts) < len(rows):
         greatest = np.maximum.reduceat(scores, starts, axis=1)
-    n_kept = min(k, len(starts))
-    at = len(starts) - n_kept
+    at = max(len(starts) - k, 0)
     result = []
     for row, of_docs in enumerate(greatest):
-        worst = np.partition(of_docs, at)[at]
-        kept = np.flatnonzero((of_docs >= worst) & (of_docs > -np.inf))  # ties are kept, all
+        kept = np.flatnonzero(of_docs >= np.partition(of_docs, at)[at])  # ties are kept, all
         passages = _best_rows(scores[row], starts, kept)
-        docs = segment.docs[starts[kept]].astype(np.int64)
-        result.append(Scored(docs, of_docs[kept], passages, len(segment)))
+        found = docs[starts[kept]].astype(np.int64)
+        result.append(Scored(found, of_docs[kept], passages, len(rows)))
     return result
 
 
 def _ask(
-    segment: DenseSegment,
-    codes: Codes,
-    allowed: Mask | None,
-    queries: Vectors,
-    k: int,
-    probes: int | None,
+    segment: DenseSegment, codes: Codes, allowed: Mask | None, queries: Vectors, k: int
 ) -> list[Scored]:
     """What the codes find, verified: all passages of each document found are read.
 
-    Few rows are read all: codes look where the nearest of all rows are, and could miss them.
+    Codes that give fewer rows than they were asked for, or rows of fewer than k documents, are
+    asked for twice as many, until it is cheaper to read all rows that are allowed.
     """
-    if allowed is not None and np.count_nonzero(allowed) <= LEAST_ROWS:
-        rows = np.flatnonzero(allowed)
-        products = _products(queries, segment.vectors[rows])
-        return [_scored(segment, rows, scores) for scores in products]
-    found = codes.search(queries, max(_OVERSAMPLING * k, _LEAST_VERIFIED), allowed, probes)
-    return [
-        _exact(segment, _rows_of(segment, np.unique(segment.docs[rows])), query)
-        for rows, query in zip(found, queries, strict=True)
-    ]
+    n_allowed = len(segment) if allowed is None else int(np.count_nonzero(allowed))
+    n_rows = max(_OVERSAMPLING * k, _LEAST_VERIFIED)
+    unsettled, settled = list(range(len(queries))), dict[int, Scored]()
+    while unsettled and codes.is_cheaper(n_rows, n_allowed):
+        found = codes.search(queries[unsettled], n_rows, allowed)
+        for query, rows in zip(unsettled, found, strict=True):
+            docs = np.unique(segment.docs[rows])
+            if len(rows) == n_rows and len(docs) >= k:
+                settled[query] = _exact(segment, _rows_of(segment, docs), queries[query])
+        unsettled = [query for query in unsettled if query not in settled]
+        n_rows *= 2
+    if unsettled:
+        scanned = _scan(segment, allowed, queries[unsettled], k)
+        settled.update(zip(unsettled, scanned, strict=True))
+    return [settled[query] for query in range(len(queries))]
 
 
 def _exact(segment: DenseSegment, rows: NDArray[np.int64], query: Vectors) -> Scored:
-    """The scores of documents, of which ``rows`` are all the rows, ascending."""
-    return _scored(segment, rows, _products(query[None], segment.vectors[rows])[0])
-
-
-def _scored(segment: DenseSegment, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Scored:
-    """As ``_exact``, given the scores of the rows."""
-    if not len(rows):
-        return _joined([])
+    """The scores of documents, of which ``rows`` (one or more) are all the rows, ascending."""
     docs = segment.docs[rows]
-    starts = np.flatnonzero(np.r_[True, docs[1:] != docs[:-1]])
+    scores = _products(query[None], segment.vectors[rows])[0]
+    starts = _starts(docs)
     greatest = np.maximum.reduceat(scores, starts)
     passages = _best_rows(scores, starts, np.arange(len(starts)))
     return Scored(docs[starts].astype(np.int64), greatest, passages, len(rows))
+
+
+def _starts(docs: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The first row of each document, given that of each row (one or more), ascending."""
+    return np.flatnonzero(np.r_[True, docs[1:] != docs[:-1]])
 
 
 def _products(queries: Vectors, vectors: NDArray[np.float16]) -> Vectors:

@@ -18,6 +18,9 @@ from sparse_ir.index.dense_segment import DenseSegment
 from sparse_ir.index.faiss_codes import Codes
 from sparse_ir.index.params import DensePart
 
+Opened = tuple[list[DenseSegment], list[Codes | None]]
+"""The vectors of segments, oldest first, and the codes of each, None where there are none."""
+
 
 def write(
     segment: Path,
@@ -73,9 +76,7 @@ def open_vectors(segment: Path) -> DenseSegment:
     return DenseSegment.open(segment.with_suffix(dense_segment.SUFFIX))
 
 
-def open_all(
-    folder: Path, rows: Sequence[SegmentRow], part: DensePart
-) -> tuple[list[DenseSegment], list[Codes | None]]:
+def open_all(folder: Path, rows: Sequence[SegmentRow], part: DensePart) -> Opened:
     """The vectors of these segments, mapped, and the codes of those that have any.
 
     Raises:

@@ -12,7 +12,6 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from sparse_ir.errors import IndexFormatError, InvalidInputError
 from sparse_ir.files import whole_file
+from sparse_ir.vectors import unit
 
 SUFFIX = ".vec"
 _HEADER = struct.Struct("<4sIQII40x")  # magic, version, rows, dimension, checksum of what follows
@@ -112,11 +112,6 @@ class DenseSegment:
         """Size of the file."""
         return _HEADER.size + self.docs.nbytes + self.vectors.nbytes
 
-    @cached_property
-    def starts(self) -> NDArray[np.int64]:
-        """(n_docs,) the first row of each document."""
-        return np.flatnonzero(np.r_[True, self.docs[1:] != self.docs[:-1]][: len(self)])
-
     def verify(self) -> None:
         """Every byte was read and found good.
 
@@ -181,8 +176,7 @@ def checked(rows: DenseRows, n_documents: int, dimension: int) -> DenseRows:
     bad = np.flatnonzero(~np.isfinite(vectors).all(1))
     if len(bad):
         raise InvalidInputError(f"vector {bad[0]} holds NaN or infinity; want finite numbers")
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return DenseRows((vectors / np.maximum(lengths, 1e-12)).astype(np.float16), counts)
+    return DenseRows(unit(vectors).astype(np.float16), counts)
 
 
 def _kept(segment: DenseSegment, left_out: NDArray[np.uint64] | None) -> NDArray[np.int64]:

@@ -10,7 +10,6 @@ Embedding Based Retrieval", arXiv:2201.05409 (light codes find, heavy vectors ve
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,10 @@ _RECIPES = {
     "ivf-rabitq": "RR{dimension},IVF{lists},RaBitQ",
 }
 _TRAINING_ROWS = 2**17
-_DEFAULT_WIDTH = 64  # of a graph's search
-_DEFAULT_SHARE = 16  # one list in so many is probed
+_LEAST_WIDTH = 64  # of a graph's search
+_PROBED = 16  # one list in so many is probed, and more for many rows or a filter
+_MARGIN = 8  # looked at for each row that is expected to be barred: filters follow topics
+_COST = 8  # reading so many vectors in turn takes the time of looking at one row
 
 
 class Codes:
@@ -42,7 +43,12 @@ class Codes:
     """
 
     def __init__(self, index: Any, n_bytes: int = 0) -> None:
-        self._index = index
+        faiss = import_faiss()
+        self._index, self._inner = index, faiss.downcast_index(index)
+        self._is_rotated = isinstance(self._inner, faiss.IndexPreTransform)
+        if self._is_rotated:
+            self._inner = faiss.downcast_index(self._inner.index)
+        self._is_graph = isinstance(self._inner, faiss.IndexHNSW)
         self.n_bytes = n_bytes
 
     @classmethod
@@ -101,7 +107,6 @@ class Codes:
         queries: NDArray[np.float32],
         k: int,
         allowed: NDArray[np.bool_] | None,
-        probes: int | None,
     ) -> list[NDArray[np.int64]]:
         """The rows that seem nearest to each query, up to k.
 
@@ -109,30 +114,42 @@ class Codes:
             queries: (Q, dimension) unit vectors.
             k: Rows wanted a query.
             allowed: Which rows may be found; None for all.
-            probes: Lists probed, or the width of a graph's search.
         """
         k = min(k, self._index.ntotal)
-        selector = None if allowed is None else self._selector(allowed)
-        parameters = self._parameters(k, probes, selector)
+        n_allowed = self._index.ntotal if allowed is None else int(np.count_nonzero(allowed))
+        given = {} if allowed is None else {"sel": self._selector(allowed)}
+        parameters = self._parameters(self._width(k, n_allowed), given)
         _, found = self._index.search(queries, k, params=parameters)
         return [np.sort(rows[rows >= 0]) for rows in found]
+
+    def is_cheaper(self, k: int, n_allowed: int) -> bool:
+        """Whether ``search`` takes less time than to read all vectors that are allowed.
+
+        Args:
+            k: Rows wanted a query.
+            n_allowed: Rows that may be found.
+        """
+        if n_allowed <= LEAST_ROWS:
+            return False
+        return _COST * (self._width(k, n_allowed) if self._is_graph else k) < n_allowed
+
+    def _width(self, k: int, n_allowed: int) -> int:
+        """How many of the nearest rows are looked at, so that k of them are allowed."""
+        n_barred: int = self._index.ntotal - n_allowed
+        return k + _MARGIN * k * n_barred // max(n_allowed, 1)
 
     def _selector(self, allowed: NDArray[np.bool_]) -> Any:
         return import_faiss().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
 
-    def _parameters(self, k: int, probes: int | None, selector: Any) -> Any:
+    def _parameters(self, width: int, given: dict[str, Any]) -> Any:
         faiss = import_faiss()
-        inner = faiss.downcast_index(self._index)
-        transforms = isinstance(inner, faiss.IndexPreTransform)
-        if transforms:
-            inner = faiss.downcast_index(inner.index)
-        given = {} if selector is None else {"sel": selector}
-        if isinstance(inner, faiss.IndexHNSW):
-            return faiss.SearchParametersHNSW(efSearch=max(probes or _DEFAULT_WIDTH, k), **given)
-        n_probes = min(probes or max(1, inner.nlist // _DEFAULT_SHARE), inner.nlist)
-        make: Callable[..., Any] = faiss.SearchParametersIVF
-        parameters = make(nprobe=n_probes, **given)
-        if not transforms:
+        n_rows, width = self._index.ntotal, max(_LEAST_WIDTH, min(width, self._index.ntotal))
+        if self._is_graph:
+            return faiss.SearchParametersHNSW(efSearch=width, **given)
+        n_lists = self._inner.nlist
+        n_probed = min(n_lists // _PROBED + 2 * width * n_lists // n_rows, n_lists)
+        parameters = faiss.SearchParametersIVF(nprobe=n_probed, **given)
+        if not self._is_rotated:
             return parameters
         return faiss.SearchParametersPreTransform(index_params=parameters)
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.conditions import And, Comparison, Condition, Not, Operator, Or
-from sparse_ir.index.moments import parse_date
+from sparse_ir.index.dates import parse_date
 
 _TOKEN = re.compile(
     r"""\s*(?:

@@ -23,8 +23,8 @@ from sparse_ir.index.conditions import (
     Or,
     condition_of,
 )
+from sparse_ir.index.dates import as_moment, moment_of
 from sparse_ir.index.filter_language import parse_filter
-from sparse_ir.index.moments import as_moment, moment_of
 
 Filter = str | Mapping[str, Any] | Condition
 """``"year >= 2020"`` (``filter_language``), ``{"year": 2020}``, or a ``Condition``."""
@@ -33,6 +33,8 @@ Sql = tuple[str, list[Any]]
 """An SQL expression that is 0 or 1, and the values of its parameters."""
 
 _MOST_VALUES = 30_000  # in one filter: SQLite takes 32,766 parameters
+# SQLite before 3.46 parses nothing deeper than 100 places, of which each NOT takes two.
+_MOST_NESTED = 30
 _JSON_TYPES = {bool: "'true', 'false'", int: "'integer', 'real'", str: "'text'"}
 
 
@@ -45,7 +47,7 @@ def compile_filter(filter: Filter, fields: Collection[str]) -> Sql:
         fields: Metadata fields of the index.
 
     Raises:
-        InvalidInputError: not a filter, or an unknown field.
+        InvalidInputError: not a filter, an unknown field, too many values, or nested too deeply.
     """
     if isinstance(filter, str | Mapping):
         condition = parse_filter(filter) if isinstance(filter, str) else condition_of(filter)
@@ -53,7 +55,7 @@ def compile_filter(filter: Filter, fields: Collection[str]) -> Sql:
             _require_known(name, fields)
     else:
         condition = filter
-    sql, values = _compile(condition, fields)
+    sql, values = _compile(condition, fields, _MOST_NESTED)
     if len(values) > _MOST_VALUES:
         raise InvalidInputError(
             f"filter compares with {len(values)} values; want at most {_MOST_VALUES}, "
@@ -68,16 +70,20 @@ def add_sql_functions(connection: sqlite3.Connection) -> None:
     connection.create_function("same_json", 2, _same_json, deterministic=True)
 
 
-def _compile(condition: Condition, fields: Collection[str]) -> Sql:
-    if isinstance(condition, And):
-        return _join("AND", [_compile(one, fields) for one in condition.conditions])
-    if isinstance(condition, Or):
-        return _join("OR", [_compile(one, fields) for one in condition.conditions])
-    if isinstance(condition, Not):
-        return _negated(_compile(condition.condition, fields))
-    if not isinstance(condition, Comparison):
+def _compile(condition: Condition, fields: Collection[str], levels: int) -> Sql:
+    if isinstance(condition, Comparison):
+        return _compare(_place_of(condition.field, fields), condition.operator, condition.value)
+    if not isinstance(condition, And | Or | Not):
         raise _no_filter(condition)
-    return _compare(_place_of(condition.field, fields), condition.operator, condition.value)
+    if levels == 0:
+        raise InvalidInputError(
+            f"filter has more than {_MOST_NESTED} of and, or and not inside one another; "
+            "want fewer: what the same and joins can stand in one, side by side"
+        )
+    if isinstance(condition, Not):
+        return _negated(_compile(condition.condition, fields, levels - 1))
+    parts = [_compile(one, fields, levels - 1) for one in condition.conditions]
+    return _join("AND" if isinstance(condition, And) else "OR", parts)
 
 
 @dataclass(frozen=True)

@@ -42,25 +42,18 @@ class Reweighting:
         terms: NDArray[np.uint32],
         weights: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """The rows' weights with the lexical ones rewritten.
-
-        A stored weight gives back its term frequency, a whole number: exactly where float32 is
-        stored, and where float16 is, to within the precision of the weight itself.
-        """
+        """The rows' weights with the lexical ones rewritten."""
         lexical = terms >= self.first_word
         if self.k1 == 0 or not lexical.any():
             return weights
         lengths = np.repeat(self.n_words_of(docs), np.diff(indptr))[lexical]
-        old = weights[lexical].astype(np.float64)
-        norm = self.k1 * (1 - self.b + self.b * lengths / self.old_average)
-        counts = np.maximum(np.rint(old * norm / np.maximum(self.k1 + 1 - old, 1e-9)), 1)
+        old, new = self.old_average, self.new_average
+        counts = bm25.term_frequencies(
+            weights[lexical], lengths, average_length=old, k1=self.k1, b=self.b
+        )
         result: NDArray[np.float32] = weights.copy()
         result[lexical] = bm25.document_weights(
-            counts.astype(np.float32),
-            lengths,
-            average_length=self.new_average,
-            k1=self.k1,
-            b=self.b,
+            counts, lengths, average_length=new, k1=self.k1, b=self.b
         )
         return result
 

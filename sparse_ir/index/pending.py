@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparse_ir import _native
+from sparse_ir.index import bm25
 from sparse_ir.index.compaction import PEAK_BYTES, size_of, tail_to_merge
 from sparse_ir.index.dense_segment import DenseRows, DenseSegment
 from sparse_ir.index.params import BuildParams
@@ -40,9 +40,22 @@ class Batch:
         vectors = self.dense.vectors.nbytes if self.dense else 0
         return size_of(len(self.docs), len(self.terms)) + vectors // PEAK_BYTES
 
-
-Weigh = Callable[[Batch], NDArray[np.float32]]
-"""The weights to be stored of a batch."""
+    def weights(
+        self, params: BuildParams, first_word: int, average_length: float
+    ) -> NDArray[np.float32]:
+        """(nnz,) what is stored: lexical counts become BM25's weights, learned weights stay."""
+        lexical = self.terms >= first_word
+        if not lexical.any():
+            return self.values
+        weights: NDArray[np.float32] = self.values.copy()
+        weights[lexical] = bm25.document_weights(
+            self.values[lexical],
+            np.repeat(self.lengths, np.diff(self.indptr))[lexical],
+            average_length=average_length,
+            k1=params.k1,
+            b=params.b,
+        )
+        return weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +68,8 @@ class _Part:
 class Pending:
     """The batches, and segments in memory of those that were searched already."""
 
-    def __init__(self, params: BuildParams) -> None:
-        self._params = params
+    def __init__(self, params: BuildParams, first_word: int) -> None:
+        self._params, self._first_word = params, first_word
         self._batches: list[Batch] = []
         self._parts: list[_Part] = []
         self._average_length = 0.0
@@ -87,45 +100,47 @@ class Pending:
         batches, self._batches, self._parts, self._size = self._batches, [], [], 0
         return batches
 
-    def segments(self, weigh: Weigh, average_length: float) -> list[_native.Segment]:
+    def segments(self, average_length: float) -> list[_native.Segment]:
         """All that is pending, as segments in memory.
 
         What came since the last call becomes one segment, and small neighbours are joined, so
         that many calls cost a document about as often as tiered merging does.
 
         Args:
-            weigh: Gives the weights, which depend on nothing but the average length.
-            average_length: Under another one, all are made anew.
+            average_length: Under which BM25's weights are; under another one, all are made anew.
         """
         if average_length != self._average_length:
             self._parts, self._average_length = [], average_length
         new = self._batches[sum(len(part.batches) for part in self._parts) :]
         if new:
-            self._parts.append(self._part(new, weigh))
+            self._parts.append(self._part(new))
         sizes = [size_of(part.segment.n_docs, part.segment.n_postings) for part in self._parts]
         if (start := tail_to_merge(sizes)) is not None:
             tail = self._parts[start:]
             together = [batch for part in tail for batch in part.batches]
-            self._parts[start:] = [self._part(together, weigh)]
+            self._parts[start:] = [self._part(together)]
         return [part.segment for part in self._parts]
 
     def dense_segments(self) -> list[DenseSegment]:
         """The vectors of what ``segments`` gave, in the same order."""
         return [part.dense for part in self._parts if part.dense is not None]
 
-    def _part(self, batches: list[Batch], weigh: Weigh) -> _Part:
-        builder = build(list(batches), weigh, self._params)
+    def _part(self, batches: list[Batch]) -> _Part:
+        builder = build(list(batches), self._params, self._first_word, self._average_length)
         return _Part(batches, builder.segment("documents in memory"), dense_segment(batches))
 
 
-def build(batches: list[Batch], weigh: Weigh, params: BuildParams) -> _native.SegmentBuilder:
+def build(
+    batches: list[Batch], params: BuildParams, first_word: int, average_length: float
+) -> _native.SegmentBuilder:
     """A builder of the batches; the list is empty afterwards, so that none is held twice."""
     builder = _native.SegmentBuilder(params.precision, params.n_threads)
     builder.reserve(sum(len(b.docs) for b in batches), sum(len(b.terms) for b in batches))
     batches.reverse()
     while batches:
         batch = batches.pop()
-        builder.add(batch.docs, batch.indptr, batch.terms, weigh(batch))
+        weights = batch.weights(params, first_word, average_length)
+        builder.add(batch.docs, batch.indptr, batch.terms, weights)
     return builder
 
 

@@ -18,13 +18,14 @@ from sparse_ir.corpus import Document
 from sparse_ir.errors import IndexFormatError, InvalidInputError, VocabularyMismatchError
 from sparse_ir.hits import Hits
 from sparse_ir.index import dense_files, recall
-from sparse_ir.index.bitsets import Bitset, Bitsets, DocRows, cleared
+from sparse_ir.index.bitsets import Bitset, DocRows, cleared
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.dense import DenseIndex
 from sparse_ir.index.filters import Filter, compile_filter
 from sparse_ir.index.params import Approximate, DensePart, Exact
 from sparse_ir.index.passages import StoredPassage, from_row, spans_of
 from sparse_ir.index.recall import RecallCurves
+from sparse_ir.index.selector import Selector
 from sparse_ir.index.verify import verify
 from sparse_ir.vectors import TermWeights, as_term_weights
 
@@ -47,7 +48,7 @@ class Index:
         folder: Path,
         catalog: Catalog,
         segments: Sequence[_native.Segment],
-        dense: DenseIndex | None = None,
+        dense: dense_files.Opened | None = None,
         *,
         is_snapshot: bool = True,
     ) -> None:
@@ -56,10 +57,14 @@ class Index:
         self._is_snapshot = is_snapshot  # else the catalog is a writer's, which may change it
         self._is_closed = False
         self._segments = list(segments)
-        self._dense = dense
         self._settings = catalog.settings()
         self._rows = [DocRows.of(segment) for segment in self._segments]
-        self._bitsets = Bitsets(catalog, self._rows)
+        self._selector = Selector(catalog, self._rows, dense[0] if dense else ())
+        self._dense: DenseIndex | None = None
+        if (part := dense_part(self._settings)) and dense:
+            self._dense = DenseIndex(
+                catalog, self._selector, *dense, part.dimension, is_snapshot=is_snapshot
+            )
         self._deleted_terms: tuple[list[Bitset | None], TermCounts] | None = None
 
     @classmethod
@@ -99,7 +104,7 @@ class Index:
             self._catalog.close()
         self._segments.clear()
         self._rows.clear()
-        self._bitsets.release()
+        self._selector.release()
         if self._dense is not None:
             self._dense.close()
 
@@ -125,7 +130,7 @@ class Index:
         Args:
             queries: (Q, n_terms) term weights; in an index of text, columns from the learned
                 block's size on are word numbers.
-            k: Hits wanted a query, >= 1.
+            k: Hits wanted a query, >= 1; where fewer can be found, ``Hits`` are narrower.
             plan: ``Exact()``, ``Approximate(recall=.99)`` or ``Approximate(bound_share=.9)``.
             threads: Queries searched at once, >= 1.
             filter: Only documents whose metadata match (see ``index.filters``).
@@ -160,7 +165,7 @@ class Index:
         while True:
             docs, scores, counts = _native.search(
                 self._segments,
-                self._bitsets.living() if filter is None else self._bitsets.allowed(filter),
+                self._selector.select(filter).bits,
                 indptr.astype(np.int64, copy=False),
                 terms.astype(np.uint32, copy=False),
                 weights,
@@ -228,8 +233,8 @@ class Index:
         Raises:
             InvalidInputError: unknown doc_id.
         """
-        row = self._row(doc_id)
-        return self.documents([row])[row]
+        doc = self.doc_number(doc_id)
+        return self.documents([doc])[doc]
 
     def documents(self, docs: Sequence[int]) -> dict[int, Document]:
         """doc number -> document."""
@@ -257,7 +262,10 @@ class Index:
         Raises:
             InvalidInputError: unknown doc_id.
         """
-        return self._row(doc_id)
+        row = self._catalog.documents([doc_id]).get(doc_id)
+        if row is None:
+            raise InvalidInputError(f"no document {doc_id!r} in {self.path}; want a known doc_id")
+        return row.doc
 
     @cached_property
     def has_passages(self) -> bool:
@@ -300,30 +308,23 @@ class Index:
         Raises:
             InvalidInputError: unknown doc_id.
         """
-        doc = np.array([self._row(doc_id)], np.uint64)
-        for segment, rows in zip(self._segments, self._rows, strict=True):
-            if len(found := rows.find(doc)):
-                return self._weights_of(segment, found)
-        raise IndexFormatError(f"{self.path}: no segment holds document {doc_id!r}; build it anew")
+        return self.vectors(np.array([self.doc_number(doc_id)], np.uint64))
 
     def sampled_vectors(self, n: int, seed: int = 0) -> tuple[list[int], TermWeights]:
         """As a batch of ``stored_vectors``, for any n of the living documents, or for all."""
         _require_positive("n", n)
         docs = self._catalog.matching("1", [])
         chosen = np.sort(np.random.default_rng(seed).permutation(docs)[:n])
-        found: list[int] = []
-        parts = [sp.csr_array((0, self.n_terms + self.n_words), dtype=np.float32)]
-        for segment, rows in zip(self._segments, self._rows, strict=True):
-            own = rows.find(chosen)
-            parts.append(self._weights_of(segment, own))
-            found += segment.doc_numbers[own].tolist()
-        return found, sp.vstack(parts, format="csr")
+        return chosen.tolist(), self.vectors(chosen)
 
     def vectors(self, docs: NDArray[np.uint64]) -> TermWeights:
         """(n, n_terms + n_words) the stored weights of documents, as ``vector`` gives one's.
 
         Args:
             docs: (n,) doc numbers, ascending.
+
+        Raises:
+            IndexFormatError: no segment holds one of them.
         """
         self._require_open()
         parts = [sp.csr_array((0, self.n_terms + self.n_words), dtype=np.float32)]
@@ -335,7 +336,9 @@ class Index:
             parts.append(self._weights_of(segment, own))
         if (row_of < 0).any():
             missing = int(docs[np.flatnonzero(row_of < 0)[0]])
-            raise IndexFormatError(f"{self.path}: no segment holds document number {missing}")
+            raise IndexFormatError(
+                f"{self.path}: no segment holds document number {missing}; build the index anew"
+            )
         return sp.vstack(parts, format="csr")[row_of]
 
     def stored_vectors(self, batch_size: int = 1024) -> Iterator[tuple[list[int], TermWeights]]:
@@ -345,7 +348,7 @@ class Index:
         """
         self._require_open()
         _require_positive("batch_size", batch_size)
-        for segment, living in zip(self._segments, self._bitsets.living(), strict=True):
+        for segment, living in zip(self._segments, self._selector.select().bits, strict=True):
             rows = np.arange(segment.n_docs, dtype=np.uint32)
             if living is not None:
                 rows = rows[~np.isin(rows, cleared(living, segment.n_docs))]
@@ -431,9 +434,7 @@ class Index:
 
     def forget(self, docs: Sequence[int]) -> None:
         """These documents are no hits any more; called by the writer that made this index."""
-        self._bitsets.forget(docs)
-        if self._dense is not None:
-            self._dense.forget(docs)
+        self._selector.forget(docs)
 
     # inside
 
@@ -477,12 +478,6 @@ class Index:
             total.update(dict(segment.section_bytes))
         return dict(total)
 
-    def _row(self, doc_id: str) -> int:
-        row = self._catalog.documents([doc_id]).get(doc_id)
-        if row is None:
-            raise InvalidInputError(f"no document {doc_id!r} in {self.path}; want a known doc_id")
-        return row.doc
-
     def _require_known_terms(self, n_columns: int) -> None:
         if not self.n_terms <= n_columns <= self.n_terms + self.n_words:
             raise VocabularyMismatchError(
@@ -495,7 +490,7 @@ class Index:
 
         Counted once for the documents that are living; there is a new list of them when some go.
         """
-        living, counted = self._bitsets.living(), self._deleted_terms
+        living, counted = self._selector.select().bits, self._deleted_terms
         if counted is None or counted[0] is not living:
             counted = self._deleted_terms = living, self._count_deleted(living)
         return counted[1]
@@ -534,12 +529,9 @@ def dense_part(settings: Mapping[str, Any]) -> DensePart | None:
     return DensePart(**settings["dense"]) if settings.get("dense") else None
 
 
-def _open_dense(folder: Path, catalog: Catalog) -> DenseIndex | None:
+def _open_dense(folder: Path, catalog: Catalog) -> dense_files.Opened | None:
     part = dense_part(catalog.settings())
-    if part is None:
-        return None
-    segments, codes = dense_files.open_all(folder, catalog.segments(), part)
-    return DenseIndex(catalog, segments, codes, part.dimension)
+    return dense_files.open_all(folder, catalog.segments(), part) if part else None
 
 
 def _require_same(path: Path, what: str, came: int, wanted: int) -> None:

@@ -12,6 +12,7 @@ of the others together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -34,11 +35,11 @@ from sparse_ir.index.compaction import (
     tail_to_merge,
 )
 from sparse_ir.index.dense_segment import DenseRows, DenseSegment, checked, holds
-from sparse_ir.index.faiss_codes import Codes
 from sparse_ir.index.merge import Reweighting, Rows, merge
 from sparse_ir.index.params import BuildParams, DensePart
 
-_GLOB = "segment-*"
+# No others are touched: people keep files of their own in the folder of an index.
+_OWN = re.compile(r"segment-[0-9]{6,}\.(sir|vec|faiss)(\.tmp)?")
 _QUICK = 2**18  # size of what is joined within a commit: a few ms
 
 Gathered = tuple[SegmentBuilder, DenseSegment | None]
@@ -172,7 +173,7 @@ class SegmentFiles:
         self.wait()
         return [self._open(row) for row in self._catalog.segments()]
 
-    def open_dense(self) -> tuple[list[DenseSegment], list[Codes | None]]:
+    def open_dense(self) -> dense_files.Opened:
         """The vectors of every segment, and their codes, oldest first."""
         self.wait()
         if self.dense is None:
@@ -322,7 +323,8 @@ class SegmentFiles:
     def _orphans(self) -> list[Path]:
         kept = {_stem(row.name) for row in self._catalog.segments()}
         kept |= {_stem(one.name) for one in self._coming}
-        return [file for file in self._folder.glob(_GLOB) if _stem(file.name) not in kept]
+        found = own_files(self._folder)
+        return [file for file in found if _stem(file.name) not in kept and file.is_file()]
 
     def _tail(self) -> list[SegmentRow]:
         """Segments at the end that should be joined, those apart that are being joined."""
@@ -392,6 +394,11 @@ class SegmentFiles:
         name = f"segment-{self.next_number:06d}.sir"
         self.next_number += 1
         return name
+
+
+def own_files(folder: Path) -> list[Path]:
+    """What has the name of a segment's file, or of one that is being written."""
+    return [path for path in folder.iterdir() if _OWN.fullmatch(path.name)]
 
 
 def _done(work: Callable[[], None]) -> Future[None]:

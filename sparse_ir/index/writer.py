@@ -21,10 +21,10 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from sparse_ir.corpus import Document, metadata_json
+from sparse_ir.corpus import Document, require_document
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.files import folder_digest
-from sparse_ir.index import bm25, dense_files, recall
+from sparse_ir.index import dense_files
 from sparse_ir.index.catalog import (
     Catalog,
     DocumentRow,
@@ -33,21 +33,21 @@ from sparse_ir.index.catalog import (
     require_no_index,
 )
 from sparse_ir.index.compaction import most_gathered
-from sparse_ir.index.dense import DenseIndex
 from sparse_ir.index.dense_segment import DenseRows, checked
+from sparse_ir.index.lock import FILE_NAME as LOCK_NAME
 from sparse_ir.index.lock import WriterLock
 from sparse_ir.index.merge import Reweighting, Rows, split
 from sparse_ir.index.params import BuildParams, CodeKind, DensePart
 from sparse_ir.index.passages import Passages, StoredPassage, from_row, spans_of, to_row
 from sparse_ir.index.passages import Row as PassageRow
-from sparse_ir.index.pending import Batch, Pending, Weigh, build, dense_segment
+from sparse_ir.index.pending import Batch, Pending, build, dense_segment
 from sparse_ir.index.reader import Index, dense_part
-from sparse_ir.index.recall import RecallCurves
-from sparse_ir.index.segment_files import Gathered, SegmentFiles
+from sparse_ir.index.segment_files import Gathered, SegmentFiles, own_files
 from sparse_ir.vectors import TermWeights, append_terms, as_term_weights
 
 Change = Callable[[Rows, Passages], tuple[Rows, Passages]]
 """Given stored rows and their passages, returns both anew, of the same documents."""
+_FOLDER_ENDS = ("", ".tmp", ".replaced")  # of a folder that is being replaced, see files
 _DRIFT = 0.10  # relative change of the average length at which a commit rewrites BM25's weights
 _KNOWN_WORDS = 2**18  # whose numbers are kept in memory, about 30 MB; the catalog knows all
 
@@ -75,7 +75,7 @@ class IndexWriter:
         self._settings = catalog.settings()
         self._params = BuildParams(**self._settings["params"])
         self._lexicon: dict[str, int] = {}
-        self._pending = Pending(self._params)
+        self._pending = Pending(self._params, self._settings["n_terms"])
         self._most_gathered = most_gathered(self._params.memory_mb)
         self._indexes: WeakSet[Index] = WeakSet()
         self._dense = dense_part(self._settings)
@@ -107,7 +107,8 @@ class IndexWriter:
         """A writer of a new, empty index in the folder ``path``, committed at once.
 
         Args:
-            path: Folder; made with its parents if missing, else it must not hold an index.
+            path: Folder; made with its parents if missing, else it must hold no index, nor what an
+                index would overwrite, unless a crash while one was made left it.
             n_terms: Size of the learned block, >= 1; lexical terms are numbered behind it.
             vocabulary: Fingerprint of the learned block's vocabulary.
             term_names: The learned block's terms, to be kept where no model knows them.
@@ -118,7 +119,8 @@ class IndexWriter:
                 before the index is, ``Index.verify`` reads them, and they go where it is not kept.
 
         Raises:
-            InvalidInputError: ``n_terms`` < 1, bad term names, or an index is there already.
+            InvalidInputError: ``n_terms`` < 1, bad term names, or an index is there already, or
+                files with the names of an index's.
             IndexLockedError: another writer is making one there.
         """
         folder = Path(path)
@@ -132,7 +134,9 @@ class IndexWriter:
         if term_names is not None:
             _require_text("the names of terms", *term_names)
         folder.mkdir(parents=True, exist_ok=True)
-        lock, beside = WriterLock(folder), beside or {}
+        beside = beside or {}
+        _require_room(folder, beside)
+        lock = WriterLock(folder)
         try:
             require_no_index(folder)
         except BaseException:
@@ -151,14 +155,17 @@ class IndexWriter:
             **({"dense": asdict(dense)} if dense else {}),
             **(settings or {}),
         }
+        catalog = None
         try:
             made["folders"] = _make_folders(folder, beside)
             catalog = Catalog.create(folder, made, term_names)
+            return cls(folder, catalog, lock, is_new=True, beside=beside)
         except BaseException:
+            if catalog is not None:
+                catalog.close()
             _remove_index(folder, beside)
             lock.remove()
             raise
-        return cls(folder, catalog, lock, is_new=True, beside=beside)
 
     @classmethod
     def open(cls, path: str | Path) -> IndexWriter:
@@ -223,10 +230,14 @@ class IndexWriter:
         """
         matrix = self._checked(vectors, len(ids))
         rows = self._checked_dense(dense, len(ids))
-        _require_good(ids)
+        _require_several(ids)
         if metadata is not None:
             _require_length("metadata", len(metadata), len(ids))
-        first = self._add_rows(ids, metadata)
+        documents = [
+            Document(doc_id, "", metadata=own)
+            for doc_id, own in zip(ids, metadata or repeat({}), strict=False)
+        ]
+        first = self._add_rows(documents, _require_good(documents))
         indptr, terms = matrix.indptr.astype(np.int64), matrix.indices.astype(np.uint32)
         self._gather(first, np.zeros(len(ids), np.int64), indptr, terms, matrix.data.copy(), rows)
 
@@ -264,15 +275,13 @@ class IndexWriter:
         _require_length("word lists", len(words), len(documents))
         if fingerprints is not None:
             _require_length("fingerprints", len(fingerprints), len(documents))
-        ids = [document.doc_id for document in documents]
-        _require_good(ids)
+        metadata = _require_good(documents)
         for document, own in zip(documents, words, strict=True):
-            what = f"title, text or words of {document.doc_id!r}"
-            _require_text(what, document.title, document.text, *own)
-        stored_passages = self._passage_rows(passages, ids, rows)
+            _require_text(f"words of {document.doc_id!r}", *own)
+        stored_passages = self._passage_rows(passages, documents, rows)
         first = self._add_rows(
-            ids,
-            [document.metadata for document in documents],
+            documents,
+            metadata,
             n_words=[len(one) for one in words],
             fingerprints=fingerprints,
         )
@@ -320,14 +329,9 @@ class IndexWriter:
     def replace_metadata(self, document: Document) -> None:
         """A known document has the metadata of this one; its text and vector stay."""
         row = self._catalog.documents([document.doc_id])[document.doc_id]
-        as_json = _as_json(document.doc_id, document.metadata)
+        as_json = require_document(document)
         self._catalog.add_fields(document.metadata)
         self._catalog.replace_metadata(row.doc, as_json)
-        self._is_dirty = True
-
-    def keep_recall(self, curves: RecallCurves) -> None:
-        """``Approximate(recall=...)`` goes by these measurements from the commit on."""
-        self._settings[recall.SETTING] = curves.as_setting()
         self._is_dirty = True
 
     def delete(self, doc_ids: Collection[str]) -> int:
@@ -359,20 +363,14 @@ class IndexWriter:
         alone; it is good until the writer is closed, and may be searched from other threads.
         """
         average = self._average_of_new()
-        memory = self._pending.segments(self._weigh(average), average)
-        self._catalog.update_settings(self._settings)
+        memory = self._pending.segments(average)
+        self._catalog.update_settings({**self._settings, "average_length": average})
         segments = [*self._files.open_all(), *memory]
         dense = None
         if self._dense is not None:
             vectors, codes = self._files.open_dense()
             in_memory = self._pending.dense_segments()
-            dense = DenseIndex(
-                self._catalog,
-                [*vectors, *in_memory],
-                [*codes, *[None] * len(in_memory)],
-                self._dense.dimension,
-                is_snapshot=False,
-            )
+            dense = [*vectors, *in_memory], [*codes, *[None] * len(in_memory)]
         index = Index(self._folder, self._catalog, segments, dense, is_snapshot=False)
         self._indexes.add(index)
         return index
@@ -387,14 +385,13 @@ class IndexWriter:
         if not self._pending:
             return
         average = self._files.average_length = self._average_of_new()
-        batches, params = self._pending.take(), self._params
+        batches, params, n_terms = self._pending.take(), self._params, self._settings["n_terms"]
         n_docs = sum(len(batch.docs) for batch in batches)
         n_postings = sum(len(batch.terms) for batch in batches)
-        weigh = self._weigh(average)
 
         def gather() -> Gathered:
             vectors = dense_segment(batches)
-            return build(batches, weigh, params), vectors
+            return build(batches, params, n_terms, average), vectors
 
         self._files.write(gather, n_docs, n_postings)
 
@@ -543,18 +540,18 @@ class IndexWriter:
     def _passage_rows(
         self,
         passages: Sequence[Sequence[StoredPassage]] | None,
-        ids: Sequence[str],
+        documents: Sequence[Document],
         rows: DenseRows | None,
     ) -> list[PassageRow]:
         """What the catalog is to keep of the passages, checked against their vectors."""
         if passages is None:
             return []
-        _require_length("lists of passages", len(passages), len(ids))
+        _require_length("lists of passages", len(passages), len(documents))
         if rows is not None:
-            for doc_id, own, n in zip(ids, passages, rows.counts.tolist(), strict=True):
+            for document, own, n in zip(documents, passages, rows.counts.tolist(), strict=True):
                 if n != (len(own) or 1):
                     raise InvalidInputError(
-                        f"{n} vectors came for {len(own) or 1} passages of {doc_id!r}; "
+                        f"{n} vectors came for {len(own) or 1} passages of {document.doc_id!r}; "
                         "want one each"
                     )
         first = self._settings["next_doc"]
@@ -562,22 +559,26 @@ class IndexWriter:
 
     def _add_rows(
         self,
-        ids: Sequence[str],
-        metadata: Sequence[Mapping[str, Any]] | None,
+        documents: Sequence[Document],
+        metadata: Sequence[str],
         n_words: Sequence[int] | None = None,
         fingerprints: Sequence[bytes] | None = None,
     ) -> int:
-        """The documents, whose ids are good, are in the catalog, in the place of any with these.
+        """The documents, which are good, are in the catalog, in the place of any with their ids.
+
+        Args:
+            documents: Their texts are not added.
+            metadata: Theirs, as JSON.
+            n_words: Of each.
+            fingerprints: Of each.
 
         Returns:
             The number of the first.
         """
-        as_json: Iterable[str] = repeat("{}")
-        if metadata is not None:
-            as_json = [_as_json(*pair) for pair in zip(ids, metadata, strict=True)]
-            self._catalog.add_fields({name for one in metadata for name in one})
+        self._catalog.add_fields({name for document in documents for name in document.metadata})
+        ids = [document.doc_id for document in documents]
         first = int(self._settings["next_doc"])
-        rows = (first, ids, n_words or repeat(0), fingerprints or repeat(None), as_json)
+        rows = (first, ids, n_words or repeat(0), fingerprints or repeat(None), metadata)
         if not self._catalog.add_documents(*rows):  # asking first would take as long again
             self.delete(ids)
             if not self._catalog.add_documents(*rows):
@@ -625,27 +626,7 @@ class IndexWriter:
         self._lexicon.update(numbered)
         self._settings["lexicon_size"] += len(new)
 
-    # weights
-
-    def _weigh(self, average_length: float) -> Weigh:
-        """How lexical counts become BM25's weights; learned weights stay."""
-        first_word, params = self._settings["n_terms"], self._params
-
-        def weigh(batch: Batch) -> NDArray[np.float32]:
-            lexical = batch.terms >= first_word
-            if not lexical.any():
-                return batch.values
-            weights: NDArray[np.float32] = batch.values.copy()
-            weights[lexical] = bm25.document_weights(
-                batch.values[lexical],
-                np.repeat(batch.lengths, np.diff(batch.indptr))[lexical],
-                average_length=average_length,
-                k1=params.k1,
-                b=params.b,
-            )
-            return weights
-
-        return weigh
+    # the average length
 
     def _average_of_new(self) -> float:
         """Under which new weights are stored: the old segments', if there are any."""
@@ -690,6 +671,25 @@ class IndexWriter:
         return {"next_segment": files.next_number, "average_length": files.average_length}
 
 
+def _require_room(folder: Path, beside: Collection[str]) -> None:
+    """Returns if the folder holds nothing that a new index would overwrite, crashes' remains apart.
+
+    The lock is made first and removed last: what a crash leaves of a new index is never without.
+
+    Raises:
+        InvalidInputError: somebody else's files have the names of an index's, or it is one.
+    """
+    catalog = Catalog.files(folder)
+    folders = [folder / (name + end) for name in beside for end in _FOLDER_ENDS]
+    found = [path for path in (*catalog, *folders, *own_files(folder)) if path.exists()]
+    if found and not (folder / LOCK_NAME).exists():
+        require_no_index(folder)
+        raise InvalidInputError(
+            f"{found[0]} is there, and making an index would overwrite it; name another folder for "
+            "the index, or move this away"
+        )
+
+
 def _make_folders(folder: Path, beside: Mapping[str, Callable[[Path], object]]) -> dict[str, str]:
     """The digest of each by name, for all to be there and whole when the index begins to be."""
     for name, fill in beside.items():
@@ -702,15 +702,6 @@ def _remove_index(folder: Path, beside: Collection[str]) -> None:
     remove_catalog(folder)
     for name in beside:
         shutil.rmtree(folder / name, ignore_errors=True)
-
-
-def _as_json(doc_id: str, metadata: Mapping[str, Any]) -> str:
-    try:
-        return metadata_json(metadata)
-    except ValueError as error:
-        raise InvalidInputError(
-            f"metadata of {doc_id!r} is not JSON: {error}; want plain values"
-        ) from error
 
 
 def _require_text(what: str, *parts: str) -> None:
@@ -730,15 +721,11 @@ def _require_several(doc_ids: Collection[str]) -> None:
         raise InvalidInputError(f"the string {doc_ids!r} came; want a list of doc_ids")
 
 
-def _require_good(doc_ids: Sequence[str]) -> None:
-    _require_several(doc_ids)
-    for doc_id in doc_ids:
-        if not isinstance(doc_id, str) or not doc_id:
-            raise InvalidInputError(f"doc_id is {doc_id!r}; want a string that is not empty")
-    try:
-        "".join(doc_ids).encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInputError(f"a doc_id is no text: {error}; want whole characters") from None
-    if len(set(doc_ids)) != len(doc_ids):
-        twice = next(doc_id for doc_id, n in Counter(doc_ids).items() if n > 1)
+def _require_good(documents: Sequence[Document]) -> list[str]:
+    """Returns the metadata of each as JSON, if all are good and no two have one doc_id."""
+    metadata = [require_document(document) for document in documents]
+    counts = Counter(document.doc_id for document in documents)
+    if len(counts) != len(documents):
+        twice = next(doc_id for doc_id, n in counts.items() if n > 1)
         raise InvalidInputError(f"doc_id {twice!r} comes twice in one batch; want each once")
+    return metadata

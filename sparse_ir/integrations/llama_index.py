@@ -14,8 +14,8 @@ from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
 from sparse_ir.hits import Hit
 from sparse_ir.index.conditions import ORDERS, And, Comparison, Condition, Not, Or
+from sparse_ir.index.dates import parse_date
 from sparse_ir.index.filters import Filter
-from sparse_ir.index.moments import parse_date
 from sparse_ir.integrations.asking import ask, ask_async, metadata_of, text_of
 from sparse_ir.retrieval.retriever import Retriever
 from sparse_ir.vectors import to_mappings

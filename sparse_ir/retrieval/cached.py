@@ -22,7 +22,7 @@ from sparse_ir.files import whole_folder
 from sparse_ir.index.catalog import FORMAT_VERSION, Catalog
 from sparse_ir.index.reader import Index
 from sparse_ir.retrieval.dense_part import (
-    DocumentVectors,
+    LazyDenseEncoder,
     add_dense,
     wanted_part,
 )
@@ -111,7 +111,7 @@ class CachedIndexes:
     def hybrid(self) -> HybridRetriever:
         """Our own index with a dense part, made from a copy of the sparse one."""
         source = self.sparse.index.path
-        encoder = DocumentVectors(self._dense)
+        encoder = LazyDenseEncoder(self._dense)
         part = wanted_part(source, self._dense, None, encoder)
         folder = source.with_name(f"hybrid-{source.name[-32:-16]}{part.fingerprint[:16]}")
         if not folder.is_dir():

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sparse_ir.encoders.checkpoint import lasting_name, require_models_extra
+from sparse_ir.encoders.checkpoint import Role, lasting_name, require_models_extra
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.catalog import Catalog
@@ -37,7 +37,7 @@ class VectorEncoder(Protocol):
         ...
 
 
-class DocumentVectors:
+class LazyDenseEncoder:
     """The document encoder of a dense model, loaded when it is first needed, and then kept.
 
     Args:
@@ -60,11 +60,13 @@ class DocumentVectors:
 
     @cached_property
     def _encoder(self) -> VectorEncoder:
-        return load_document_vectors(self._model, self._options)
+        return load_dense(self._model, options=self._options)
 
 
-def load_document_vectors(model: str, options: EncoderOptions | None = None) -> VectorEncoder:
-    """The document encoder of a dense model.
+def load_dense(
+    model: str, role: Role = "document", options: EncoderOptions | None = None
+) -> VectorEncoder:
+    """The encoder of a dense model for documents or queries.
 
     Raises:
         InvalidInputError: no such model.
@@ -73,19 +75,11 @@ def load_document_vectors(model: str, options: EncoderOptions | None = None) -> 
     require_models_extra()
     from sparse_ir.encoders.dense_encoder import load_dense_encoder
 
-    return load_dense_encoder(model, "document", options)
-
-
-def load_query_vectors(model: str) -> VectorEncoder:
-    """The query encoder of a dense model, as ``load_document_vectors``."""
-    require_models_extra()
-    from sparse_ir.encoders.dense_encoder import load_dense_encoder
-
-    return load_dense_encoder(model, "query")
+    return load_dense_encoder(model, role, options)
 
 
 def fingerprint_of(model: str) -> str:
-    """Digest of what decides a dense model's vectors, as ``load_document_vectors``."""
+    """Digest of what decides a dense model's vectors, as ``load_dense``."""
     require_models_extra()
     from sparse_ir.encoders.dense_encoder import fingerprint
 

@@ -29,7 +29,7 @@ from sparse_ir.index.filters import Filter
 from sparse_ir.index.params import Approximate, Exact
 from sparse_ir.index.reader import EXACT, Index, dense_part
 from sparse_ir.retrieval.candidates import CandidateScores, FusedHits, fuse, score_candidates
-from sparse_ir.retrieval.dense_part import VectorEncoder, load_query_vectors
+from sparse_ir.retrieval.dense_part import VectorEncoder, load_dense
 from sparse_ir.retrieval.dense_queries import FOLDER, load_table
 from sparse_ir.retrieval.explanation import WeightedTerm
 from sparse_ir.retrieval.fusion import Fusion
@@ -440,7 +440,7 @@ class HybridRetriever(AsyncSearch):
                 f"{self.index.path} has no table of dense queries; make one with: "
                 "sparse-ir distil-queries"
             )
-        return table or load_query_vectors(part.model)
+        return table or load_dense(part.model, "query")
 
 
 def _kept_fusion(index: Index) -> Fusion:

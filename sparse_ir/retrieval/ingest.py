@@ -24,7 +24,7 @@ from sparse_ir.index.params import BuildParams, CodeKind
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.dense_part import (
-    DocumentVectors,
+    LazyDenseEncoder,
     VectorEncoder,
     add_dense,
     dense_rows,
@@ -105,7 +105,7 @@ def ingest(
             are expanded so at the end of the call, once there are 100 (see ``neighbours``).
         dense: Name or folder of the dense model, of which the index has or gets a dense part; None
             keeps what it has.
-        codes: As ``DensePart``; None takes what the index has, or none.
+        codes: As ``DensePart``, only with ``dense``; None takes what the index has, or none.
         dense_encoder: As ``encoder``, of the dense model.
         sync: Whether documents of the index that did not come are deleted, once all have come; one
             at least must.
@@ -116,13 +116,18 @@ def ingest(
 
     Raises:
         InvalidInputError: an existing index was built with another model, dense model, language or
-            neighbour weight, or the other way with passages; or what came is no ``Document``, or
+            neighbour weight, or the other way with passages; or ``codes`` came without ``dense``;
+            or what came is no ``Document``, or
             one without doc_id, or with a title, text or metadata of other kinds than it says; or
             nothing came, and ``sync`` would delete all.
     """
     if batch_size < 1 or commit_every < 1:
         raise InvalidInputError(
             f"batch_size is {batch_size}, commit_every is {commit_every}; want integers >= 1"
+        )
+    if codes is not None and dense is None:
+        raise InvalidInputError(
+            f"codes={codes!r} came without dense; name the dense model whose vectors they are of"
         )
     tell = on_progress or (lambda done, unchanged: None)
     report, path, part = IngestReport(), Path(path), None
@@ -135,7 +140,7 @@ def ingest(
         if sync and not first:
             _require_empty(path)
     if dense is not None:
-        dense_encoder = dense_encoder or DocumentVectors(dense, options)
+        dense_encoder = dense_encoder or LazyDenseEncoder(dense, options)
         part = wanted_part(path, dense, codes, dense_encoder)
         add_dense(
             path, part, dense_encoder, batch_size=batch_size, on_progress=lambda n: tell(n, 0)
@@ -150,7 +155,7 @@ def ingest(
         dense=part,
     ) as writer:
         if writer.dense is not None and dense_encoder is None:
-            dense_encoder = DocumentVectors(writer.dense.model, options)
+            dense_encoder = LazyDenseEncoder(writer.dense.model, options)
         pipeline = _Pipeline(
             writer, model, options, encoder, dense_encoder, analyzer, passages, batch_size
         )

@@ -120,7 +120,7 @@ class NeighbourExpander:
         return (docs, *arrays), expanded
 
     def neighbours(self, docs: NDArray[np.uint64], stored: TermWeights) -> NDArray[np.int64]:
-        """(n, 4) numbers of the documents nearest to each, up to 3; -1 for none.
+        """(n, up to 4) numbers of the documents nearest to each, up to 3; -1 for none.
 
         Nearest are those that share the most of its weight, terms by their idf. What shares less
         than a tenth of what the document shares with itself is no neighbour.

@@ -26,7 +26,7 @@ from sparse_ir.errors import InvalidInputError, SparseIRError
 from sparse_ir.index.catalog import Catalog, require_index
 from sparse_ir.index.reader import dense_part
 from sparse_ir.index.writer import IndexWriter
-from sparse_ir.retrieval.dense_part import DocumentVectors
+from sparse_ir.retrieval.dense_part import LazyDenseEncoder
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.snapshots import Snapshots
@@ -75,7 +75,7 @@ class LiveIndex:
         self._lock = threading.Lock()  # of the changes' end
         self._encoder: TextEncoder | None = None
         self._encoder_lock = threading.RLock()  # two would share the cores
-        self._vectors: DocumentVectors | None = None  # the writer's alone
+        self._vectors: LazyDenseEncoder | None = None  # the writer's alone
         self._changes: queue.Queue[_Change | None] = queue.Queue()
         self._is_closed = False
         self._writer = threading.Thread(target=self._write, name="sparse-ir-writer")
@@ -209,7 +209,7 @@ class LiveIndex:
         require_index(self.path)  # if it was moved away, a new one must not take its place
         settings, part = self.settings, dense_part(self.settings)
         if part is not None and self._vectors is None:
-            self._vectors = DocumentVectors(part.model)
+            self._vectors = LazyDenseEncoder(part.model)
         with self.document_encoder() as encoder:
             ingest(
                 self.path,

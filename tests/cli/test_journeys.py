@@ -126,6 +126,8 @@ def test_documents_are_deleted_together_or_not_at_all(cli, fables_index, tmp_pat
     ids = [json.loads(line)["_id"] for line in lines]
     refused = cli.refuses("delete", ids[0], "nobody", cwd=folder)
     assert "no document 'nobody' in" in refused
+    refused = cli.refuses("delete", ids[0], "\udcff", cwd=folder)  # the byte 0xff, no UTF-8
+    assert r"no document '\udcff' in" in refused
     assert json.loads(cli("info", "--json", cwd=folder).stdout)["documents"] == 5
     done = cli("delete", ids[0], ids[1], ids[0], cwd=folder)
     assert "2 deleted, 3 left" in done.stderr

@@ -6,8 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparse_ir.index.bitsets import Bitsets, DocRows, cleared
+from sparse_ir.index.bitsets import DocRows, cleared
 from sparse_ir.index.catalog import Catalog
+from sparse_ir.index.dense_segment import DenseSegment
+from sparse_ir.index.selector import Selector
 
 numbers = st.one_of(
     st.lists(st.integers(0, 60), unique=True).map(sorted),
@@ -41,18 +43,25 @@ def test_filters_and_deletions_are_bits_of_the_right_rows(tmp_path):
     catalog.delete_documents([3, 10])
     first = np.arange(100, dtype=np.uint64)
     segments = [first, np.arange(100, 150, dtype=np.uint64), np.empty(0, np.uint64)]
-    bitsets = Bitsets(catalog, [DocRows(docs) for docs in segments])
-    for docs, bits in zip(segments, bitsets.living(), strict=True):
-        assert flags(bits, len(docs)) == [doc not in (3, 10) for doc in docs.tolist()]
-    assert bitsets.living()[1] is None
-    allowed = bitsets.allowed("even = true")
-    for docs, bits in zip(segments, allowed, strict=True):
-        assert flags(bits, len(docs)) == [doc % 2 == 0 and doc != 10 for doc in docs.tolist()]
-    assert bitsets.allowed({"even": True}) is allowed, "the same condition is not asked twice"
+    passages = [np.repeat(docs, docs.astype(int) % 3 + 1) for docs in segments]
+    halves = [DenseSegment(docs, np.empty((len(docs), 1), np.float16)) for docs in passages]
+    selector = Selector(catalog, [DocRows(docs) for docs in segments], halves)
+
+    def require(selected, wanted):
+        for docs, bits in zip(segments, selected.bits, strict=True):
+            assert flags(bits, len(docs)) == [wanted(doc) for doc in docs.tolist()]
+        for docs, mask in zip(passages, selected.masks, strict=True):
+            assert mask.tolist() == [wanted(doc) for doc in docs.tolist()]
+
+    require(selector.select(), lambda doc: doc not in (3, 10))
+    assert selector.select().bits[1] is None
+    selected = selector.select("even = true")
+    require(selected, lambda doc: doc % 2 == 0 and doc != 10)
+    assert selector.select({"even": True}) is selected, "the same condition is not asked twice"
     catalog.delete_documents([12])
-    bitsets.forget([12])
-    assert flags(bitsets.allowed("even = true")[0], 100)[12] is False
-    assert flags(bitsets.living()[0], 100)[12] is False
+    selector.forget([12])
+    require(selector.select(), lambda doc: doc not in (3, 10, 12))
+    require(selector.select("even = true"), lambda doc: doc % 2 == 0 and doc not in (10, 12))
     catalog.close()
 
 

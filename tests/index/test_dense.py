@@ -12,7 +12,9 @@ import scipy.sparse as sp
 
 from sparse_ir.corpus import Document
 from sparse_ir.errors import IndexFormatError, InvalidInputError, MissingDependencyError
+from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.dense_segment import DenseRows
+from sparse_ir.index.faiss_codes import Codes
 from sparse_ir.index.params import BuildParams, DensePart
 from sparse_ir.index.passages import StoredPassage
 from sparse_ir.index.reader import Index
@@ -95,6 +97,24 @@ def test_flat_search_is_brute_force(grown):
         hits = index.dense.search(QUERIES, 10, filter="number < 0")
         assert hits.counts.tolist() == [0] * 5
         assert len(index.info()["segments"]) > 1
+
+
+def test_a_filter_is_asked_once_for_both_halves(grown, monkeypatch):
+    path, collection = grown
+    asked, matching = [], Catalog.matching
+
+    def counted(self, *condition):
+        asked.append(condition)
+        return matching(self, *condition)
+
+    with Index.open(path) as index:
+        monkeypatch.setattr(Catalog, "matching", counted)
+        hits = index.search(sp.csr_array(np.ones((1, 10), np.float32)), 50, filter="number < 40")
+        assert all(int(doc_id[1:]) < 40 for doc_id in hits.ids[0])
+        assert hits.counts[0] == sum(int(doc_id[1:]) < 40 for doc_id in collection.vectors)
+        hits = index.dense.search(QUERIES, 10, filter="number < 40")
+        require_same(hits, collection, 10, lambda doc_id: int(doc_id[1:]) < 40)
+    assert len(asked) == 1
 
 
 def test_optimized_and_compacted(grown):
@@ -371,7 +391,8 @@ def test_codes_find_what_flat_search_finds(many, codes, filter):
                     assert score == pytest.approx(by_id[row][doc_id], rel=1e-6)  # verified
         assert shared >= 0.95 * 500
         assert (found.n_vectors < 1000).all()
-        assert (exact.n_vectors == 6000).all()
+        numbers = np.arange(6000 if filter is None else 5500)
+        assert (exact.n_vectors == (numbers % 7 != 0).sum()).all()
         assert 0 < coded.dense.memory_bytes < coded.dense.n_bytes * (4 if codes == "hnsw" else 2)
 
 
@@ -391,6 +412,149 @@ def test_a_filter_that_few_documents_pass_finds_all_of_them(many, codes):
             np.testing.assert_allclose(hits.scores[row], scores[order], rtol=1e-5)
         none = index.dense.search(queries, 5, filter="number < 0")
         assert none.counts.tolist() == [0] * 20
+
+
+LEAST_SHARED = {"hnsw": 0.95, "ivf-sq8": 0.95, "ivf-rabitq": 0.8}  # a bit a dimension is coarse
+KINDS = list(LEAST_SHARED)
+
+
+def stored_as(vectors):
+    """Unit vectors as float16 keeps them."""
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return units.astype(np.float16).astype(np.float32)
+
+
+def nearest(vectors, query, k):
+    """[(score, row)] of the k rows with the greatest products, by brute force."""
+    scores = stored_as(vectors) @ (query / np.linalg.norm(query))
+    return [(scores[row], row) for row in np.argsort(-scores, kind="stable")[:k]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [0.3, 0.1, 0.02, 0.01])
+def test_codes_look_further_where_few_rows_are_allowed(kind, share):
+    pytest.importorskip("faiss", reason="faiss-cpu is not installed")
+    draw = np.random.default_rng(4)
+    vectors = stored_as(draw.normal(size=(12_000, 8)))
+    allowed = draw.random(12_000) < share
+    queries = stored_as(draw.normal(size=(20, 8)))
+    found = Codes.build(kind, vectors.astype(np.float16)).search(queries, 300, allowed)
+    rows = np.flatnonzero(allowed)
+    shared = n_wanted = 0
+    for query, own in zip(queries, found, strict=True):
+        assert allowed[own].all()
+        assert len(own) == min(300, len(rows))
+        wanted = rows[[row for _, row in nearest(vectors[rows], query, 100)]]
+        shared += np.isin(wanted, own).sum()
+        n_wanted += len(wanted)
+    assert shared >= LEAST_SHARED[kind] * n_wanted
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_far_from_the_query(tmp_path, kind):
+    """The documents wanted are of other topics than those nearest to the query."""
+    pytest.importorskip("faiss", reason="faiss-cpu is not installed")
+    draw = np.random.default_rng(6)
+    n, n_topics = 30_000, 60
+    topics = draw.integers(0, n_topics, n)
+    centres = draw.normal(size=(n_topics, 16))
+    vectors = (centres[topics] + 0.5 * draw.normal(size=(n, 16))).astype(np.float32)
+    with IndexWriter.create(tmp_path, n_terms=10, dense=DensePart("", 16, kind)) as writer:
+        writer.add_vectors(
+            sp.csr_array(np.eye(10, dtype=np.float32)[np.arange(n) % 10]),
+            [f"d{i}" for i in range(n)],
+            metadata=[{"topic": topic} for topic in topics.tolist()],
+            dense=DenseRows(vectors, np.ones(n, np.int64)),
+        )
+    queries = vectors[topics == n_topics - 1][:20]
+    with Index.open(tmp_path) as index:
+        for n_allowed in (10, 30):  # of the topics; of 10 hnsw has all vectors read, not of 30
+            rows = np.flatnonzero(topics < n_allowed)
+            shared = 0
+            hits = index.dense.search(queries, 10, filter=f"topic < {n_allowed}")
+            for query, ids in zip(queries, hits.ids, strict=True):
+                wanted = {f"d{rows[row]}" for _, row in nearest(vectors[rows], query, 10)}
+                shared += len(wanted & set(ids))
+            assert (hits.counts == 10).all()
+            assert shared >= LEAST_SHARED[kind] * 200
+            if kind != "hnsw" or n_allowed == 30:
+                assert (hits.n_vectors < 1000).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_near", [150, 400])
+def test_many_near_passages_of_one_document_hide_no_other(tmp_path, kind, n_near):
+    pytest.importorskip("faiss", reason="faiss-cpu is not installed")
+    draw = np.random.default_rng(7)
+    query = draw.normal(size=16).astype(np.float32)
+    counts = np.ones(4601, np.int64)
+    counts[1000] = n_near
+    vectors = draw.normal(size=(counts.sum(), 16)).astype(np.float32)
+    vectors[1000 : 1000 + n_near] = query + 0.1 * draw.normal(size=(n_near, 16))
+    with IndexWriter.create(tmp_path, n_terms=10, dense=DensePart("", 16, kind)) as writer:
+        terms = sp.csr_array(np.eye(10, dtype=np.float32)[np.arange(4601) % 10])
+        ids = [f"d{i}" for i in range(4601)]
+        writer.add_vectors(terms, ids, dense=DenseRows(vectors, counts))
+    best = {}
+    docs = np.repeat(np.arange(4601), counts)
+    for score, row in nearest(vectors, query, len(vectors)):
+        best.setdefault(docs[row], (score, row))
+    expected = list(best.items())[:10]
+    with Index.open(tmp_path) as index:
+        hits = index.dense.search(query[None], 10)
+    assert hits.counts.tolist() == [10]
+    assert len({doc for doc, _ in expected} & set(hits.docs[0].tolist())) >= 8
+    assert hits.docs[0, 0] == 1000
+    assert hits.scores[0, 0] == pytest.approx(expected[0][1][0], rel=1e-5)
+    assert hits.passages[0].tolist() == [expected[0][1][1] - 1000] + [-1] * 9
+
+
+@pytest.mark.parametrize("k", [10**12, 2**62])
+def test_a_huge_k_finds_all_documents(grown, k):
+    path, collection = grown
+    terms = sp.csr_array(np.eye(10, dtype=np.float32)[:4])
+    with Index.open(path) as index:
+        n_docs = len(collection.vectors)
+        n_held = sum(one["documents"] for one in index.info()["segments"])
+        by_terms = index.search(terms, k)
+        by_arrays = index.search_terms(terms.indptr, terms.indices, terms.data, k)
+        for hits in (by_terms, by_arrays):
+            wanted = index.search(terms, n_docs)
+            assert hits.ids == wanted.ids
+            assert hits.counts.sum() == sum(
+                int(doc_id[1:]) % 10 < 4 for doc_id in collection.vectors
+            )
+            np.testing.assert_array_equal(hits.scores[:, :n_docs], wanted.scores)
+            assert hits.docs.shape == hits.scores.shape == (4, n_held)
+        hits = index.dense.search(QUERIES, k)
+        assert hits.ids == index.dense.search(QUERIES, n_docs).ids
+        assert hits.counts.tolist() == [n_docs] * 5
+        assert hits.docs.shape == hits.scores.shape == hits.passages.shape == (5, n_held)
+        for row, query in enumerate(QUERIES):
+            scores = [score for _, score, _ in collection.top(query, n_docs)]
+            np.testing.assert_allclose(hits.scores[row, :n_docs], scores, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("codes", KINDS)
+def test_a_huge_k_of_codes(many, codes):
+    paths, vectors = many
+    living = np.flatnonzero(np.arange(6000) % 7 != 0)
+    with Index.open(paths[codes]) as index:
+        hits = index.dense.search(vectors[:2], 2**62)
+        for row in range(2):
+            wanted = np.array([score for score, _ in nearest(vectors[living], vectors[row], 6000)])
+            assert sorted(hits.ids[row]) == sorted(f"d{i}" for i in living)
+            np.testing.assert_allclose(hits.scores[row, : len(living)], wanted, atol=1e-6)
+
+
+def test_an_index_of_nothing_has_one_column(tmp_path):
+    with IndexWriter.create(tmp_path, n_terms=10, dense=DensePart("", DIMENSION)) as writer:
+        writer.commit()
+    with Index.open(tmp_path) as index:
+        by_terms = index.search(sp.csr_array(np.ones((2, 10), np.float32)), 2**62)
+        for hits in (by_terms, index.dense.search(QUERIES[:2], 2**62)):
+            assert hits.docs.tolist() == [[-1], [-1]]
+            assert hits.ids == [[], []]
 
 
 def test_codes_of_another_kind(many, tmp_path):

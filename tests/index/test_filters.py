@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.conditions import And, Comparison, Not, Or
 from sparse_ir.index.filters import add_sql_functions, compile_filter
 from sparse_ir.index.reader import Index
@@ -42,6 +44,14 @@ def select(expression):
     condition, values = compile_filter(expression, FIELDS)
     found = connection.execute(f"SELECT doc_id FROM documents WHERE {condition}", values)
     return "".join(sorted(row[0] for row in found))
+
+
+def chained(n, joins=(And, Or)):
+    """One condition inside so many others."""
+    condition = Comparison("year", "==", 2020)
+    for i in range(n):
+        condition = Not(condition) if i % 3 == 0 else joins[i % 2]((condition,))
+    return condition
 
 
 @pytest.mark.parametrize(
@@ -142,6 +152,9 @@ def test_selects(expression, expected):
         ({"year": {"k": object()}}, "want lists and mappings of plain JSON"),
         ({"year": 10**5000}, "with a number too long to be shown by ==; want a number"),
         ({"year": [10**5000]}, "with a number too long to be shown by in; want a list"),
+        ("not (" * 31 + "year = 1" + ")" * 31, "more than 30 of and, or and not inside one anoth"),
+        (chained(31), "more than 30 of and, or and not inside one another; want fewer"),
+        (chained(100_000), "more than 30 of and, or and not inside one another; want fewer"),
         (Not(Comparison('a"b', "==", 1)), "the field 'a\"b'; want one without double quotes"),
         ("year = 1" + "0" * 5000, "filter compares 'year' with inf"),
         ("year = 1\u0663", "cannot read"),
@@ -165,6 +178,25 @@ def test_refuses_what_conditions_cannot_be():
     for operator, value in [("in", 1), ("not in", (1,)), ("<", [1]), (">", {})]:
         with pytest.raises(InvalidInputError, match=f"by {operator}; want"):
             Comparison("year", operator, value)
+
+
+def test_filters_of_thirty_levels():
+    assert select("not (" * 30 + "year in (2020, '2021')" + ")" * 30) == "ac"
+    assert select(chained(30)) == "a"
+    nots = Comparison("year", "==", 2020)
+    for _ in range(30):
+        nots = Not(nots)
+    assert select(nots) == "a"
+
+
+def test_conditions_that_sqlite_cannot_parse_are_bad_input(tmp_path):
+    """As joins of many conditions inside one another are; how many depends on its release."""
+    with IndexWriter.create(tmp_path / "i", n_terms=1) as writer:
+        writer.add_vectors([{0: 1.0}], ["a"])
+    with closing(Catalog.open_snapshot(tmp_path / "i")) as catalog:
+        with pytest.raises(InvalidInputError, match="filter is nested too deeply for SQLite"):
+            catalog.matching("NOT " * 2000 + "1", [])
+        assert catalog.matching("1", []).tolist() == [0]
 
 
 def test_long_filters():

@@ -34,13 +34,39 @@ def segment(path, rows, precision="float32", first=0, step=1):
     return _native.Segment.open(str(path))
 
 
+def greatest(rows):
+    """{term: its greatest weight}."""
+    items = sorted(item for row in rows for item in row.items())
+    return {term: np.float32(weight) for term, weight in items}
+
+
 def stored(rows, precision):
-    """The rows as a segment of this precision gives them back."""
+    """The rows as numpy makes them what a segment of this precision stores; bytes are 255ths."""
     if precision == "float32":
         return [{t: np.float32(w) for t, w in row.items()} for row in rows]
+    if precision == "uint8":
+        most = greatest(rows)
+        return [{t: max(1, np.rint(w / float(most[t]) * 255)) for t, w in r.items()} for r in rows]
     least, most = np.float16(2**-24), np.finfo(np.float16).max
     with np.errstate(over="ignore"):
         return [{t: np.clip(np.float16(w), least, most) for t, w in r.items()} for r in rows]
+
+
+def units(rows, precision):
+    """{term: what a stored 1 stands for}."""
+    byte = precision == "uint8"
+    return {
+        t: most / np.float32(255) if byte else np.float32(1) for t, most in greatest(rows).items()
+    }
+
+
+def best(query, parts, k):
+    """The oracle's k best of some segments, each {doc: stored row} and {term: unit}."""
+    hits = []
+    for living, unit in parts:
+        scaled = {t: np.float32(query[t]) * unit[t] for t in query.keys() & unit.keys()}
+        hits += oracle.top(scaled, living, k)
+    return sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k]
 
 
 def bits(flags):
@@ -52,8 +78,9 @@ def bits(flags):
 def run(segments, queries, k, algorithm, allowed=None, threads=1):
     allowed = allowed or [None] * len(segments)
     docs, scores, counts = _native.search(segments, allowed, *csr(queries), k, algorithm, threads)
-    assert (docs[np.arange(k) >= counts[:, None]] == -1).all()
-    assert (scores[np.arange(k) >= counts[:, None]] == 0).all()
+    is_past = np.arange(docs.shape[1]) >= counts[:, None]
+    assert (docs[is_past] == -1).all()
+    assert (scores[is_past] == 0).all()
     return [
         list(zip(d[:n].tolist(), s[:n].tolist(), strict=True))
         for d, s, n in zip(docs, scores, counts, strict=True)
@@ -75,12 +102,12 @@ def kernel(request):
     parts=st.lists(strategies.rows(), min_size=1, max_size=3),
     queries=strategies.QUERIES,
     k=st.sampled_from([1, 2, 3, 10, 1000]),
-    precision=st.sampled_from(["float32", "float16"]),
+    precision=st.sampled_from(["float32", "float16", "uint8"]),
     data=st.data(),
 )
 def test_equals_the_oracle(tmp_path_factory, kernel, parts, queries, k, precision, data):
     folder = tmp_path_factory.mktemp("segments")
-    segments, allowed, living = [], [], {}
+    segments, allowed, stored_parts = [], [], []
     for i, rows in enumerate(parts):
         first = 1000 * i
         segments.append(segment(folder / f"{i}.sir", rows, precision, first, step=3))
@@ -88,10 +115,10 @@ def test_equals_the_oracle(tmp_path_factory, kernel, parts, queries, k, precisio
             st.one_of(st.none(), st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
         )
         allowed.append(bits(np.array(flags, bool)) if flags else None)
-        for j, row in enumerate(stored(rows, precision)):
-            if not flags or flags[j]:
-                living[first + 3 * j] = row
-    expected = [oracle.top(query, living, k) for query in queries]
+        numbered = enumerate(stored(rows, precision))
+        living = {first + 3 * j: row for j, row in numbered if not flags or flags[j]}
+        stored_parts.append((living, units(rows, precision)))
+    expected = [best(query, stored_parts, k) for query in queries]
     for algorithm in ALGORITHMS:
         assert run(segments, queries, k, algorithm, allowed) == expected, algorithm
 
@@ -184,6 +211,19 @@ def test_no_segments_and_no_documents(tmp_path):
     empty = segment(tmp_path / "empty.sir", [])
     for segments, algorithm in product(([], [empty]), ALGORITHMS):
         assert run(segments, [{0: 1.0}, {}], 3, algorithm) == [[], []]
+
+
+@pytest.mark.parametrize("k", [6, 10**12, 2**62])
+def test_a_huge_k_finds_what_is_there(tmp_path, k):
+    rows = [{0: 1.0 + i, 1: 1.0} for i in range(3)]
+    segments = [segment(tmp_path / "a.sir", rows), segment(tmp_path / "b.sir", rows, first=3)]
+    queries = [{0: 1.0}, {1: 1.0}, {2: 1.0}, {}]
+    living = dict(enumerate(stored(rows + rows, "float32")))
+    expected = [oracle.top(query, living, 6) for query in queries]
+    for algorithm in ALGORITHMS:
+        assert run(segments, queries, k, algorithm) == expected
+        docs, scores, _ = _native.search(segments, [None] * 2, *csr(queries), k, algorithm, 1)
+        assert docs.shape == scores.shape == (4, 6)
 
 
 class TestRefuses:

@@ -1,4 +1,4 @@
-"""Recall curves: looked up as worked out by hand, measured as brute force counts."""
+"""Recall curves: looked up as worked out by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.params import Approximate
 from sparse_ir.index.reader import Index
-from sparse_ir.index.recall import Curve, Point, RecallCurves, measure, pseudo_queries
+from sparse_ir.index.recall import Curve, Point, RecallCurves
 from sparse_ir.index.writer import IndexWriter
 
 N_TERMS = 300
@@ -73,48 +73,6 @@ def path(matrix, tmp_path_factory):
     with IndexWriter.create(path, n_terms=N_TERMS) as writer:
         writer.add_vectors(matrix, [str(i) for i in range(matrix.shape[0])])
     return path
-
-
-def brute_force(scores, k):
-    """Per query the doc numbers of the k greatest scores, and the k-th score."""
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return best, np.take_along_axis(scores, best[:, -1:], axis=1)
-
-
-def test_measured_is_what_brute_force_counts(matrix, path):
-    vectors = matrix[:50]
-    queries = sp.vstack([pseudo_queries(vectors, vectors.data)[[i]] for i in range(100, 200)])
-    assert set(np.diff(queries.indptr)) == {4, 8}
-    with Index.open(path) as index:
-        curves = measure(index, [queries.tocsr()], 10)
-        stored = sp.vstack([index.vector(str(i)) for i in range(matrix.shape[0])])
-        scores = (queries @ stored.T).toarray()
-        _, least = brute_force(scores, 10)
-        assert [(one.n_terms, one.n_queries) for one in curves] == [(4, 50), (8, 50)]
-        for one in curves:
-            own = np.diff(queries.indptr) == one.n_terms
-            assert one.points[0].recall == 1
-            assert len(one.points) > 3
-            for point in one.points[1:]:
-                plan = Approximate(bound_share=point.bound_share)
-                docs = index.search(queries.tocsr()[own], 10, plan=plan).docs
-                found = np.take_along_axis(scores[own], docs, axis=1) >= least[own] * (1 - 1e-6)
-                assert point.recall == pytest.approx(found.mean(), abs=1e-6)
-                assert point.at_least <= point.recall
-
-
-def test_pseudo_queries_are_parts_of_documents(matrix):
-    weights = np.arange(len(matrix.data), dtype=np.float32) + 1
-    queries = pseudo_queries(matrix[:30], weights[: matrix.indptr[30]], seed=2)
-    lengths = np.diff(queries.indptr)
-    long_enough = (np.diff(matrix.indptr)[:30, None] >= [1, 2, 4, 8, 16, 32, 64]).sum(axis=0)
-    assert [int((lengths == 2**i).sum()) for i in range(7)] == long_enough.tolist()
-    for query in range(queries.shape[0]):
-        start, stop = queries.indptr[query : query + 2]
-        places = queries.data[start:stop].astype(int) - 1  # in the documents' arrays
-        assert (matrix.indices[places] == queries.indices[start:stop]).all()
-        assert (np.diff(places) > 0).all()
-        assert len(set(np.searchsorted(matrix.indptr, places, side="right"))) == 1
 
 
 def test_sampled_vectors_are_stored_ones(matrix, path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sqlite3
 import weakref
 
 import numpy as np
@@ -18,7 +19,7 @@ from sparse_ir.errors import (
     InvalidInputError,
     VocabularyMismatchError,
 )
-from sparse_ir.index.catalog import FILE_NAME
+from sparse_ir.index.catalog import FILE_NAME, Catalog
 from sparse_ir.index.params import BuildParams, Exact
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
@@ -69,7 +70,7 @@ def test_a_closed_index_needs_no_garbage_collector(three):
     index = Index.open(three)
     scores(index, {1: 1.0}, filter="year = 1")
     index.close()
-    gone = weakref.ref(index._bitsets)
+    gone = weakref.ref(index._selector)
     gc.disable()
     try:
         del index
@@ -170,6 +171,39 @@ def test_a_commit_is_seen_from_a_folder_that_cannot_be_written(three, monkeypatc
     assert not (three / f"{FILE_NAME}-wal").exists()
     with Index.open(three) as index:
         assert scores(index, {0: 1.0}) == {"d": 9.0, "a": 1.0}
+
+
+def test_looking_whether_an_index_is_there_writes_nothing(three, tmp_path, monkeypatch):
+    asked, connect = [], sqlite3.connect
+
+    def recorded(path, **kwargs):
+        asked.append(str(path))
+        return connect(path, **kwargs)
+
+    monkeypatch.setattr("sqlite3.connect", recorded)
+    before = sorted(three.iterdir())
+    assert Catalog.exists(three)
+    assert sorted(three.iterdir()) == before
+    (tmp_path / FILE_NAME).touch()
+    assert not Catalog.exists(tmp_path)
+    assert not Catalog.exists(tmp_path / "nowhere")
+    assert len(asked) == 2
+    assert all("?mode=ro" in path for path in asked)
+    with IndexWriter.create(tmp_path / "new", n_terms=N_TERMS):
+        assert Catalog.exists(tmp_path / "new"), "committed, and all of it in the log"
+
+
+def test_ids_that_no_document_can_have_are_unknown(three):
+    with Index.open(three) as index:
+        assert "\ud800" not in index
+        for call in (index.document, index.doc_number, index.vector):
+            with pytest.raises(InvalidInputError, match=r"no document '\\ud800' in"):
+                call("\ud800")
+    with IndexWriter.open(three) as writer:
+        assert list(writer.known(["\udcff", "a"])) == ["a"]
+        assert writer.delete(["\udcff", "a"]) == 1
+        writer.commit()
+        assert len(writer) == 2
 
 
 def test_a_second_writer_is_refused_and_no_lock_stays(three):
@@ -498,7 +532,9 @@ class TestRefuses:
                 writer.add_vectors(rows({0: 1.0}, {0: 2.0}), ids)
             assert len(writer) == 3
 
-    @pytest.mark.parametrize("bad", [object(), nested(101), nested(100_000)])
+    @pytest.mark.parametrize(
+        "bad", [object(), nested(101), nested(100_000), {1: "a", "b": 2}, [{None: 1}]]
+    )
     def test_metadata_that_is_not_json(self, three, bad):
         with IndexWriter.open(three) as writer:
             with pytest.raises(InvalidInputError, match="metadata of 'a' is not JSON"):
@@ -508,8 +544,8 @@ class TestRefuses:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"text": "bad \ud800"}, "words of 'a' are no text"),
-            ({"title": "bad \ud800"}, "words of 'a' are no text"),
+            ({"text": "bad \ud800"}, "text of 'a' is no text"),
+            ({"title": "bad \ud800"}, "title of 'a' is no text"),
             ({"words": [["x"], ["\ud800"]]}, "words of 'b' are no text"),
             ({"words": [["x"], [7]]}, "words of 'b' are no text"),
             ({"words": [["x"]]}, "1 word lists came for 2 documents"),

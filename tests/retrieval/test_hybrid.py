@@ -20,7 +20,7 @@ from sparse_ir.index.params import DensePart
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval import hybrid
-from sparse_ir.retrieval.dense_part import DocumentVectors
+from sparse_ir.retrieval.dense_part import LazyDenseEncoder
 from sparse_ir.retrieval.fusion import Fusion
 from sparse_ir.retrieval.hybrid import HybridRetriever
 from sparse_ir.retrieval.ingest import ingest
@@ -213,7 +213,7 @@ def test_the_dense_model_is_loaded_once_or_not_at_all(tmp_path, document_encoder
     assert dense_encoder.n_loads == 1
     ingest(path, more, model="words", dense="counts")
     assert dense_encoder.n_loads == 1
-    kept = DocumentVectors("counts")
+    kept = LazyDenseEncoder("counts")
     for text in ("fox", "dog", "animal"):
         ingest(path, [Document("new", text)], model="words", dense_encoder=kept)
     assert dense_encoder.n_loads == 2
@@ -291,11 +291,11 @@ def test_a_reopened_retriever_keeps_the_dense_encoder_of_its_model(
 ):
     loaded = []
 
-    def load(model):
+    def load(model, role):
         loaded.append(model)
         return dense_encoder
 
-    monkeypatch.setattr(hybrid, "load_query_vectors", load)
+    monkeypatch.setattr(hybrid, "load_dense", load)
     with HybridRetriever.open(folder) as before:
         before.search("fox")
         with before.reopened() as again:

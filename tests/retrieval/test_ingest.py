@@ -55,6 +55,22 @@ def test_changed_text_is_replaced_and_changed_metadata_stored(tmp_path, document
     assert index.document("b").text == "dog runs"
 
 
+def test_metadata_keys_that_json_would_change_are_refused(tmp_path, document_encoder):
+    for metadata in ({1: "a", "b": 2}, {"x": [{1: "a", "1": "b"}]}):
+        with pytest.raises(InvalidInputError, match="metadata of 'a' is not JSON: the key 1 is no"):
+            run(tmp_path / "i", [Document("a", "red fox", metadata=metadata)])
+    assert not (tmp_path / "i").exists()
+
+
+def test_codes_without_a_dense_model_are_refused(tmp_path, document_encoder, dense_encoder):
+    path = tmp_path / "i"
+    run(path, DOCUMENTS, dense="counts")
+    with pytest.raises(InvalidInputError, match="codes='hnsw' came without dense; name the dense"):
+        run(path, DOCUMENTS, codes="hnsw")
+    with Index.open(path) as index:
+        assert dense_part(index.settings).codes == "none"
+
+
 def test_numbers_and_truth_values_are_other_metadata(tmp_path, document_encoder):
     path = tmp_path / "i"
     for value, count in ((1, 0), (True, 1)):

@@ -19,6 +19,7 @@ from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.retriever import SparseRetriever
+from sparse_ir.retrieval.text_index import open_writer
 
 DOCUMENTS = [
     Document("a", "red fox", metadata={"year": 1}),
@@ -72,6 +73,28 @@ def test_anchored_is_lexical_by_significance_plus_g_learned(tmp_path, document_e
     for doc_id, score in anchored.items():
         words = sum(math.sqrt(part) * lexical[w].get(doc_id, 0) for w, part in parts.items())
         assert score == pytest.approx(words + g * learned[doc_id], rel=2e-3)
+
+
+def test_scores_are_the_same_before_and_after_a_commit(tmp_path, document_encoder):
+    """Of documents of about the usual length, in a new index and in one that has some."""
+    path, analyzer = tmp_path / "i", Analyzer("english")
+    texts = [" ".join([DOCUMENTS[i % 3].text] * (50 + i)) for i in range(20)]
+    vectors, words = document_encoder.encode(texts), [analyzer.words(text) for text in texts]
+
+    def found(index, encoder):
+        return scores(SparseRetriever(index, encoder, analyzer).search("red fox runs fast", 50))
+
+    with open_writer(path, "words") as writer:
+        for name in "xy":
+            documents = [Document(f"{name}{i}", text) for i, text in enumerate(texts)]
+            writer.add(documents, vectors, words)
+            with SparseRetriever.open(path) as stored:
+                before = found(writer.index(), stored.encoder)
+            writer.commit()
+            with Index.open(path) as index:
+                assert index.settings["average_length"] > 150
+                assert found(index, stored.encoder) == before
+            assert len(before) == 13 * (1 + "xy".index(name))
 
 
 def test_a_word_without_a_weight_counts_as_in_bm25(retriever, make_lookup):

@@ -9,7 +9,7 @@ from haystack.errors import FilterError
 
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.conditions import ORDERS, And, Comparison, Condition, Not, Or
-from sparse_ir.index.moments import parse_date
+from sparse_ir.index.dates import parse_date
 
 _DOCUMENT_FIELDS = ("content", "blob", "score", "embedding", "sparse_embedding")
 _SYNTAX = "see https://docs.haystack.deepset.ai/docs/metadata-filtering"

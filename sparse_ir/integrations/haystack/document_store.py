@@ -39,7 +39,7 @@ from sparse_ir.integrations.haystack.metadata_fields import (
     extremes,
     types_of_fields,
 )
-from sparse_ir.retrieval.dense_part import DocumentVectors, vectors_of
+from sparse_ir.retrieval.dense_part import LazyDenseEncoder, vectors_of
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.query_vectors import Mode
 from sparse_ir.retrieval.retriever import SparseRetriever, checked_k
@@ -89,7 +89,7 @@ class SparseIRDocumentStore:
         self._snapshots = Snapshots(opening=partial(SparseRetriever.open, self._folder))
         self._writing = threading.Lock()
         self._encoder: Encoder | None = None
-        self._vectors: DocumentVectors | None = None
+        self._vectors: LazyDenseEncoder | None = None
         self._is_made = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -334,7 +334,7 @@ class SparseIRDocumentStore:
         self,
         documents: list[corpus.Document],
         model: Mapping[str, Any],
-        dense: DocumentVectors | None,
+        dense: LazyDenseEncoder | None,
     ) -> None:
         if self._encoder is None:
             self._encoder = load_encoder(self.model, "document")
@@ -344,7 +344,7 @@ class SparseIRDocumentStore:
         self,
         documents: list[corpus.Document],
         vectors: TermWeights,
-        dense: DocumentVectors | None,
+        dense: LazyDenseEncoder | None,
     ) -> None:
         contents = [document.content for document in documents]
         rows = vectors_of(dense, [[one] for one in contents], _DENSE_BATCH) if dense else None
@@ -352,10 +352,10 @@ class SparseIRDocumentStore:
         with IndexWriter.open(self._folder) as writer:
             writer.add(documents, vectors, words, dense=rows)
 
-    def _dense_encoder(self, settings: Mapping[str, Any]) -> DocumentVectors | None:
+    def _dense_encoder(self, settings: Mapping[str, Any]) -> LazyDenseEncoder | None:
         part = dense_part(settings)
         if part is not None and self._vectors is None:
-            self._vectors = DocumentVectors(part.model)
+            self._vectors = LazyDenseEncoder(part.model)
         return self._vectors
 
     def _delete(self, doc_ids: Sequence[str]) -> None:

@@ -49,7 +49,7 @@ _OTHER_WEIGHTS = ("*.bin", "*.h5", "*.msgpack", "*.onnx", "*.ot", "onnx", "openv
 
 
 @dataclass(frozen=True, slots=True)
-class DenseRun:
+class DenseSettings:
     """What is trained, and how.
 
     Args:
@@ -89,8 +89,8 @@ class DenseStudent(nn.Module):
     """A dense encoder with gradients.
 
     Args:
-        model: As ``DenseRun``.
-        max_length: As ``DenseRun``.
+        model: As ``DenseSettings``.
+        max_length: As ``DenseSettings``.
     """
 
     def __init__(self, model: str, max_length: int) -> None:
@@ -133,7 +133,7 @@ class DenseBatches(Dataset[dict[str, Tensor]]):
         run: How large a batch is.
     """
 
-    def __init__(self, examples: TrainingSet, student: DenseStudent, run: DenseRun) -> None:
+    def __init__(self, examples: TrainingSet, student: DenseStudent, run: DenseSettings) -> None:
         if len(examples.queries) < 2:
             raise InvalidInputError(
                 f"{examples.name} has {len(examples.queries)} queries; want 2 or more"
@@ -178,7 +178,9 @@ class DenseTrainer(Trainer):  # type: ignore[misc]
         InvalidInputError: the output exists, or the model is no encoder.
     """
 
-    def __init__(self, run: DenseRun, examples: TrainingSet, dev: DevSet | None = None) -> None:
+    def __init__(
+        self, run: DenseSettings, examples: TrainingSet, dev: DevSet | None = None
+    ) -> None:
         require_new(run.output)
         self.run = run
         self.student = DenseStudent(run.model, run.max_length)
@@ -261,7 +263,7 @@ class DenseTrainer(Trainer):  # type: ignore[misc]
         return "\n".join(lines) + "\n"
 
 
-def save_dense(student: DenseStudent, run: DenseRun, card: str) -> None:
+def save_dense(student: DenseStudent, run: DenseSettings, card: str) -> None:
     """The model is in the run's output folder, in the layout of the one it began with."""
     start = dense_folder(run.model)
     inside = read_dense_layout(start).folder.relative_to(start)
@@ -278,7 +280,7 @@ def _padded(name: str, encoder: DenseEncoder, texts: list[str]) -> dict[str, Ten
     return {f"{name}_ids": ids, f"{name}_mask": mask}
 
 
-def _arguments(run: DenseRun) -> TrainingArguments:
+def _arguments(run: DenseSettings) -> TrainingArguments:
     device = choose_device("auto")
     return TrainingArguments(
         output_dir=str(run.work),

@@ -15,10 +15,10 @@ from sparse_ir.corpus import Document
 from sparse_ir.encoders.dense_encoder import load_dense_encoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training.checkpoints import checkpoints
-from sparse_ir.training.dense_leg import (
+from sparse_ir.training.dense_trainer import (
     AS_IT_WAS,
     DenseBatches,
-    DenseRun,
+    DenseSettings,
     DenseStudent,
     DenseTrainer,
 )
@@ -40,7 +40,7 @@ def body(tmp_path):
 
 @pytest.fixture
 def run(body, tmp_path):
-    return DenseRun(
+    return DenseSettings(
         str(body), tmp_path / "out", steps=30, queries=4, negatives=1, max_length=16, rate=3e-3
     )
 
