@@ -50,7 +50,9 @@ COSTS = {
 def main() -> None:
     text = README.read_text()
     for name, table in TABLES.items():
-        result = records.read(name)[-1]
+        if not (measured := records.read(name)):
+            continue
+        result = measured[-1]
         body = f"<!-- {name} -->\n{table(result)}\n\n{_source(result)}\n<!-- end -->"
         text = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _, b=body: b, text, flags=re.S)
     README.write_text(text)

@@ -277,7 +277,7 @@ def require_document(document: Document) -> str:
     if not isinstance(doc_id, str) or not doc_id:
         raise InvalidInputError(f"doc_id is {doc_id!r}; want a string that is not empty")
     for name in ("doc_id", "title", "text"):
-        _require_text(f"{name} of {doc_id!r}", getattr(document, name))
+        _require_text(document, name)
     if not isinstance(document.metadata, Mapping):
         kind = type(document.metadata).__name__
         raise InvalidInputError(f"metadata of {doc_id!r} is a {kind}; want a mapping")
@@ -289,12 +289,15 @@ def require_document(document: Document) -> str:
         ) from error
 
 
-def _require_text(what: str, text: Any) -> None:
-    if not isinstance(text, str):
-        raise InvalidInputError(f"{what} is a {type(text).__name__}; want a string")
+def _require_text(document: Document, name: str) -> None:
+    text: Any = getattr(document, name)
     try:
         text.encode()
-    except UnicodeEncodeError as error:
+    except (AttributeError, UnicodeEncodeError) as error:
+        what = f"{name} of {document.doc_id!r}"
+        if not isinstance(text, str):
+            kind = type(text).__name__
+            raise InvalidInputError(f"{what} is a {kind}; want a string") from None
         raise InvalidInputError(f"{what} is no text: {error}; want whole characters") from None
 
 

@@ -39,6 +39,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     A full folder cannot be renamed over: it is put aside first. If a crash comes right then, that
     is where ``standing_folder`` finds it.
     """
+    path = path.resolve()
     beside, aside = path.with_name(path.name + ".tmp"), _aside(path)
     shutil.rmtree(beside, ignore_errors=True)
     try:

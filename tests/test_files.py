@@ -116,3 +116,15 @@ def test_links_and_pipes_stay_what_they_are(tmp_path):
     assert (tmp_path / "old").read_text() == "after"
     assert (tmp_path / "pipe").is_fifo()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "old", "pipe"]
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "latest").symlink_to("old")
+    for text in ("first", "second"):
+        with whole_folder(tmp_path / "latest") as beside:
+            beside.mkdir()
+            (beside / "x").write_text(text)
+        assert (tmp_path / "old" / "x").read_text() == text
+    assert (tmp_path / "latest").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "old"]

@@ -148,10 +148,12 @@ def _write_stored(
     )
     width = index.n_terms + (index.n_words if mode is not SparseMode.learned else 0)
     if format is Format.seismic:
-        return write_seismic(output, (weights for _, weights in stored), on_progress=advance)
+        rows = (weights for _, weights in stored)
+        write_seismic(output, rows, len(index), on_progress=advance)
+        return len(index)
     named = ((index.doc_ids(docs), docs, weights) for docs, weights in stored)
-    rows = (([ids[doc] for doc in docs], weights[:, :width]) for ids, docs, weights in named)
-    return write_npz(output, rows, width, on_progress=advance)
+    with_ids = (([ids[doc] for doc in docs], weights[:, :width]) for ids, docs, weights in named)
+    return write_npz(output, with_ids, width, on_progress=advance)
 
 
 def _export_queries(path: Path, source: str, mode: SparseMode, scale: float, output: Path) -> int:

@@ -64,7 +64,11 @@ Queries = Literal["lookup", "network"]
 _MARKS = (MODULES_FILE, "config.json", ADAPTER_FILE)  # one of them is in any foreign model
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.jinja"]
-_SETTINGS = ("*.json", "*/*.json", "*.txt")
+_SETTINGS = (  # of other people's models: what decides how texts are read and vectors made
+    *("config.json", "modules.json", "sentence_bert_config.json", "adapter_config.json"),
+    *("config_sentence_transformers.json", "causal_lm.json", "tokenizer.json", "*.model"),
+    *("tokenizer_config.json", "special_tokens_map.json", "vocab.*", "merges.txt"),
+)
 _FOREIGN_ANCHOR = 0.3  # models of the field, beside BM25: flat from .2 to .5 on the sets tried
 _BLOCK_BYTES = 2**20
 
@@ -320,7 +324,8 @@ def _fingerprint(folder: Path, settings: ModelSettings) -> str:
 def digest_of_foreign(folder: Path) -> str:
     """Of what decides the vectors of a model of others: weights, settings, prompts, tokenizer."""
     weights = [*weight_files(folder), *weight_files(folder, below=True)]
-    settings = [path for name in _SETTINGS for path in folder.glob(name)]
+    names = [*_SETTINGS, *(f"*/{name}" for name in _SETTINGS)]
+    settings = [path for name in names for path in folder.glob(name)]
     return digest((), sorted([*weights, *settings]))
 
 

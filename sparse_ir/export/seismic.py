@@ -96,22 +96,18 @@ class SeismicFile:
 def write_seismic(
     path: str | Path,
     batches: Iterable[TermWeights],
+    n_rows: int,
     *,
     on_progress: Callable[[int], None] | None = None,
-) -> int:
-    """The rows of all batches are in the file, whole or not at all; returns how many."""
-    n = 0
+) -> None:
+    """The rows of all batches, ``n_rows`` together, are in the file, whole or not at all."""
     with whole_file(path) as beside, beside.open("wb") as file:
-        file.write(struct.pack("<I", 0))
+        file.write(struct.pack("<I", n_rows))
         for weights in batches:
             terms, values = weights.indices.astype(_U32), weights.data.astype("<f4")
             bounds = weights.indptr.tolist()
             for start, stop in pairwise(bounds):
                 file.write(struct.pack("<I", stop - start))
                 file.write(terms[start:stop].tobytes() + values[start:stop].tobytes())
-            n += weights.shape[0]
             if on_progress:
                 on_progress(weights.shape[0])
-        file.seek(0)
-        file.write(struct.pack("<I", n))
-    return n

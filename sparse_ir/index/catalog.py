@@ -529,8 +529,10 @@ def _no_index(folder: Path) -> InvalidInputError:
     return InvalidInputError(f"no index at {folder}; make one with: sparse-ir index SOURCE")
 
 
-def _is_text(doc_id: str) -> bool:
+def _is_text(doc_id: object) -> bool:
     """Whether a document can have this id: none has half a surrogate pair in it."""
+    if not isinstance(doc_id, str):
+        raise InvalidInputError(f"doc_id is {doc_id!r}; want a string")
     try:
         doc_id.encode()
     except UnicodeEncodeError:

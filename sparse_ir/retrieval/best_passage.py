@@ -60,7 +60,10 @@ def search_by_best_passage(index: Index, queries: QueryArrays, k: int, search: S
             lookups.append(found.lookup)
 
     def lookup(docs: list[int]) -> dict[int, str]:
-        return {doc: name for one in lookups for doc, name in one(docs).items()}
+        names: dict[int, str] = {}
+        for one in lookups:
+            names |= one([doc for doc in docs if doc not in names])
+        return names
 
     return Hits(docs, scores, counts, lookup, passages)
 

@@ -138,7 +138,7 @@ def test_a_failed_import_leaves_no_index(cli, tmp_path, kind):
     if kind == "npz":
         write_npz(tmp_path / "bad.npz", [(ids, sp.csr_array(rows))], 3)
     else:
-        write_seismic(tmp_path / "bad.bin", [sp.csr_array(rows)])
+        write_seismic(tmp_path / "bad.bin", [sp.csr_array(rows)], len(rows))
     assert "finite" in cli.refuses("import", f"bad.{kind}", "--index", "i")
     assert not (tmp_path / "i").exists()
     (tmp_path / "j").mkdir()

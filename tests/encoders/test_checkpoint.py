@@ -124,6 +124,7 @@ def test_the_fingerprint_of_others_covers_their_settings(tmp_path, name):
         (tmp_path / folder / "1_Pooling").mkdir(parents=True)
         (tmp_path / folder / "config.json").write_text("{}")
         (tmp_path / folder / name).write_text(settings)
+        (tmp_path / folder / "eval_results.json").write_text(folder)
     for of in (lambda folder: model_settings(folder).fingerprint, fingerprint):
         a, b, c = (of(str(tmp_path / folder)) for folder in "abc")
         assert a == b != c

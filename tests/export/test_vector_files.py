@@ -213,7 +213,7 @@ class TestParquet:
 
 class TestSeismic:
     def test_bytes_by_hand(self, tmp_path):
-        assert write_seismic(tmp_path / "v.bin", [MATRIX[:1], MATRIX[1:]]) == 3
+        write_seismic(tmp_path / "v.bin", [MATRIX[:1], MATRIX[1:]], 3)
         assert (tmp_path / "v.bin").read_bytes() == seismic_bytes(ROWS)
 
     def test_reading_in_batches(self, tmp_path):
@@ -282,7 +282,7 @@ class TestOpenVectors:
 
     def test_numbered_kinds(self, tmp_path):
         write_npz(tmp_path / "v.npz", [(["x", "y", "z"], MATRIX)], 4)
-        write_seismic(tmp_path / "v.bin", [MATRIX])
+        write_seismic(tmp_path / "v.bin", [MATRIX], 3)
         for name, ids in (("v.npz", ["x", "y", "z"]), ("v.bin", ["0", "1", "2"])):
             source = open_vectors(tmp_path / name)
             assert (source.terms, source.n_terms) == (None, 4)

@@ -201,6 +201,8 @@ def test_ids_that_no_document_can_have_are_unknown(three):
                 call("\ud800")
     with IndexWriter.open(three) as writer:
         assert list(writer.known(["\udcff", "a"])) == ["a"]
+        with pytest.raises(InvalidInputError, match="doc_id is 5; want a string"):
+            writer.delete([5])
         assert writer.delete(["\udcff", "a"]) == 1
         writer.commit()
         assert len(writer) == 2
