@@ -54,10 +54,12 @@ def table(rows: list[dict[str, Any]]) -> str:
             " / ".join(f"{row[what][mode]:.3f}" for mode in MODES)
             for what in ("before", "after", "p")
         )
+        # A row that says "interrupted" was stopped for other work meanwhile.
+        minutes = "" if row.get("interrupted") else f"{row['seconds'] / 60:.0f}"
         lines.append(
             f"| {row['collection']} | {row['questions']} | {before} | {after} | {p} "
             f"| {row['before']['terms']:.0f}, {row['after']['terms']:.0f} "
-            f"| {row['kept']} | {row['seconds'] / 60:.0f} |"
+            f"| {row['kept']} | {minutes} |"
         )
     return "\n".join(lines)
 
