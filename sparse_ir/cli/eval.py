@@ -29,8 +29,14 @@ if TYPE_CHECKING:
     from sparse_ir.evaluation.collection import Collection
     from sparse_ir.retrieval.experiment import Report
 
+_OF_SEARCHES = {  # parameters that say what to search, or how
+    *("sources", "split", "corpus", "topics", "retrievers", "model", "dense_model", "language"),
+    *("hits", "threads", "batch_size", "cache"),
+}
+
 
 def eval(
+    context: typer.Context,
     sources: Annotated[
         list[str] | None,
         typer.Argument(
@@ -103,7 +109,7 @@ def eval(
         if runs:
             raise InvalidInputError("--plot came with --run; FLOPS and times come from systems")
     if runs:
-        _require_nothing_else(sources, split=split, corpus=corpus, topics=topics)
+        _require_nothing_to_search(context)
         reports = [_of_runs(runs, qrels, baseline, wanted)]
     else:
         names = named(retrievers)
@@ -180,14 +186,22 @@ def _measure(
         )
 
 
-def _require_nothing_else(sources: list[str] | None, **given: object) -> None:
-    """Returns if nothing came beside runs that says what to search."""
-    wrong = ["a source"] if sources else []
-    wrong += [f"--{name}" for name, value in given.items() if value is not None]
-    if wrong:
+def _require_nothing_to_search(context: typer.Context) -> None:
+    """Returns if nothing came beside runs that says what to search, or how."""
+    given = [
+        param.opts[-1] if param.param_type_name == "option" else "a source"
+        for param in context.command.params
+        if param.name in _OF_SEARCHES and _came(context, param.name)
+    ]
+    if given:
         raise InvalidInputError(
-            f"{', '.join(wrong)} came with --run; runs are measured by --qrels alone"
+            f"{', '.join(given)} came with --run; runs are measured by --qrels alone"
         )
+
+
+def _came(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _of_runs(

@@ -220,8 +220,8 @@ class TestBadInput:
         assert "r:1: 4 columns" in cli.refuses("eval", "--run", toy / "r", "--qrels", qrels)
         plain = ["eval", "--run", "r", "--qrels", qrels]
         assert "come from systems" in cli.refuses(*plain, "--plot", "p.png")
-        line = cli.refuses(*plain, toy, "--corpus", toy)
-        assert "a source, --corpus came with --run" in line
+        line = cli.refuses(*plain, toy, "--corpus", toy, "-k", 5, "--model", "mini")
+        assert "a source, --corpus, --model, --hits came with --run" in line
         line = cli.refuses("eval", "irds:vaswani", "--split", "dev")
         assert "--split came with something else than BEIR folders" in line
 
