@@ -49,6 +49,15 @@ def index(
         ),
     ] = True,
     neighbour_weight: NeighbourWeightOption = None,
+    title_weight: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            help="How often BM25 counts a word of a title; 1 takes it for text like any other.",
+            show_default="2, or the index's",
+        ),
+    ] = None,
     dense: Annotated[
         bool,
         typer.Option("--dense", help="Give the index a dense part too, for hybrid search."),
@@ -108,6 +117,7 @@ def index(
             options=EncoderOptions(device=device, precision=precision.value),
             passages=passages,
             neighbour_weight=neighbour_weight,
+            title_weight=title_weight,
             dense=(dense_model or DEFAULT_DENSE_MODEL) if dense else None,
             codes=codes.value if codes else None,
             sync=sync,

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 import Stemmer
 import stop_words
 
+from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
 
+DEFAULT_TITLE_WEIGHT = 2
+_MOST_TITLE_WEIGHT = 100
 _WORD = re.compile(r"\w\w+")
 _ANY_WORD = re.compile(r"\w+")  # plain words keep what is one letter long
 
@@ -60,23 +63,38 @@ class Analyzer:
     Args:
         language: A Snowball language, in English (``languages`` lists them), or ``none`` for plain
             lower-cased words, each kept as it is.
+        title_weight: How often BM25 counts a word of a document's title, 1..100.
 
     Raises:
-        InvalidInputError: unknown language.
+        InvalidInputError: unknown language, or a title weight out of its range.
     """
 
-    def __init__(self, language: str = "english") -> None:
+    def __init__(self, language: str = "english", title_weight: int = DEFAULT_TITLE_WEIGHT) -> None:
         if language not in languages():
             raise InvalidInputError(
                 f"language is {language!r}; want one of: {', '.join(languages())}"
             )
+        if not isinstance(title_weight, int) or not 1 <= title_weight <= _MOST_TITLE_WEIGHT:
+            raise InvalidInputError(
+                f"title_weight is {title_weight!r}; want an integer, 1..{_MOST_TITLE_WEIGHT}"
+            )
         self.language = language
+        self.title_weight = title_weight
         self._stop_words = _stop_words(language)
         self._stemmers = threading.local()  # a Snowball stemmer keeps state while it works
 
     def words(self, text: str) -> list[str]:
         """The text's words in order, repeats included."""
         return self.stems(self.plain_words(text))
+
+    def document_words(self, document: Document) -> list[str]:
+        """As ``words`` of title and text, those of the title ``title_weight`` times.
+
+        Source: Robertson, Zaragoza, Taylor 2004, "Simple BM25 Extension to Multiple Weighted
+        Fields", section 4: fields' term frequencies are weighed and added, then saturated once.
+        """
+        again = (self.title_weight - 1) * self.words(document.title)
+        return self.words(document.content) + again
 
     def plain_words(self, text: str) -> list[str]:
         """As ``words``, but not stemmed."""

@@ -126,4 +126,4 @@ def _add(folder: Path, writer: IndexWriter, batch: Batch, analyzer: Analyzer | N
 
 
 def _words(analyzer: Analyzer | None, document: Document) -> list[str]:
-    return analyzer.words(document.content) if analyzer else []
+    return analyzer.document_words(document) if analyzer else []

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sparse_ir.corpus import Document
+from sparse_ir.encoders.analyzer import DEFAULT_TITLE_WEIGHT
 from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
@@ -175,9 +176,10 @@ def indexed_documents(index: Index, batch_size: int = 1024) -> Iterator[Document
 
 
 def model_digest(model: str) -> str:
-    """Of all that decides rankings: weights of documents, queries, neighbours, and the anchor."""
+    """Of all that decides rankings: weights of documents, queries, titles, neighbours, BM25."""
     settings = model_settings(model)
-    key = [settings.fingerprint, settings.anchor_weight, settings.collection_idf, DEFAULT_WEIGHT]
+    key = [settings.fingerprint, settings.anchor_weight, settings.collection_idf]
+    key += [DEFAULT_WEIGHT, DEFAULT_TITLE_WEIGHT]
     encoder = load_encoder(model, role="query")
     if isinstance(encoder, LookupEncoder):
         key += [hashlib.sha256(encoder.weights.tobytes()).hexdigest(), encoder.counts]

@@ -17,6 +17,7 @@ from sparse_ir.corpus import Document, require_document
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.encoder import Encoder, OnePassEncoder, load_encoder
 from sparse_ir.encoders.options import EncoderOptions
+from sparse_ir.encoders.pruning import prune
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.catalog import Catalog
 from sparse_ir.index.dense_segment import DenseRows
@@ -33,7 +34,8 @@ from sparse_ir.retrieval.dense_part import (
 )
 from sparse_ir.retrieval.neighbours import expand
 from sparse_ir.retrieval.passages import Span, has_limit, join, passages_of
-from sparse_ir.retrieval.text_index import open_writer, require_fit
+from sparse_ir.retrieval.text_index import analyzer_of, open_writer, require_fit
+from sparse_ir.retrieval.titles import add_titles
 from sparse_ir.vectors import TermWeights
 
 _BATCHES_TOGETHER = 16  # sorted by length inside the encoder, so that little is padding
@@ -74,6 +76,7 @@ def ingest(
     encoder: Encoder | None = None,
     passages: bool = True,
     neighbour_weight: float | None = None,
+    title_weight: int | None = None,
     dense: str | None = None,
     codes: CodeKind | None = None,
     dense_encoder: VectorEncoder | None = None,
@@ -103,6 +106,8 @@ def ingest(
         neighbour_weight: Share of its nearest neighbours' mean weights that a document has at
             least, 0..2, 0 for none; None takes what the index has, .7 for a new one. New documents
             are expanded so at the end of the call, once there are 100 (see ``neighbours``).
+        title_weight: How often BM25 counts a word of a title, 1..100; above 1 the encoder reads it
+            by itself too (see ``titles``). None takes what the index has, 2 for a new one.
         dense: Name or folder of the dense model, of which the index has or gets a dense part; None
             keeps what it has.
         codes: As ``DensePart``, only with ``dense``; None takes what the index has, or none.
@@ -115,11 +120,10 @@ def ingest(
         on_expanded: Told how many more documents have their neighbours' terms.
 
     Raises:
-        InvalidInputError: an existing index was built with another model, dense model, language or
-            neighbour weight, or the other way with passages; or ``codes`` came without ``dense``;
-            or what came is no ``Document``, or
-            one without doc_id, or with a title, text or metadata of other kinds than it says; or
-            nothing came, and ``sync`` would delete all.
+        InvalidInputError: an existing index was built with another model, dense model, language,
+            neighbour or title weight, or the other way with passages; or ``codes`` came without
+            ``dense``; or what came is no ``Document``, or one without doc_id, or with a title, text
+            or metadata of other kinds than it says; or nothing came, and ``sync`` would delete all.
     """
     if batch_size < 1 or commit_every < 1:
         raise InvalidInputError(
@@ -131,12 +135,16 @@ def ingest(
         )
     tell = on_progress or (lambda done, unchanged: None)
     report, path, part = IngestReport(), Path(path), None
-    analyzer = Analyzer(language)
     chunks = _chunks(_good(documents), commit_every)
     first = next(chunks, [])  # a source that cannot be read must not leave an empty index behind
     options = options or EncoderOptions()
+    fit: dict[str, Any] = {
+        "passages": passages,
+        "neighbour_weight": neighbour_weight,
+        "title_weight": title_weight,
+    }
     if (dense is not None or sync) and Catalog.exists(path):
-        require_fit(path, model, language, passages=passages, neighbour_weight=neighbour_weight)
+        require_fit(path, model, language, **fit)
         if sync and not first:
             _require_empty(path)
     if dense is not None:
@@ -145,17 +153,10 @@ def ingest(
         add_dense(
             path, part, dense_encoder, batch_size=batch_size, on_progress=lambda n: tell(n, 0)
         )
-    with open_writer(
-        path,
-        model,
-        language,
-        passages=passages,
-        neighbour_weight=neighbour_weight,
-        params=params,
-        dense=part,
-    ) as writer:
+    with open_writer(path, model, language, params=params, dense=part, **fit) as writer:
         if writer.dense is not None and dense_encoder is None:
             dense_encoder = LazyDenseEncoder(writer.dense.model, options)
+        analyzer = analyzer_of(writer.settings)
         pipeline = _Pipeline(
             writer, model, options, encoder, dense_encoder, analyzer, passages, batch_size
         )
@@ -217,11 +218,15 @@ class _Pipeline:
         done = _Counted([len(one) for one in passages], tell)
         texts = [[text for _, text in one] for one in passages]
         weights, rows = self._both(self.encoder, texts, done)
+        if self.analyzer.title_weight > 1:
+            counts = [len(one) for one in passages]
+            weights = add_titles(weights, batch, counts, self.encoder, self.batch_size)
+            weights = prune(weights, top_terms=self.options.top_terms)
         vectors, stored = join(weights, [[span for span, _ in one] for one in passages])
         self.writer.add(
             batch,
             vectors,
-            [self.analyzer.words(document.content) for document in batch],
+            [self.analyzer.document_words(document) for document in batch],
             fingerprints=[_fingerprint(document) for document in batch],
             passages=stored,
             dense=rows,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sparse_ir.encoders.analyzer import DEFAULT_TITLE_WEIGHT, Analyzer
 from sparse_ir.encoders.checkpoint import lasting_name, model_settings
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
@@ -18,6 +19,9 @@ from sparse_ir.retrieval.dense_part import not_that_model
 from sparse_ir.retrieval.neighbours import DEFAULT_WEIGHT, SETTING, checked_weight
 from sparse_ir.retrieval.retriever import QUERY_ENCODER
 
+TITLE_WEIGHT = "title_weight"  # setting: how often a word of the title counts
+_BEFORE = {SETTING: 0, TITLE_WEIGHT: 1}  # of indexes made before there was such a setting
+
 
 def open_writer(
     path: str | Path,
@@ -26,16 +30,18 @@ def open_writer(
     *,
     passages: bool = True,
     neighbour_weight: float | None = None,
+    title_weight: int | None = None,
     params: BuildParams | None = None,
     dense: DensePart | None = None,
 ) -> IndexWriter:
     """A writer of the index of text at ``path``; it is made, with the model's queries, if missing.
 
     Raises:
-        InvalidInputError: it was built with another model, language or neighbour weight, or the
-            other way with passages.
+        InvalidInputError: it was built with another model, language, neighbour or title weight, or
+            the other way with passages.
     """
-    path, wanted = Path(path), _settings(model, language, passages, neighbour_weight)
+    path = Path(path)
+    wanted = _settings(model, language, passages, neighbour_weight, title_weight)
     if not Catalog.exists(path):
         queries = load_encoder(model, role="query")
         beside = {QUERY_ENCODER: queries.save} if isinstance(queries, LookupEncoder) else {}
@@ -45,7 +51,7 @@ def open_writer(
             vocabulary=queries.vocabulary.fingerprint,
             params=params or BuildParams(precision="float32"),  # BM25 is to be exact
             dense=dense,
-            settings={SETTING: DEFAULT_WEIGHT} | wanted,
+            settings={SETTING: DEFAULT_WEIGHT, TITLE_WEIGHT: DEFAULT_TITLE_WEIGHT} | wanted,
             beside=beside,
         )
     writer = IndexWriter.open(path)
@@ -58,7 +64,13 @@ def open_writer(
 
 
 def require_fit(
-    path: Path, model: str, language: str, *, passages: bool, neighbour_weight: float | None
+    path: Path,
+    model: str,
+    language: str,
+    *,
+    passages: bool,
+    neighbour_weight: float | None,
+    title_weight: int | None,
 ) -> None:
     """Returns if ``open_writer`` takes this for the index of text at ``path``.
 
@@ -67,15 +79,29 @@ def require_fit(
     """
     with Index.open(path) as index:
         if "model" in index.settings:
-            wanted = _settings(model, language, passages, neighbour_weight)
+            wanted = _settings(model, language, passages, neighbour_weight, title_weight)
             _require_same(path, index.settings, wanted)
 
 
+def analyzer_of(settings: Mapping[str, Any]) -> Analyzer:
+    """What gives an index of text, which has these settings, its words."""
+    title_weight = settings.get(TITLE_WEIGHT, _BEFORE[TITLE_WEIGHT])
+    return Analyzer(settings["language"], title_weight)
+
+
 def _settings(
-    model: str, language: str, passages: bool, neighbour_weight: float | None
+    model: str,
+    language: str,
+    passages: bool,
+    neighbour_weight: float | None,
+    title_weight: int | None,
 ) -> dict[str, Any]:
-    settings = model_settings(model)
-    asked = {} if neighbour_weight is None else {SETTING: checked_weight(neighbour_weight)}
+    settings, asked = model_settings(model), {}
+    Analyzer(language, DEFAULT_TITLE_WEIGHT if title_weight is None else title_weight)  # or raises
+    if neighbour_weight is not None:
+        asked[SETTING] = checked_weight(neighbour_weight)
+    if title_weight is not None:
+        asked[TITLE_WEIGHT] = title_weight
     return asked | {
         "model": lasting_name(model),
         "model_fingerprint": settings.fingerprint,
@@ -87,12 +113,13 @@ def _settings(
 
 
 def _require_same(path: Path, has: Mapping[str, Any], wanted: dict[str, Any]) -> None:
-    for name in ("model_fingerprint", "language", "passages", SETTING):
-        if name in wanted and has.get(name, 0) != wanted[name]:
+    for name in ("model_fingerprint", "language", "passages", SETTING, TITLE_WEIGHT):
+        own = has.get(name, _BEFORE.get(name))
+        if name in wanted and own != wanted[name]:
             what = (
                 not_that_model(has.get("model"), wanted["model"])
                 if name == "model_fingerprint"
-                else f"{name} {has.get(name)!r}, not {wanted[name]!r}"
+                else f"{name} {own!r}, not {wanted[name]!r}"
             )
             raise InvalidInputError(
                 f"{path} was built with {what}; use that one, or another folder"

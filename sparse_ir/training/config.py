@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from sparse_ir.encoders.analyzer import DEFAULT_TITLE_WEIGHT, Analyzer
 from sparse_ir.encoders.options import DEFAULT_DENSE_MODEL
 from sparse_ir.errors import DataFormatError
 
@@ -112,6 +113,8 @@ class SparsityTable(_Table):
     ``joint_flops`` on what network queries and documents share."""
     target_terms: float = Field(default=150.0, ge=0)
     """Terms a document that a controller steers to, by the weight; 0 keeps that as it is."""
+    counted_ratio: float = Field(default=0.0, ge=0, le=1)
+    """Of these, terms below this share of a document's greatest weight are not counted."""
     weight: float = Field(default=1e-3, ge=0)
     """Lambda, or where the controller begins."""
     ramp: float = Field(default=0.33, ge=0, le=1)
@@ -244,10 +247,16 @@ class TrainConfig(_Table):
     selection: SelectionTable = SelectionTable()
     language: str = "english"
     """Of BM25 and of words in pseudo-queries, as ``index --language``."""
+    title_weight: int = Field(default=DEFAULT_TITLE_WEIGHT, ge=1, le=100)
+    """How often BM25 counts a word of a title, as ``index --title-weight``."""
     work: Path = Path(".sparse-ir-train")
     """Folder of checkpoints and logs."""
     vectors: Path | None = None
     """Folder of the teachers' vectors; None is ``vectors`` in ``work``."""
+
+    def analyzer(self) -> Analyzer:
+        """What gives the texts their words."""
+        return Analyzer(self.language, self.title_weight)
 
     @model_validator(mode="after")
     def _validated_checkpoints_are_saved(self) -> TrainConfig:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.retrieval.query_vectors import adapted_weights, anchor_weight
@@ -48,7 +49,7 @@ class EncodedSet:
         *,
         anchor_weight: float,
         collection_idf: bool,
-        language: str = "english",
+        analyzer: Analyzer | None = None,
     ) -> EncodedSet:
         """The set with the vectors of its documents, and what ``queries`` makes of its queries."""
         columns, examples, weights = sp.csc_array(documents), taught.examples, queries.weights
@@ -60,7 +61,7 @@ class EncodedSet:
             columns,
             sp.csr_array(once.encode(examples.queries)),
             torch.from_numpy(weights),
-            _anchor_weight(anchor_weight, [d.content for d in examples.documents], language),
+            _anchor_weight(anchor_weight, examples.documents, analyzer or Analyzer()),
         )
 
     def compare(
@@ -150,7 +151,6 @@ def _confused(
     return chosen & ~hidden
 
 
-def _anchor_weight(of_model: float, texts: Sequence[str], language: str) -> float:
-    analyzer = Analyzer(language)
-    length = float(np.mean([len(analyzer.words(text)) for text in texts]))
+def _anchor_weight(of_model: float, documents: Sequence[Document], analyzer: Analyzer) -> float:
+    length = float(np.mean([len(analyzer.document_words(document)) for document in documents]))
     return anchor_weight({"anchor_weight": of_model, "average_length": length})

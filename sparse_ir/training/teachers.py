@@ -10,7 +10,7 @@ section 3.3 (min-max, mean over teachers, scale 30).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain, product
 from pathlib import Path
@@ -59,16 +59,21 @@ class Teacher(Protocol):
 
 
 class BM25Teacher:
-    """BM25 with the training set's own statistics, every word at its full weight."""
+    """BM25 with the training set's own statistics, every word at its full weight.
 
-    def __init__(self, language: str = "english") -> None:
-        self._analyzer = Analyzer(language)
+    Args:
+        analyzer: Of the texts; None is the default one.
+    """
+
+    def __init__(self, analyzer: Analyzer | None = None) -> None:
+        self._analyzer = analyzer or Analyzer()
 
     def read(self, examples: TrainingSet) -> PairScorer:
         """As ``Teacher``."""
         lexicon: dict[str, int] = {}
-        counts = self._counts([d.content for d in examples.documents], lexicon, grow=True)
-        queries = self._counts(examples.queries, lexicon, grow=False)
+        words = map(self._analyzer.document_words, examples.documents)
+        counts = _counts(words, lexicon, grow=True)
+        queries = _counts(map(self._analyzer.words, examples.queries), lexicon, grow=False)
         lengths = np.asarray(counts.sum(axis=1)).ravel().astype(np.int64)
         documents = counts.copy()
         documents.data = bm25.document_weights(
@@ -82,18 +87,19 @@ class BM25Teacher:
         queries.data = queries.data * bm25.idf(df, counts.shape[0])[queries.indices]
         return _VectorScorer(queries, documents)
 
-    def _counts(self, texts: Sequence[str], lexicon: dict[str, int], *, grow: bool) -> Any:
-        rows = []
-        for text in texts:
-            words = self._analyzer.words(text)
-            if grow:
-                rows.append(Counter(lexicon.setdefault(word, len(lexicon)) for word in words))
-            else:
-                rows.append(Counter(lexicon[word] for word in words if word in lexicon))
-        indptr = np.cumsum([0, *map(len, rows)])
-        numbers = np.fromiter(chain.from_iterable(rows), np.int32, indptr[-1])
-        values = np.fromiter(chain.from_iterable(r.values() for r in rows), np.float32, indptr[-1])
-        return sp.csr_array((values, numbers, indptr), shape=(len(texts), max(1, len(lexicon))))
+
+def _counts(texts: Iterable[Sequence[str]], lexicon: dict[str, int], *, grow: bool) -> Any:
+    """(n, words) how often each text has each word; the lexicon grows by those it lacks, or not."""
+    rows = []
+    for words in texts:
+        if grow:
+            rows.append(Counter(lexicon.setdefault(word, len(lexicon)) for word in words))
+        else:
+            rows.append(Counter(lexicon[word] for word in words if word in lexicon))
+    indptr = np.cumsum([0, *map(len, rows)])
+    numbers = np.fromiter(chain.from_iterable(rows), np.int32, indptr[-1])
+    values = np.fromiter(chain.from_iterable(r.values() for r in rows), np.float32, indptr[-1])
+    return sp.csr_array((values, numbers, indptr), shape=(len(rows), max(1, len(lexicon))))
 
 
 class DenseTeacher:

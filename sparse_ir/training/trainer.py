@@ -153,7 +153,7 @@ def taught_set(
             read=partial(beginning, tokenizer=tokenizer, max_length=config.batch.max_length),
         )
     scorers = [teacher.read(examples) for teacher in teachers]
-    lexical = BM25Teacher(config.language).read(examples)
+    lexical = BM25Teacher(config.analyzer()).read(examples)
     weights = table.weights or tuple(t.weight for t in config.teachers)
     may_fit = table.weights is None and config.distillation.fit_weights
     if may_fit and examples.n_labelled and all(scorer.is_cheap for scorer in scorers):
@@ -309,7 +309,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
                 queries,
                 anchor_weight=self.measured.get("anchor_weight", settings.anchor_weight),
                 collection_idf=settings.collection_idf,
-                language=self.config.language,
+                analyzer=self.config.analyzer(),
             )
 
     def _encoders(self) -> tuple[Any, Any]:
@@ -363,7 +363,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
                     queries,
                     anchor_weights=table.anchor_weights,
                     collection_idf=self.student.settings.collection_idf,
-                    language=self.config.language,
+                    analyzer=self.config.analyzer(),
                 )
                 for dev in self.dev_sets
             }
@@ -422,7 +422,7 @@ def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | N
             on_progress=on_progress,
         )
     if table.kind == "bm25":
-        return BM25Teacher(config.language)
+        return BM25Teacher(config.analyzer())
     if table.kind == "cross_encoder":
         return CrossEncoderTeacher(table.model, max_length=table.max_length)
     return FileTeacher()

@@ -118,7 +118,7 @@ def search_dev_set(
     *,
     anchor_weights: Sequence[float],
     collection_idf: bool,
-    language: str = "english",
+    analyzer: Analyzer | None = None,
 ) -> DevResult:
     """What the encoders do on a dev set.
 
@@ -128,13 +128,13 @@ def search_dev_set(
         queries: Encodes queries.
         anchor_weights: Each g that anchored search is tried with.
         collection_idf: As ``ModelSettings``.
-        language: As ``index --language``.
+        analyzer: Of the texts; None is the default one.
     """
     texts = [document.content for document in dev.documents]
     vectors = documents.encode(texts)
     asked = list(dev.queries.values())
     query_vectors = queries.encode(asked)
-    analyzer = Analyzer(language)
+    analyzer = analyzer or Analyzer()
     settings = {
         "model": "student",
         "anchor_weight": 1.0,
@@ -148,7 +148,8 @@ def search_dev_set(
             vocabulary=documents.vocabulary.fingerprint,
             settings=settings,
         ) as writer:
-            writer.add(dev.documents, vectors, [analyzer.words(text) for text in texts])
+            words = [analyzer.document_words(document) for document in dev.documents]
+            writer.add(dev.documents, vectors, words)
             writer.optimize()
         with SparseRetriever(Index.open(folder), queries, analyzer) as retriever:
             lexical, learned = (

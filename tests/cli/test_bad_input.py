@@ -161,12 +161,14 @@ class TestWithAnIndex:
         assert "bad.jsonl:2" in cli.refuses("index", "bad.jsonl")
         assert "crow" in cli("search", "crow").stdout
 
-    def test_another_model_language_or_neighbour_weight(self, cli, copy, tmp_path):
+    def test_another_model_language_neighbour_or_title_weight(self, cli, copy, tmp_path):
         (tmp_path / "good.jsonl").write_text(GOOD)
         line = cli.refuses("index", "good.jsonl", "--language", "german")
         assert "was built with language 'english', not 'german'" in line
         line = cli.refuses("index", "good.jsonl", "--neighbour-weight", "0.2")
         assert "was built with neighbour_weight 0.7, not 0.2" in line
+        line = cli.refuses("index", "good.jsonl", "--title-weight", "4")
+        assert "was built with title_weight 2, not 4" in line
 
     def test_index_of_another_vocabulary(self, cli, copy):
         import sqlite3

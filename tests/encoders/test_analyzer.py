@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer, languages
 from sparse_ir.errors import InvalidInputError
 
@@ -24,6 +26,21 @@ from sparse_ir.errors import InvalidInputError
 )
 def test_words(language, text, words):
     assert Analyzer(language).words(text) == words
+
+
+def test_words_of_a_title_count_several_times():
+    document = Document("d", "a red fox", "The foxes")
+    counts = {
+        weight: Counter(Analyzer("english", weight).document_words(document)) for weight in (1, 3)
+    }
+    assert counts[1] == {"fox": 2, "red": 1}
+    assert counts[3] == {"fox": 4, "red": 1}
+
+
+@pytest.mark.parametrize("weight", [0, 101, 2.0, None])
+def test_title_weights_out_of_range_are_refused(weight):
+    with pytest.raises(InvalidInputError, match="want an integer, 1..100"):
+        Analyzer("english", weight)
 
 
 def test_languages_all_work():

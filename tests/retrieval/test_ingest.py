@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from tiny_model import make_tiny_model
@@ -28,15 +30,15 @@ def run(path, documents, **kwargs):
 
 def test_second_run_encodes_nothing(tmp_path, document_encoder):
     assert run(tmp_path / "i", DOCUMENTS) == IngestReport(added=3)
-    assert len(document_encoder.encoded) == 3
+    assert len(document_encoder.encoded) == 4  # a title by itself, too
     assert run(tmp_path / "i", DOCUMENTS) == IngestReport(unchanged=3)
-    assert len(document_encoder.encoded) == 3
+    assert len(document_encoder.encoded) == 4  # a title by itself, too
 
 
 def test_an_encoder_that_is_loaded_already(tmp_path, document_encoder):
     loaded = type(document_encoder)()
     assert run(tmp_path / "i", DOCUMENTS, encoder=loaded) == IngestReport(added=3)
-    assert (len(loaded.encoded), document_encoder.encoded) == (3, [])
+    assert (len(loaded.encoded), document_encoder.encoded) == (4, [])
 
 
 def test_changed_text_is_replaced_and_changed_metadata_stored(tmp_path, document_encoder):
@@ -48,11 +50,34 @@ def test_changed_text_is_replaced_and_changed_metadata_stored(tmp_path, document
         Document("d", "quick animal"),
     ]
     assert run(path, changed) == IngestReport(added=1, updated=1, unchanged=1)
-    assert document_encoder.encoded[3:] == ["dog runs", "quick animal"]
+    assert document_encoder.encoded[4:] == ["dog runs", "quick animal"]
     index = Index.open(path)
     assert len(index) == 4
     assert index.document("a").metadata == {"year": 2}
     assert index.document("b").text == "dog runs"
+
+
+def test_an_index_keeps_the_weight_of_titles_that_it_was_made_with(tmp_path, document_encoder):
+    path, new = tmp_path / "i", Document("d", "old dog", title="quick fox")
+    run(path, DOCUMENTS, title_weight=3)
+    with pytest.raises(InvalidInputError, match="was built with title_weight 3, not 2"):
+        run(path, [new], title_weight=2)
+    run(path, [new])
+    with Index.open(path) as index:
+        assert index.settings["average_length"] == (2 + 3 + 2 + 3 + 2 + 6) / 4
+        assert index.settings["title_weight"] == 3
+
+
+def test_in_an_index_of_before_titles_count_once(tmp_path, document_encoder):
+    path = tmp_path / "i"
+    run(path, DOCUMENTS, title_weight=1)
+    with closing(sqlite3.connect(path / "catalog.sqlite")) as catalog, catalog:
+        catalog.execute("DELETE FROM settings WHERE key = 'title_weight'")
+    run(path, [Document("d", "old dog", title="quick fox")])
+    with Index.open(path) as index:
+        assert index.settings["average_length"] == (3 + 2 + 3 + 4) / 4
+    with pytest.raises(InvalidInputError, match="was built with title_weight 1, not 2"):
+        run(path, DOCUMENTS, title_weight=2)
 
 
 def test_metadata_keys_that_json_would_change_are_refused(tmp_path, document_encoder):
@@ -99,7 +124,8 @@ def test_goes_on_after_a_stop(tmp_path, document_encoder):
         run(path, interrupted(), commit_every=1)
     assert len(Index.open(path)) == 2
     assert run(path, DOCUMENTS) == IngestReport(added=1, unchanged=2)
-    assert document_encoder.encoded == ["The fox red fox", "dog sleeps", "fox runs fast"]
+    texts = ["The fox red fox", "The fox", "dog sleeps", "fox runs fast"]
+    assert document_encoder.encoded == texts
 
 
 def test_progress_counts_every_document(tmp_path, document_encoder):

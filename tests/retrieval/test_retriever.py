@@ -265,6 +265,23 @@ def bm25s_scores(query):
     return peer.get_scores(analyzer.words(query))
 
 
+@pytest.mark.parametrize("weight", [1, 2, 5])
+def test_lexical_is_bm25_of_texts_with_the_title_so_often(tmp_path, document_encoder, weight):
+    documents = [
+        Document(str(i), text, title)
+        for i, (text, title) in enumerate(zip(SENTENCES, reversed(SENTENCES), strict=True))
+    ]
+    ingest(tmp_path / "i", documents, model="words", title_weight=weight)
+    analyzer = Analyzer("english")
+    peer = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
+    texts = [f"{document.text} {weight * (document.title + ' ')}" for document in documents]
+    peer.index([analyzer.words(text) for text in texts], show_progress=False)
+    query = "dogs running at night"
+    expected = 2.2 * peer.get_scores(analyzer.words(query))
+    found = scores(SparseRetriever.open(tmp_path / "i").search(query, k=10, mode="lexical"))
+    assert found == pytest.approx({str(i): s for i, s in enumerate(expected) if s}, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     "query", ["quick foxes running", "dogs run at night", "animals", "fox fox dog"]
 )

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import transformers
 
+from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.dense_encoder import load_dense_encoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.training import teachers
+from sparse_ir.training.examples import TrainingSet
 
 EVERY_QUERY, EVERY_DOCUMENT = np.arange(4), np.arange(6)
 
@@ -21,6 +23,22 @@ def test_bm25_scores_are_those_of_bm25s(examples):
     expected = 2.2 * np.stack(scores)  # Lucene leaves the factor k1 + 1 out
     got = teachers.BM25Teacher().read(examples).scores(EVERY_QUERY, EVERY_DOCUMENT)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_bm25_counts_words_of_titles_so_often():
+    documents = [
+        Document("0", "red fox", "dog"),
+        Document("1", "dog runs", "red dog"),
+        Document("2", "fox runs"),
+    ]
+    examples = TrainingSet("s", documents)
+    examples.add_query("red dog", (0,))
+    teacher = teachers.BM25Teacher(Analyzer(title_weight=3))
+    got = teacher.read(examples).scores(np.arange(1), np.arange(3))
+    peer = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
+    texts = [f"{document.text} {3 * (document.title + ' ')}" for document in documents]
+    peer.index([Analyzer().words(text) for text in texts], show_progress=False)
+    np.testing.assert_allclose(got[0], 2.2 * peer.get_scores(["red", "dog"]), rtol=1e-5)
 
 
 def test_the_dense_teacher_pools_the_mean_and_caches(model_folder, examples, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from sparse_ir.corpus import Document
+from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.errors import DataFormatError
 from sparse_ir.training.validation import DevSet, read_dev_set, search_dev_set
 from sparse_ir.vocabulary import Vocabulary
@@ -99,7 +100,7 @@ def test_the_numbers_are_those_of_numpy():
     )
     result = search_dev_set(
         dev, Given(documents), Given(queries),
-        anchor_weights=[0.1, 0.9], collection_idf=False, language="none",
+        anchor_weights=[0.1, 0.9], collection_idf=False, analyzer=Analyzer("none"),
     )  # fmt: skip
     lexical, learned = bm25(texts, asked), queries @ documents.T
     shorter = max(np.sqrt(np.mean([len(text.split()) for text in texts]) / 150), 0.3)

@@ -1,0 +1,52 @@
+"""Titles: what a document is about, in a few words, which are read a second time by themselves.
+
+Among two hundred other words those of the title drown; read alone they get the weights of a short
+text, and expansions of their own. So each learned weight becomes the greater of the document's and
+its title's, and a tenth of the title's more. (BM25 counts the words of a title twice:
+``Analyzer.document_words``.)
+
+Source: our own, after the weighted fields of BM25F, which are one document too. Both constants were
+chosen on dev splits, where learned search gained .009 and anchored .003 in the mean of four.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ir.corpus import Document
+from sparse_ir.encoders.encoder import Encoder
+from sparse_ir.vectors import TermWeights
+
+_ON_TOP = 0.1  # of the title's weights
+
+
+def add_titles(
+    weights: TermWeights,
+    documents: Sequence[Document],
+    counts: Sequence[int],
+    encoder: Encoder,
+    batch_size: int = 32,
+) -> TermWeights:
+    """Weights of passages, with what the titles of their documents add.
+
+    A document whose title is all of its text stays as it is, and one without a title.
+
+    Args:
+        weights: (P, V) a row for each passage of each document, one document after another.
+        documents: n of them.
+        counts: n numbers of passages.
+        encoder: Of documents.
+        batch_size: Titles encoded at once.
+    """
+    titled = [n for n, one in enumerate(documents) if one.title.strip() and one.text.strip()]
+    if not titled:
+        return weights
+    titles = encoder.encode([documents[n].title for n in titled], batch_size=batch_size)
+    row_of = np.full(len(documents), len(titled))  # an empty row, below those of the titles
+    row_of[titled] = np.arange(len(titled))
+    empty = sp.csr_array((1, weights.shape[1]), dtype=np.float32)
+    own = sp.vstack([titles, empty], format="csr")[np.repeat(row_of, counts)]
+    return sp.csr_array(weights.maximum(own) + np.float32(_ON_TOP) * own)
