@@ -2,8 +2,8 @@
 
     python -m bench.dev_splits DATA MODEL [MODEL ...]
 
-Models are searched by themselves, without what ``index`` has documents take over from others. A row
-is a model; its last row counts.
+Models are searched by themselves, without what ``index`` has documents take over from others and
+from their titles. A row is a model; its last row counts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bench import machine, records
+from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.training.validation import DevSet, read_dev_set, search_dev_set
@@ -92,6 +93,7 @@ def _row(model: str, dev: DevSet) -> dict[str, Any]:
         load_encoder(model, "query"),
         anchor_weights=WEIGHTS,
         collection_idf=model_settings(model).collection_idf,
+        analyzer=Analyzer(title_weight=1),
     )
     return {
         "set": dev.name,
