@@ -120,8 +120,7 @@ def adapt_trainer(
         raise InvalidInputError(
             f"{len(documents)} documents came; want at least {_LEAST_DOCUMENTS} to adapt to"
         )
-    settings = model_settings(model)
-    max_length = min(_MAX_LENGTH, settings.max_length)
+    max_length = min(_MAX_LENGTH, model_settings(model).max_length)
     draw = np.random.default_rng(seed)
     some = np.sort(draw.permutation(len(documents))[: max_documents + MOST_SEARCHED])
     dev, rest = held_out(_pieces([documents[row] for row in some], model), seed=seed)
@@ -132,9 +131,7 @@ def adapt_trainer(
         data=(DataTable(path=output, pseudo_queries=_KINDS, pseudo_per_document=3),),
         teachers=(TeacherTable(kind="dense", model=teacher), TeacherTable(kind="bm25")),
         sparsity=SparsityTable(
-            target_terms=target_terms or mean_terms(model, examples.documents, max_length),
-            counted_ratio=settings.prune_ratio,
-            ramp=0.1,
+            target_terms=target_terms or mean_terms(model, examples.documents, max_length), ramp=0.1
         ),
         batch=BatchTable(
             tokens=4096,
@@ -153,7 +150,7 @@ def adapt_trainer(
         ),
         selection=SelectionTable(
             every=2 * steps,  # not before the end
-            anchor_weights=(settings.anchor_weight,),
+            anchor_weights=(model_settings(model).anchor_weight,),
             max_terms=math.inf,  # whoever has them adapts what answers best; target_terms limits it
             max_flops=math.inf,
         ),
@@ -210,9 +207,9 @@ def adapt_model(
 
 
 def mean_terms(model: str, documents: Sequence[Document], max_length: int) -> float:
-    """Learned terms that the model gives a document, in the mean of some."""
+    """Learned terms that the model gives a document before any are pruned, in the mean of some."""
     texts = [document.content for document in documents[:_MEASURED_DOCUMENTS]]
-    encoder = load_document_encoder(model, EncoderOptions(max_length=max_length))
+    encoder = load_document_encoder(model, EncoderOptions(max_length=max_length, prune_ratio=0.0))
     return max(1.0, float(encoder.encode(texts).nnz / len(texts)))
 
 
