@@ -82,7 +82,8 @@ def test_a_second_import_replaces(cli, tmp_path, source):
 
 def test_vectors_with_their_model_are_found_by_text(cli, tmp_path, fables_jsonl_text):
     (tmp_path / "fables.jsonl").write_text(fables_jsonl_text)
-    cli("index", "fables.jsonl", "--index", "whole", "--precision", "float32")
+    plain = ["--title-weight", "1", "--precision", "float32"]  # texts as encode reads them
+    cli("index", "fables.jsonl", "--index", "whole", *plain)
     cli("encode", "fables.jsonl", "-o", "v.jsonl", "--precision", "float32")
     weight = ["--neighbour-weight", "0.7"]
     cli("import", "v.jsonl", "--model", "mini", *weight, "--index", "i")

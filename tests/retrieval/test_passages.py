@@ -127,6 +127,7 @@ QUERIES = ["fox", "dog runs", "quick red animal", "puppy sleeps fast fox", "noth
 def test_a_document_scores_as_its_best_passage(tmp_path, limited, mode, k):
     ingest(tmp_path / "i", DOCUMENTS, model="words")
     parts = {d.doc_id: passages_of(d, limited) for d in DOCUMENTS}
+    titles = {d.doc_id: limited.encode([d.title]).toarray() for d in DOCUMENTS}
     assert max(map(len, parts.values())) > 3
     with SparseRetriever.open(tmp_path / "i") as retriever:
         queries = retriever.query_vectors(QUERIES, mode).toarray()
@@ -137,7 +138,8 @@ def test_a_document_scores_as_its_best_passage(tmp_path, limited, mode, k):
         for query, hits, lexical in zip(learned, found, lexical_scores, strict=True):
             scores, best = {}, {}
             for (doc_id, own), base in zip(parts.items(), lexical, strict=True):
-                each = limited.encode([text for _, text in own]).toarray() @ query
+                read = limited.encode([text for _, text in own]).toarray()
+                each = (np.maximum(read, titles[doc_id]) + 0.1 * titles[doc_id]) @ query
                 best[doc_id] = {i for i in range(len(own)) if each[i] >= each.max() - 1e-5}
                 scores[doc_id] = base + each.max()
             expected = sorted((s for s in scores.values() if s > 0), reverse=True)[:k]
