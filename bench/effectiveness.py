@@ -3,13 +3,11 @@
     python -m bench.effectiveness DATA/scifact DATA/fairytaleqa:dev --work FOLDER
 
 Indexes are kept in the work folder and reused. A folder's split is ``test`` unless named after a
-colon. ``bm25`` is tantivy's, an engine that shares no code with ours. Collections of the record
-before that are not named stay as they were measured, with their day.
+colon. ``bm25`` is tantivy's, an engine that shares no code with ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +21,12 @@ SHOWN = ("bm25", "lexical", "learned", "anchored")
 
 def main() -> None:
     arguments = folders.arguments(__doc__)
-    collections = _of_the_record_before()
-    for name in arguments.folders:
-        one = _evaluate(name, arguments.work, arguments.model)
-        collections[one["collection"]] = one
+    collections = [_evaluate(name, arguments.work, arguments.model) for name in arguments.folders]
     result = {
         "bench": "effectiveness",
         "machine": machine.describe("ir-measures", "tantivy", "torch", "transformers"),
         "model": arguments.model,
-        "collections": [*collections.values()],
+        "collections": collections,
     }
     records.add(result)
     print(table(result))
@@ -52,28 +47,7 @@ def table(result: dict[str, Any]) -> str:
             f"| {lexical['terms_a_document']:.0f} + {learned['terms_a_document']:.0f} "
             f"| {lexical['flops']:.2f} + {learned['flops']:.2f} |"
         )
-    for day, names in _earlier(result["collections"]).items():
-        lines += ["", f"Measured on {day}: {', '.join(names)}."]
     return "\n".join(lines)
-
-
-def _of_the_record_before() -> dict[str, dict[str, Any]]:
-    """Collection -> what was measured, and on which day."""
-    before = records.read("effectiveness")[-1:]
-    return {
-        one["collection"]: {"day": record["machine"]["date"][:10], **one}
-        for record in before
-        for one in record["collections"]
-    }
-
-
-def _earlier(collections: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    """Day -> which collections are of a record before."""
-    days: dict[str, list[str]] = {}
-    for one in collections:
-        if "day" in one:
-            days.setdefault(one["day"], []).append(one["collection"])
-    return days
 
 
 def _evaluate(name: str, work: Path, model: str) -> dict[str, Any]:

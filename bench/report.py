@@ -4,7 +4,8 @@
 
 The latency of every engine in every setting goes to results/latency.md, all comparisons of training
 to results/claims.md, models on dev splits to results/dev_splits.md, what adapting gains to
-results/adapt.md, what serving, changing and training cost to results/costs.md.
+results/adapt.md, what titles gain to results/titles.md, what serving, changing and training cost to
+results/costs.md.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from bench import (
     query_table,
     records,
     text_latency,
+    titles,
 )
 
 README = Path(__file__).parent.parent / "README.md"
@@ -60,6 +62,7 @@ def main() -> None:
     (records.FOLDER / "claims.md").write_text("\n".join(_claims()))
     (records.FOLDER / "dev_splits.md").write_text("\n".join(_dev_splits()))
     (records.FOLDER / "adapt.md").write_text("\n".join(_adapt()))
+    (records.FOLDER / "titles.md").write_text("\n".join(_titles()))
     (records.FOLDER / "costs.md").write_text("\n".join(_costs()))
 
 
@@ -113,6 +116,16 @@ def _adapt() -> Iterator[str]:
     yield "question; p of a paired randomisation test, Holm-corrected for the two modes; `kept` is"
     yield "what it chose by questions of its own. How: `bench/adapt.py`.\n"
     yield f"{adapt.table(list(last.values()))}\n\n{_source(measured[-1])}\n"
+
+
+def _titles() -> Iterator[str]:
+    """Every split's last row."""
+    measured = records.read("titles")
+    last = {(row["collection"], row["split"]): row for one in measured for row in one["rows"]}
+    yield "# What it gains that titles count\n"
+    yield "nDCG@10 of the three modes with `index --title-weight 1` -> 2, learned terms a document;"
+    yield "p of a paired randomisation test, Holm-corrected. How: `bench/titles.py`.\n"
+    yield f"{titles.table(list(last.values()))}\n\n{_source(measured[-1])}\n"
 
 
 def _costs() -> Iterator[str]:

@@ -16,6 +16,8 @@ from sparse_ir.encoders.checkpoint import ModelSettings
 from sparse_ir.encoders.lookup import LookupEncoder
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:  # of which there is one a core
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 
 # Not ``from sparse_ir.retrieval import ingest``: the package also has a function of that name.
 USERS_OF_MODELS = [

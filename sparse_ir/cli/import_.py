@@ -60,8 +60,8 @@ def import_(
     A document whose id the index knows is replaced; in all sources together an id may come once.
     All goes in, or nothing: what was imported shows when the last source is read. With --model,
     and later into the same index, texts that came with the vectors are indexed by their words too.
-    Vectors stay as they are, unless --neighbour-weight says otherwise, with which they become what
-    ``index`` makes of documents.
+    Vectors stay as they are, but for what they take over from their nearest neighbours with
+    --neighbour-weight. (What ``index`` adds besides, by reading titles again, takes the network.)
     """
     from sparse_ir.export.vector_import import import_vectors, open_for_vectors
     from sparse_ir.export.vector_source import open_vectors

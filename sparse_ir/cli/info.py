@@ -36,7 +36,7 @@ def info(folder: ExistingIndexOption = None, as_json: JsonOption = False) -> Non
         "language": settings.get("language", "none"),
         "anchor weight": _anchor_weight(settings),
         "neighbour weight": settings.get("neighbour_weight", "none"),
-        "title weight": settings.get("title_weight", 1),
+        "title weight": settings.get("title_weight", 1) if "model" in settings else "none",
         "precision": settings["params"]["precision"],
         "recall": _recall(settings.get(SETTING)),
         "metadata fields": ", ".join(facts["fields"]) or "none",

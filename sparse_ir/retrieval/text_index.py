@@ -96,18 +96,18 @@ def _settings(
     neighbour_weight: float | None,
     title_weight: int | None,
 ) -> dict[str, Any]:
-    settings, asked = model_settings(model), {}
-    Analyzer(language, DEFAULT_TITLE_WEIGHT if title_weight is None else title_weight)  # or raises
+    settings, asked, analyzer = model_settings(model), dict[str, Any](), Analyzer(language)
     if neighbour_weight is not None:
         asked[SETTING] = checked_weight(neighbour_weight)
     if title_weight is not None:
-        asked[TITLE_WEIGHT] = title_weight
+        analyzer = Analyzer(language, title_weight)
+        asked[TITLE_WEIGHT] = analyzer.title_weight
     return asked | {
         "model": lasting_name(model),
         "model_fingerprint": settings.fingerprint,
         "anchor_weight": settings.anchor_weight,
         "collection_idf": settings.collection_idf,
-        "language": language,
+        "language": analyzer.language,
         "passages": passages,
     }
 

@@ -120,7 +120,7 @@ def search_dev_set(
     collection_idf: bool,
     analyzer: Analyzer | None = None,
 ) -> DevResult:
-    """What the encoders do on a dev set.
+    """What the encoders do on a dev set, without what ``ingest`` has documents take over.
 
     Args:
         dev: What is searched.

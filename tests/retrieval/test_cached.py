@@ -24,7 +24,7 @@ def open_sparse(folder, documents=DOCUMENTS, **options):
 def test_the_same_corpus_is_encoded_once(tmp_path, document_encoder):
     for _ in range(2):
         assert open_sparse(tmp_path) == 7
-    assert len(document_encoder.encoded) == 2 * 7  # texts and titles
+    assert len(document_encoder.encoded) == 7 + 1  # texts, and the title that they share
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -41,7 +41,7 @@ def test_another_corpus_model_or_language(tmp_path, document_encoder, documents,
     open_sparse(tmp_path)
     open_sparse(tmp_path, documents, **options)
     assert len(list(tmp_path.iterdir())) == 2
-    assert len(document_encoder.encoded) == 2 * (7 + len(documents))
+    assert len(document_encoder.encoded) == 7 + 1 + len(documents) + 1
 
 
 def test_an_interrupted_build_is_gone_on_with(tmp_path, document_encoder):
@@ -84,7 +84,7 @@ def test_damaged_indexes_are_made_anew(tmp_path, document_encoder):
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
         with CachedIndexes(lambda: iter(DOCUMENTS), tmp_path, model="words") as indexes:
             assert len(indexes.sparse.index) == len(indexes.bm25) == 7
-    assert len(document_encoder.encoded) == 3 * 2 * 7
+    assert len(document_encoder.encoded) == 3 * (7 + 1)
 
 
 def test_tantivys_index_is_kept_too(tmp_path):

@@ -18,7 +18,11 @@ TITLES = {"a": {1: 2.0, 3: 0.5}, "c": {0: 1.0}}
 class TitleEncoder:
     """Knows two titles."""
 
+    def __init__(self):
+        self.read = []
+
     def encode(self, texts, *, batch_size=32):
+        self.read += texts
         rows = np.zeros((len(texts), 5), np.float32)
         for row, text in zip(rows, texts, strict=True):
             for term, weight in TITLES[text].items():
@@ -32,18 +36,22 @@ def test_each_passage_gets_what_its_title_says():
         Document("1", "text"),
         Document("2", "text", "c"),
         Document("3", "", "a"),  # which is all of its text
+        Document("4", "more text", "a"),
     ]
-    passages = [{1: 1.0, 2: 3.0}, {3: 1.0}, {1: 1.0}, {0: 4.0}, {1: 5.0}]
-    dense = np.zeros((5, 5), np.float32)
+    passages = [{1: 1.0, 2: 3.0}, {3: 1.0}, {1: 1.0}, {0: 4.0}, {1: 5.0}, {1: 3.0, 4: 1.0}]
+    dense = np.zeros((6, 5), np.float32)
     for row, one in zip(dense, passages, strict=True):
         row[list(one)] = list(one.values())
-    got = add_titles(sp.csr_array(dense), documents, [2, 1, 1, 1], TitleEncoder())
+    encoder = TitleEncoder()
+    got = add_titles(sp.csr_array(dense), documents, [2, 1, 1, 1, 1], encoder)
+    assert encoder.read == ["a", "c"]
     expected = [
         {1: 2.2, 2: 3.0, 3: 0.55},
         {1: 2.2, 3: 1.05},
         {1: 1.0},
         {0: 4.1},
         {1: 5.0},
+        {1: 3.2, 3: 0.55, 4: 1.0},
     ]
     for row, one in zip(got.toarray(), expected, strict=True):
         assert {t: w for t, w in enumerate(row.tolist()) if w} == pytest.approx(one)
