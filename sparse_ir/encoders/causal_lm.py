@@ -22,7 +22,6 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM
 
 from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.batches import batches
@@ -323,7 +322,7 @@ def load_causal_lm(
     """
     source = str(folder)
     model, tokenizer = load_pretrained(
-        AutoModelForCausalLM, source, device=options.device, precision=options.precision
+        "AutoModelForCausalLM", source, device=options.device, precision=options.precision
     )
     require_same_tokens(source, tokenizer, len(model.get_output_embeddings().weight))
     return CausalLMEncoder(

@@ -16,6 +16,7 @@ import transformers
 from torch import Tensor
 
 from sparse_ir.encoders import checkpoint
+from sparse_ir.encoders.bert import Bert
 from sparse_ir.encoders.hub_layout import IDF_FILE, SETTINGS_FILE, TOKEN_WEIGHTS_FILE
 from sparse_ir.encoders.lookup import LookupEncoder
 from sparse_ir.encoders.masked_lm import MaskedLMEncoder, PredictionTransform
@@ -88,7 +89,8 @@ def whole_model(encoder: MaskedLMEncoder) -> Any:
         raise InvalidInputError(
             f"the body is a {kind}; want {' or '.join(_HEADS)} to write it with its head"
         )
-    config = body.config.__class__(**body.config.to_dict())
+    settings = vars(body.config) if isinstance(body, Bert) else body.config.to_dict()
+    config = transformers.AutoConfig.for_model(**settings)
     config.architectures = None
     model = getattr(transformers, _HEADS[kind][0])(config)
     model.base_model.load_state_dict(body.state_dict(), strict=False)

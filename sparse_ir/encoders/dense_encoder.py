@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModel
 
 from sparse_ir.encoders.batches import batches
 from sparse_ir.encoders.causal_lm import CausalVectors, load_causal_lm
@@ -37,7 +36,7 @@ from sparse_ir.encoders.options import (
 from sparse_ir.encoders.pooling import POOLS, Pool
 from sparse_ir.encoders.precision import choose_dtype
 from sparse_ir.encoders.pretrained import (
-    load_pretrained,
+    load_network,
     n_positions,
     require_finite,
     text_reader,
@@ -169,7 +168,7 @@ def load_dense_encoder(
     if not (folder / MODULES_FILE).is_file() and is_causal(folder):
         return CausalVectors(load_causal_lm(folder, options, role=role))
     layout = read_dense_layout(folder)
-    body, tokenizer = load_pretrained(AutoModel, str(layout.folder), device=options.device)
+    body, tokenizer = load_network(str(layout.folder), device=options.device)
     device = next(body.parameters()).device
     dtype = choose_dtype(options.precision, device)
     return DenseEncoder(

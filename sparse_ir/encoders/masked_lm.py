@@ -12,7 +12,6 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForMaskedLM
 
 from sparse_ir.encoders.batches import batches
 from sparse_ir.encoders.hub_layout import Network
@@ -20,6 +19,7 @@ from sparse_ir.encoders.lookup import TermSpan, vocabulary_of
 from sparse_ir.encoders.options import LEAST_LENGTH, EncoderOptions, require_integer
 from sparse_ir.encoders.precision import choose_dtype
 from sparse_ir.encoders.pretrained import (
+    load_network,
     load_pretrained,
     n_positions,
     quiet_transformers,
@@ -194,7 +194,7 @@ def body_states(
 def load_body(
     source: str, tokenizer_file: Path | None = None, *, device: str = "auto"
 ) -> tuple[nn.Module, Any]:
-    """(body, tokenizer) from a folder or hub name, in float32.
+    """(body, tokenizer) of transformers, which can be trained, in float32.
 
     Args:
         source: Folder or hub name.
@@ -204,7 +204,7 @@ def load_body(
     Raises:
         InvalidInputError: transformers cannot load it, or a weight is not finite.
     """
-    return load_pretrained(AutoModel, source, tokenizer_file, device=device)
+    return load_pretrained("AutoModel", source, tokenizer_file, device=device)
 
 
 def save_body(body: Any, tokenizer: Any, folder: Path) -> None:
@@ -227,7 +227,7 @@ def load_masked_lm(
     """
     source = str(network.folder)
     model, tokenizer = load_pretrained(
-        AutoModelForMaskedLM, source, tokenizer_file, device=options.device
+        "AutoModelForMaskedLM", source, tokenizer_file, device=options.device
     )
     decoder = model.get_output_embeddings()
     if decoder is None:
@@ -278,8 +278,8 @@ def load_with_head(
     Raises:
         InvalidInputError: body or head cannot be loaded, or they do not fit together.
     """
-    body, tokenizer = load_body(str(network.folder), tokenizer_file, device=options.device)
-    embeddings = body.get_input_embeddings().weight.detach()  # type: ignore[operator]
+    body, tokenizer = load_network(str(network.folder), tokenizer_file, device=options.device)
+    embeddings = body.get_input_embeddings().weight.detach()
     tensors = {name: torch.from_numpy(a.astype(np.float32)) for name, a in head.items()}
     n_terms, width = embeddings.shape
     wanted = {

@@ -7,14 +7,13 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
-from transformers.utils import logging
 
+from sparse_ir.encoders.bert import read_bert
 from sparse_ir.encoders.hub_layout import adapted_model
 from sparse_ir.encoders.json_files import read_object
 from sparse_ir.encoders.options import Precision
@@ -26,9 +25,33 @@ _DEFAULT_LENGTH = 512
 _MOST_PADDING_ROWS = 1024
 _NO_LIMIT = 2**31
 
+Kind = Literal["AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM"]
+
+
+def load_network(
+    source: str, tokenizer_file: Path | None = None, *, device: str = "auto"
+) -> tuple[Any, Any]:
+    """(body, tokenizer) for inference, in float32: our own ``Bert`` if it can be.
+
+    Args:
+        source: As ``load_pretrained``.
+        tokenizer_file: As ``load_pretrained``.
+        device: As ``EncoderOptions``.
+
+    Raises:
+        InvalidInputError: as ``load_pretrained``.
+        MissingDependencyError: as ``load_pretrained``.
+    """
+    if adapted_model(Path(source)) or not (body := read_bert(Path(source))):
+        return load_pretrained("AutoModel", source, tokenizer_file, device=device)
+    require_finite(source, dict(body.named_parameters()))
+    with _explained(source), quiet_transformers():
+        tokenizer = _load_tokenizer(source, tokenizer_file)
+    return body.to(choose_device(device)), tokenizer
+
 
 def load_pretrained(
-    kind: Any,
+    kind: Kind,
     source: str,
     tokenizer_file: Path | None = None,
     *,
@@ -38,7 +61,7 @@ def load_pretrained(
     """(model, tokenizer) of transformers, for inference; a LoRA adapter is merged into its model.
 
     Args:
-        kind: An ``AutoModel`` class.
+        kind: A class of transformers.
         source: Folder, of a model or an adapter, or hub name.
         tokenizer_file: A ``tokenizer.json`` outside the folder.
         device: As ``EncoderOptions``.
@@ -49,16 +72,14 @@ def load_pretrained(
             a weight is not finite; or an adapter does not fit.
         MissingDependencyError: an adapter, and peft is not installed.
     """
+    import transformers  # takes seconds
+
     place, base = choose_device(device), adapted_model(Path(source)) or source
-    try:
-        with quiet_transformers():
-            tokenizer = _load_tokenizer(base, tokenizer_file)
-            model, report = kind.from_pretrained(
-                base, dtype=choose_dtype(precision, place), output_loading_info=True
-            )
-    except (OSError, ValueError, SafetensorError, KeyError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise InvalidInputError(f"cannot load the model {base}: {reason}") from error
+    with _explained(base), quiet_transformers():
+        tokenizer = _load_tokenizer(base, tokenizer_file)
+        model, report = getattr(transformers, kind).from_pretrained(
+            base, dtype=choose_dtype(precision, place), output_loading_info=True
+        )
     _require_whole(base, kind, report)
     if base != source:
         model = _merged(model, source)
@@ -108,6 +129,8 @@ def read_length(most: int, usual: int | None, wanted: int | None) -> int:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Inside, transformers draws no bar and reports no unused pooler, which helps no user."""
+    from transformers.utils import logging
+
     verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -163,11 +186,20 @@ def _merged(model: Any, adapter: str) -> Any:
         raise InvalidInputError(f"{adapter}: the adapter does not fit: {reason}") from error
 
 
-def _require_whole(source: str, kind: Any, report: Mapping[str, Any]) -> None:
+@contextmanager
+def _explained(source: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, SafetensorError, KeyError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InvalidInputError(f"cannot load the model {source}: {reason}") from error
+
+
+def _require_whole(source: str, kind: Kind, report: Mapping[str, Any]) -> None:
     missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
     if not missing:
         return
-    if kind is AutoModelForMaskedLM:
+    if kind == "AutoModelForMaskedLM":
         raise InvalidInputError(
             f"{source} is a dense model: it has no masked language model's head (no "
             f"{missing[0]}); want a sparse model, or make one with: sparse-ir init-head"
@@ -176,6 +208,8 @@ def _require_whole(source: str, kind: Any, report: Mapping[str, Any]) -> None:
 
 
 def _load_tokenizer(source: str, file: Path | None) -> Any:
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
     if file is None:
         return AutoTokenizer.from_pretrained(source)
     roles = read_object(Path(source) / "tokenizer_config.json")

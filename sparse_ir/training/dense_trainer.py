@@ -28,6 +28,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from sparse_ir.encoders.checkpoint import require_new
 from sparse_ir.encoders.dense_encoder import DenseEncoder, dense_folder, load_dense_encoder
 from sparse_ir.encoders.dense_layout import read_dense_layout
+from sparse_ir.encoders.masked_lm import load_body
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.encoders.precision import choose_device, choose_dtype
 from sparse_ir.encoders.tensor_files import save_network
@@ -103,8 +104,9 @@ class DenseStudent(nn.Module):
                 f"{model} is a decoder-only model; want an encoder, as sentence-transformers has "
                 "them"
             )
-        prepare_for_training(documents.body)
-        self.body = queries.body = documents.body  # one network, each role with its own prompt
+        self.body, _ = load_body(str(read_dense_layout(dense_folder(model)).folder))
+        prepare_for_training(self.body)
+        queries.body = documents.body = self.body  # one network, each role with its own prompt
         self.documents, self.queries = documents, queries
 
     def forward(
