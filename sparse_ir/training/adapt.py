@@ -44,6 +44,7 @@ from sparse_ir.training.run import StageProgress, train_model
 from sparse_ir.training.student import require_head
 from sparse_ir.training.trainer import FITTED, StudentTrainer, trainer_of
 
+_WEIGHT = 4e-3  # to which training steers for 100 terms; few steps cannot go far from the start
 _LEAST_DOCUMENTS = 32
 _KINDS = ("title", "sentence", "crop", "phrase", "keywords", "context")
 _MAX_LENGTH = 160
@@ -120,7 +121,8 @@ def adapt_trainer(
         raise InvalidInputError(
             f"{len(documents)} documents came; want at least {_LEAST_DOCUMENTS} to adapt to"
         )
-    max_length = min(_MAX_LENGTH, model_settings(model).max_length)
+    settings = model_settings(model)
+    max_length = min(_MAX_LENGTH, settings.max_length)
     draw = np.random.default_rng(seed)
     some = np.sort(draw.permutation(len(documents))[: max_documents + MOST_SEARCHED])
     dev, rest = held_out(_pieces([documents[row] for row in some], model), seed=seed)
@@ -131,7 +133,10 @@ def adapt_trainer(
         data=(DataTable(path=output, pseudo_queries=_KINDS, pseudo_per_document=3),),
         teachers=(TeacherTable(kind="dense", model=teacher), TeacherTable(kind="bm25")),
         sparsity=SparsityTable(
-            target_terms=target_terms or mean_terms(model, examples.documents, max_length), ramp=0.1
+            target_terms=target_terms or mean_terms(model, examples.documents, max_length),
+            counted_ratio=settings.prune_ratio,
+            weight=_WEIGHT,
+            ramp=0.1,
         ),
         batch=BatchTable(
             tokens=4096,
@@ -150,7 +155,7 @@ def adapt_trainer(
         ),
         selection=SelectionTable(
             every=2 * steps,  # not before the end
-            anchor_weights=(model_settings(model).anchor_weight,),
+            anchor_weights=(settings.anchor_weight,),
             max_terms=math.inf,  # whoever has them adapts what answers best; target_terms limits it
             max_flops=math.inf,
         ),
@@ -207,9 +212,9 @@ def adapt_model(
 
 
 def mean_terms(model: str, documents: Sequence[Document], max_length: int) -> float:
-    """Learned terms that the model gives a document before any are pruned, in the mean of some."""
+    """Learned terms that the model gives a document, in the mean of some."""
     texts = [document.content for document in documents[:_MEASURED_DOCUMENTS]]
-    encoder = load_document_encoder(model, EncoderOptions(max_length=max_length, prune_ratio=0.0))
+    encoder = load_document_encoder(model, EncoderOptions(max_length=max_length))
     return max(1.0, float(encoder.encode(texts).nnz / len(texts)))
 
 

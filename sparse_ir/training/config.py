@@ -113,6 +113,8 @@ class SparsityTable(_Table):
     ``joint_flops`` on what network queries and documents share."""
     target_terms: float = Field(default=150.0, ge=0)
     """Terms a document that a controller steers to, by the weight; 0 keeps that as it is."""
+    counted_ratio: float = Field(default=0.0, ge=0, lt=1)
+    """Terms count from this share of a document's greatest weight on, as ``prune_ratio`` cuts."""
     weight: float = Field(default=1e-3, ge=0)
     """Lambda, or where the controller begins."""
     ramp: float = Field(default=0.33, ge=0, le=1)

@@ -15,7 +15,7 @@ import numpy as np
 
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.training.pseudo_queries import Generator, split_context
+from sparse_ir.training.pseudo_queries import Generator, shared_titles, split_context
 from sparse_ir.training.validation import DevSet
 
 MOST_SEARCHED = 1200  # documents, among which the answers are
@@ -44,12 +44,14 @@ def held_out(
     draw = np.random.default_rng(seed)
     order = draw.permutation(len(documents)).tolist()
     wanted = min(n_questions, len(documents) // 4)
+    shared = shared_titles(documents)
     queries: dict[str, str] = {}
     left: dict[int, Document] = {}
     for row in order:
         if len(left) == wanted:
             break
-        if split := split_document(documents[row], draw):
+        by_title = documents[row].title not in shared
+        if split := split_document(documents[row], draw, by_title=by_title):
             queries[f"q{row}"], left[row] = split
     if len(left) < _LEAST_QUESTIONS:
         raise InvalidInputError(
@@ -63,12 +65,12 @@ def held_out(
     return dev, [documents[row] for row in sorted(others)]
 
 
-def split_document(document: Document, draw: Generator) -> tuple[str, Document] | None:
-    """(a part, the rest): a sentence, or the title, or a third of the words; None if too short."""
-    if split := split_context(document, draw):
+def split_document(
+    document: Document, draw: Generator, *, by_title: bool = True
+) -> tuple[str, Document] | None:
+    """(a part, the rest): as ``split_context``, or a third of the words; None if too short."""
+    if split := split_context(document, draw, by_title=by_title):
         return split
-    if document.title.strip() and document.text.strip():
-        return document.title, replace(document, title="")
     words = document.text.split()
     if len(words) < _LEAST_WORDS:
         return None

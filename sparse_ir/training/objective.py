@@ -84,7 +84,7 @@ class Objective:
     def _pressure(self, scored: Scored, step: int) -> Tensor:
         """The regularisers, weighed; lambda follows the number of terms."""
         table = self._config.sparsity
-        fires = sparsity.mean_over_all((scored.documents.detach() > 0).float())
+        fires = sparsity.mean_over_all(self._counted(scored).float())
         self._frequency = 0.98 * self._frequency + 0.02 * fires.cpu()
         if self._controller:
             self._weight = self._controller.update(float(fires.sum()))
@@ -94,6 +94,12 @@ class Objective:
         if table.query_l1:
             pressure = pressure + table.query_l1 * sparsity.l1(scored.queries)
         return pressure
+
+    def _counted(self, scored: Scored) -> Tensor:
+        """(D, V) whether a document has a term, as pruning leaves it."""
+        documents = scored.documents.detach()
+        greatest = documents.amax(1, keepdim=True)
+        return (documents > 0) & (documents >= self._config.sparsity.counted_ratio * greatest)
 
     def regularizer(self, scored: Scored) -> Tensor:
         """What presses on documents, of the kind that is asked for, not weighed yet."""
@@ -117,7 +123,7 @@ class Objective:
             "ranking": float(ranking.detach()),
             "pressure": float(pressure.detach()),
             "lambda": self._weight,
-            "terms": float((documents > 0).sum(1).float().mean()),
+            "terms": float(self._counted(scored).sum(1).float().mean()),
             "flops": float(sparsity.flops(documents)),
             "greatest_df": float((documents > 0).float().mean(0).max()),
             "g": student.anchor_weight,

@@ -9,7 +9,8 @@ neighbouring sentences: Wu et al. 2022, "Contrastive Context Prediction", arXiv:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -42,7 +43,7 @@ def add_pseudo_queries(
     Args:
         examples: Gets them.
         kinds: Of ``title``, ``sentence``, ``crop``, ``phrase``, ``keywords``; and ``context``, a
-            sentence that is taken out of its document, so that only its neighbours can find it.
+            title or sentence that is taken out of its document, so that only the rest can find it.
         per_document: At most, besides ``context``; a text too short for a kind gives none.
         seed: Of all draws.
         language: Whose stop words are no keywords.
@@ -92,29 +93,41 @@ def beginning(document: Document, tokenizer: Any, max_length: int) -> Document:
 
 
 def split_context(
-    document: Document, draw: Generator, *, among: int | None = None
+    document: Document, draw: Generator, *, among: int | None = None, by_title: bool = True
 ) -> tuple[str, Document] | None:
-    """A sentence and the document without it; None if it has fewer than three.
+    """A sentence or, as likely, the title, and the document without it; None if it has neither.
 
     Args:
-        document: To be asked about.
-        draw: Chooses the sentence.
-        among: How many of the first, at least 1; None for all.
+        document: To be asked about; by a sentence if it has three.
+        draw: Chooses.
+        among: How many of the first sentences, at least 1; None for all.
+        by_title: Whether it can be the title.
     """
     sentences = _sentences(document.text)
-    if len(sentences) < 3:
+    by_sentence = len(sentences) >= 3
+    by_title = by_title and bool(document.title.strip() and sentences)
+    if by_title and (not by_sentence or draw.random() < 0.5):
+        return document.title, replace(document, title="")
+    if not by_sentence:
         return None
     taken = int(draw.integers(min(len(sentences), among or len(sentences))))
     rest = " ".join(s for i, s in enumerate(sentences) if i != taken)
     return sentences[taken], replace(document, text=rest)
 
 
+def shared_titles(documents: Iterable[Document]) -> set[str]:
+    """Titles of more than one document, which tell none of them apart."""
+    counts = Counter(document.title for document in documents)
+    return {title for title, n in counts.items() if n > 1}
+
+
 def _add_contexts(
     examples: TrainingSet, read: Callable[[Document], Document], draw: Generator
 ) -> None:
+    shared = shared_titles(examples.documents)
     for row, document in enumerate(examples.documents):
-        n_read = len(_sentences(read(document).text))
-        if n_read and (split := split_context(document, draw, among=n_read)):
+        n_read, by_title = len(_sentences(read(document).text)), document.title not in shared
+        if n_read and (split := split_context(document, draw, among=n_read, by_title=by_title)):
             query, examples.documents[row] = split
             examples.add_query(query, (row,))
 

@@ -55,23 +55,35 @@ def test_each_query_belongs_to_its_document_and_is_not_labelled():
     assert again.queries == examples.queries
 
 
-def test_context_prediction_takes_the_sentence_out():
-    sentence, rest = split_context(DOCUMENT, np.random.default_rng(0))
-    assert sentence in TEXT
-    assert sentence not in rest.text
-    assert split_context(Document("e", "One. Two."), np.random.default_rng(0)) is None
+def test_context_prediction_takes_a_sentence_or_the_title_out():
+    splits = [split_context(DOCUMENT, np.random.default_rng(seed)) for seed in range(20)]
+    for part, rest in splits:
+        assert part in DOCUMENT.content
+        assert part not in rest.content
+        assert sorted(f"{part} {rest.content}".split()) == sorted(DOCUMENT.content.split())
+    assert {part == DOCUMENT.title for part, _ in splits} == {True, False}
+    draw = np.random.default_rng(0)
+    asked = [split_context(DOCUMENT, draw, by_title=False)[0] for _ in range(20)]
+    assert DOCUMENT.title not in asked
+    assert split_context(Document("e", "One. Two."), draw) is None
+    assert split_context(Document("e", "One. Two.", "Few"), draw)[0] == "Few"
 
 
 def test_context_queries_leave_their_document():
     examples = TrainingSet("s", [DOCUMENT, Document("e", "One. Two.")])
     add_pseudo_queries(examples, ["context", "title"], per_document=1)
-    assert examples.positives == [(0,), (0,)]
-    sentence = examples.queries[0]
-    left = examples.documents[0]
-    assert sentence in TEXT
-    assert sorted(f"{left.text} {sentence}".split()) == sorted(TEXT.split())
-    assert (left.doc_id, left.title) == ("d", "A fox and a dog")
+    part, left = examples.queries[0], examples.documents[0]
+    assert examples.positives[0] == (0,)
+    assert sorted(f"{left.content} {part}".split()) == sorted(DOCUMENT.content.split())
+    assert left.doc_id == "d"
     assert examples.documents[1].text == "One. Two."
+
+
+def test_a_title_that_others_share_is_not_asked_for():
+    documents = [replace(DOCUMENT, doc_id=str(i)) for i in range(20)]
+    asked = queries_of("context", documents)
+    assert len(asked) == 20
+    assert DOCUMENT.title not in asked
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "context"])

@@ -422,6 +422,18 @@ def test_a_target_of_no_terms_leaves_lambda_as_it_is(config, target):
     assert (logged == [0.25] * len(logged)) == (target == 0)
 
 
+def test_the_terms_steered_to_are_those_that_pruning_leaves(config):
+    trainer = make_trainer(config(sparsity={"target_terms": 6, "counted_ratio": 0.8}))
+    batch = trainer.train_dataset[0]
+    scored = trainer.student(**batch)
+    _, numbers = trainer.objective(scored, batch, step=0)
+    rows = scored.documents.detach().numpy()
+    left = [sum(weight >= 0.8 * max(row) for weight in row if weight > 0) for row in rows]
+    assert np.mean(left) < (rows > 0).sum(1).mean()
+    assert numbers["terms"] == pytest.approx(np.mean(left))
+    assert float(trainer.objective.state()["controller"][1]) == pytest.approx(np.mean(left))
+
+
 def test_ctrl_c_in_pretraining_is_what_it_is_elsewhere(config, tmp_path):
     trainer = make_trainer(config(pretraining=PRETRAINING | {"steps": 3}))
     # What Python begins with, unless a shell started the tests in the background: that ignores it.
