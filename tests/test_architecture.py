@@ -32,6 +32,7 @@ LAYERS = {
     "cli": 5,
 }
 TORCH_FILES = {
+    "bert",
     "causal_lm",
     "dense_encoder",
     "convert",
