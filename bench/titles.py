@@ -27,6 +27,7 @@ from sparse_ir.training.validation import DevSet, read_dev_set
 MODES = ("lexical", "learned", "anchored")
 MEASURE = "nDCG@10"
 _ALL = 1_000_000
+_WHEN = ("before", "after")
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """nDCG@10 of titles as text and of titles that count, as a Markdown table."""
+    """nDCG@10 of titles as text and of titles that count, as a Markdown table; dev splits' mean."""
     lines = [
         f"| collection | split | documents | questions | {' | '.join(MODES)} | terms |",
         "|---" * (5 + len(MODES)) + "|",
@@ -65,6 +66,13 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"| {' | '.join(cells)} "
             f"| {row['before']['terms']:.0f} -> {row['after']['terms']:.0f} |"
         )
+    dev = [row for row in rows if row["split"] != "test"]
+    if len(dev) > 1:
+        means = [
+            " -> ".join(f"{np.mean([row[when][m] for row in dev]):.3f}" for when in _WHEN)
+            for m in MODES
+        ]
+        lines.append(f"| mean | not test | | | {' | '.join(means)} | |")
     return "\n".join(lines)
 
 

@@ -7,9 +7,10 @@ Pre-training of Deep Bidirectional Transformers", arXiv:1810.04805, section 3.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,18 +39,35 @@ def read_bert(folder: Path) -> Bert | None:
     if config.get("model_type") != "bert" or not is_usual or not weights.is_file():
         return None
     try:
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # the device "meta", which draws none, takes a second
-            body = Bert(SimpleNamespace(**config))
         tensors = {
             name.removeprefix("bert."): torch.from_numpy(array.astype(np.float32))
             for name, array in load_tensors(weights).items()
         }
+        if not _fits(config, tensors):
+            return None
+        # Not on the device "meta", where nothing is drawn: to import that takes a second.
+        with torch.random.fork_rng(devices=[]):
+            body = Bert(SimpleNamespace(**config))
         body.load_state_dict({name: tensors[name] for name in body.state_dict()}, assign=True)
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, AttributeError):
         return None
     return body.requires_grad_(False).eval()
+
+
+def _fits(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the sizes are those of the tensors; so nothing larger than the file is made."""
+    width, inner = config["hidden_size"], config["intermediate_size"]
+    n_layers = sum(name.endswith(".attention.self.query.weight") for name in tensors)
+    shapes = {
+        "embeddings.word_embeddings.weight": (config["vocab_size"], width),
+        "embeddings.position_embeddings.weight": (config["max_position_embeddings"], width),
+        "embeddings.token_type_embeddings.weight": (config["type_vocab_size"], width),
+        "encoder.layer.0.attention.self.query.weight": (width, width),
+        "encoder.layer.0.intermediate.dense.weight": (inner, width),
+    }
+    return n_layers == config["num_hidden_layers"] and all(
+        tensors[name].shape == shape for name, shape in shapes.items()
+    )
 
 
 class States(NamedTuple):

@@ -45,10 +45,12 @@ class Objective:
         share = self._config.loss.residual
         modes = ((share, scored.anchored), (1 - share, scored.learned))
         parts = [part * self.ranking(scores, batch) for part, scores in modes if part > 0]
-        ranking, pressure = torch.stack(parts).sum(), self._pressure(scored, step)
+        ranking, fires = torch.stack(parts).sum(), self._fires(scored)
+        pressure = self._pressure(scored, fires, step)
         if self._config.loss.contrast_kind == "individual":
             self._individual.share(batch["query_numbers"])
-        return ranking + pressure, self._numbers(scored, batch, ranking, pressure)
+        numbers = self._numbers(scored, batch, ranking, pressure, fires)
+        return ranking + pressure, numbers
 
     def ranking(self, scores: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """The ranking loss of (Q, D) scores."""
@@ -81,13 +83,13 @@ class Objective:
             case "info_nce":
                 return losses.info_nce(scores, positives, temperature=table.temperature)
 
-    def _pressure(self, scored: Scored, step: int) -> Tensor:
+    def _pressure(self, scored: Scored, fires: Tensor, step: int) -> Tensor:
         """The regularisers, weighed; lambda follows the number of terms."""
         table = self._config.sparsity
-        fires = sparsity.mean_over_all(self._counted(scored).float())
-        self._frequency = 0.98 * self._frequency + 0.02 * fires.cpu()
+        shares = sparsity.mean_over_all(fires)
+        self._frequency = 0.98 * self._frequency + 0.02 * shares.cpu()
         if self._controller:
-            self._weight = self._controller.update(float(fires.sum()))
+            self._weight = self._controller.update(float(shares.sum()))
         ramp_steps = int(table.ramp * self._config.optimizer.steps)
         ramp = sparsity.quadratic_ramp(step, ramp_steps)
         pressure = ramp * self._weight * self.regularizer(scored)
@@ -95,11 +97,11 @@ class Objective:
             pressure = pressure + table.query_l1 * sparsity.l1(scored.queries)
         return pressure
 
-    def _counted(self, scored: Scored) -> Tensor:
-        """(D, V) whether a document has a term, as pruning leaves it."""
+    def _fires(self, scored: Scored) -> Tensor:
+        """(D, V) 1 where a document has a term that counts."""
         documents = scored.documents.detach()
-        greatest = documents.amax(1, keepdim=True)
-        return (documents > 0) & (documents >= self._config.sparsity.counted_ratio * greatest)
+        least = self._config.sparsity.counted_ratio * documents.amax(1, keepdim=True)
+        return ((documents > 0) & (documents >= least)).float()
 
     def regularizer(self, scored: Scored) -> Tensor:
         """What presses on documents, of the kind that is asked for, not weighed yet."""
@@ -116,14 +118,19 @@ class Objective:
         return sparsity.flops(documents, least_terms=table.least_terms)
 
     def _numbers(
-        self, scored: Scored, batch: Mapping[str, Any], ranking: Tensor, pressure: Tensor
+        self,
+        scored: Scored,
+        batch: Mapping[str, Any],
+        ranking: Tensor,
+        pressure: Tensor,
+        fires: Tensor,
     ) -> dict[str, float]:
         student, documents = self._student, scored.documents.detach()
         return {
             "ranking": float(ranking.detach()),
             "pressure": float(pressure.detach()),
             "lambda": self._weight,
-            "terms": float(self._counted(scored).sum(1).float().mean()),
+            "terms": float(fires.sum(1).mean()),
             "flops": float(sparsity.flops(documents)),
             "greatest_df": float((documents > 0).float().mean(0).max()),
             "g": student.anchor_weight,

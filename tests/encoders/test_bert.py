@@ -81,7 +81,10 @@ def test_loading_draws_no_random_numbers(body_folder):
         {"hidden_size": "wide"},
         {"layer_norm_eps": None},
         {"num_hidden_layers": 3},
+        {"num_hidden_layers": 10**9},
         {"vocab_size": 7},
+        {"vocab_size": 10**9},  # more than there is memory for
+        {"intermediate_size": 10**9},
     ],
 )
 def test_what_is_no_usual_bert_is_left_to_transformers(body_folder, values):
