@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from sparse_ir.training import losses, sparsity
 from sparse_ir.training.config import SparsityTable, TrainConfig
 from sparse_ir.training.student import Scored, Student
 
+Mode = Literal["anchored", "learned"]
+_MODES: tuple[Mode, ...] = get_args(Mode)
 _LEAST_WEIGHT = 1e-7  # that a controller can begin with
 
 
@@ -30,7 +32,8 @@ class Objective:
         self._weight = config.sparsity.weight
         self._controller = _controller(config.sparsity)
         self._frequency = torch.zeros(len(student.bias))
-        self._individual = losses.IndividualTemperatures(n_queries)
+        # One for each mode: their scores are on scales of their own.
+        self._individual = {mode: losses.IndividualTemperatures(n_queries) for mode in _MODES}
 
     def __call__(
         self, scored: Scored, batch: Mapping[str, Any], *, step: int
@@ -42,19 +45,21 @@ class Objective:
             batch: As ``Batches`` gives it.
             step: Number of the step, from 0.
         """
-        share = self._config.loss.residual
-        modes = ((share, scored.anchored), (1 - share, scored.learned))
-        parts = [part * self.ranking(scores, batch) for part, scores in modes if part > 0]
+        residual = self._config.loss.residual
+        shares: dict[Mode, float] = {"anchored": residual, "learned": 1 - residual}
+        parts = [part * self.ranking(mode, scored, batch) for mode, part in shares.items() if part]
         ranking, fires = torch.stack(parts).sum(), self._fires(scored)
         pressure = self._pressure(scored, fires, step)
         if self._config.loss.contrast_kind == "individual":
-            self._individual.share(batch["query_numbers"])
+            for temperatures in self._individual.values():
+                temperatures.share(batch["query_numbers"])
         numbers = self._numbers(scored, batch, ranking, pressure, fires)
         return ranking + pressure, numbers
 
-    def ranking(self, scores: Tensor, batch: Mapping[str, Any]) -> Tensor:
-        """The ranking loss of (Q, D) scores."""
+    def ranking(self, mode: Mode, scored: Scored, batch: Mapping[str, Any]) -> Tensor:
+        """The ranking loss of one mode's scores."""
         table, positives = self._config.loss, batch["positives"]
+        scores: Tensor = getattr(scored, mode)
         total = scores.sum() * 0
         if table.distillation:
             total = total + table.distillation * losses.distillation(scores, batch["teacher"])
@@ -63,15 +68,15 @@ class Objective:
                 scores, batch["teacher"], positives
             )
         if table.contrast:
-            total = total + table.contrast * self.contrast(scores, batch)
+            total = total + table.contrast * self.contrast(mode, scores, batch)
         return total
 
-    def contrast(self, scores: Tensor, batch: Mapping[str, Any]) -> Tensor:
-        """The contrastive part of it, of the kind that is asked for."""
+    def contrast(self, mode: Mode, scores: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        """The contrastive part of it, of (Q, D) scores, of the kind that is asked for."""
         table, positives, teacher = self._config.loss, batch["positives"], batch["teacher"]
         match table.contrast_kind:
             case "individual":
-                return self._individual(scores, positives, batch["query_numbers"])
+                return self._individual[mode](scores, positives, batch["query_numbers"])
             case "soft":
                 scores = scores.masked_fill(torch.isneginf(teacher), -torch.inf)
                 relatedness = teacher.clamp(min=0) / self._config.distillation.scale
@@ -145,7 +150,11 @@ class Objective:
         return {
             "controller": torch.tensor(controller, dtype=torch.float64),
             "frequency": self._frequency,
-            **self._individual.state(),
+            **{
+                f"{mode}.{name}": tensor
+                for mode, temperatures in self._individual.items()
+                for name, tensor in temperatures.state().items()
+            },
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -154,7 +163,9 @@ class Objective:
         if self._controller:
             self._controller.weight, self._controller.terms = self._weight, terms
         self._frequency = state["frequency"]
-        self._individual.load_state(state)
+        for mode, temperatures in self._individual.items():
+            own = {n: state[f"{mode}.{n}"] for n in temperatures.state()}
+            temperatures.load_state(own)
 
 
 def _controller(table: SparsityTable) -> sparsity.TermsController | None:

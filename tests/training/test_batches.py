@@ -42,6 +42,19 @@ def test_a_batch_is_decided_by_seed_and_number(taught, tokenizer):
     )
 
 
+def test_a_batch_holds_each_document_once_and_a_neighbour_of_each_seed(taught, tokenizer):
+    texts = [document.content for document in taught.examples.documents]
+    row_of = {tuple(ids): row for row, ids in enumerate(tokenizer(texts)["input_ids"])}
+    batches, beside = batches_of(taught, tokenizer, neighbours=3), []
+    for number in range(len(batches)):
+        padded = batches[number]["input_ids"].tolist()
+        rows = [row_of[tuple(term for term in ids if term)] for ids in padded]
+        assert len(rows) > 1
+        assert len(set(rows)) == len(rows)
+        beside.append(rows[1] in taught.near[rows[0]])
+    assert all(beside)
+
+
 def test_queries_are_counted_and_every_pair_is_scored(taught, tokenizer):
     batches = batches_of(taught, tokenizer, hide_source=0.0)
     for number in range(len(batches)):

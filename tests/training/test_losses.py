@@ -104,6 +104,33 @@ def test_individual_temperatures_first_step_is_a_softmax_over_negatives():
     assert moved.tolist() == [False, True, False, True, False]
 
 
+def test_individual_temperatures_follow_the_algorithm():
+    """Algorithm 1 as it is written, without logarithms, for four steps of scores that change."""
+    rho, momentum, step, n = 2.0, 0.7, 0.05, 3
+    options = {"initial": 0.8, "rho": rho, "momentum": momentum, "step": step}
+    contrast = losses.IndividualTemperatures(n, **options)
+    positives = torch.eye(n, dtype=torch.bool)
+    tau, memory = np.full(n, 0.8), np.full(n, np.nan)
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        scores = torch.rand(n, n, generator=draw, dtype=torch.float64).requires_grad_()
+        loss = contrast(scores, positives, torch.arange(n))
+        loss.backward()
+        values, expected = scores.detach().numpy(), np.zeros((n, n))
+        for row in range(n):
+            others = [column for column in range(n) if column != row]
+            gaps = values[row, others] - values[row, row]
+            sums = np.exp(gaps / tau[row])
+            before = sums.mean() if np.isnan(memory[row]) else memory[row]
+            memory[row] = (1 - momentum) * before + momentum * sums.mean()
+            weights = sums / len(others) / memory[row]
+            expected[row, others], expected[row, row] = weights / n, -weights.sum() / n
+            slope = np.log(memory[row]) + rho - (weights * gaps).sum() / tau[row]
+            tau[row] -= step * slope
+        np.testing.assert_allclose(scores.grad, expected, rtol=1e-5)
+        np.testing.assert_allclose(contrast.temperatures, tau, rtol=1e-5)
+
+
 def test_individual_temperatures_need_a_positive_and_a_negative():
     contrast = losses.IndividualTemperatures(3)
     positives = torch.tensor([[True, True, True], [False, False, False], [True, False, False]])

@@ -92,7 +92,7 @@ def _worker(rank, port_file, whole, results):
     scale = torch.ones(whole.shape[1], dtype=torch.float64, requires_grad=True)
     model = torch.nn.parallel.DistributedDataParallel(_Scale(scale))
     part = whole[:1] if rank == 0 else whole[1:]  # unequal batches
-    loss = sparsity.flops(model(part))
+    loss = _pressure(model(part))
     loss.backward()
     own_columns = sparsity.l1(torch.ones(2, 3 + rank))  # as of queries that are looked up
     contrast = IndividualTemperatures(5, initial=0.5)
@@ -104,6 +104,19 @@ def _worker(rank, port_file, whole, results):
     torch.distributed.destroy_process_group()
 
 
+def _pressure(weights):
+    """Every regulariser of documents that looks at a whole batch, and the terms steered by."""
+    frequency = sparsity.mean_over_all((weights > 0.3).double()).detach()
+    return (
+        sparsity.flops(weights)
+        + 2 * sparsity.idf_flops(weights, torch.arange(1.0, 7.0))
+        + 3 * sparsity.df_flops(weights, frequency)
+        + 4 * sparsity.joint_flops(weights.detach() ** 2, weights)
+        + 5 * sparsity.l1(weights)
+        + frequency.sum()
+    )
+
+
 class _Scale(torch.nn.Module):
     def __init__(self, scale):
         super().__init__()
@@ -113,10 +126,10 @@ class _Scale(torch.nn.Module):
         return batch * self.scale
 
 
-def test_two_processes_have_the_flops_gradient_and_memory_of_the_global_batch(tmp_path):
+def test_two_processes_have_the_pressure_gradient_and_memory_of_the_global_batch(tmp_path):
     whole = torch.rand(4, 6, dtype=torch.float64, generator=torch.manual_seed(1))
     alone = _Scale(torch.ones(6, dtype=torch.float64))
-    expected = sparsity.flops(alone(whole))
+    expected = _pressure(alone(whole))
     expected.backward()
     with torch.multiprocessing.Manager() as manager:
         results = manager.dict()
