@@ -41,7 +41,8 @@ def read_bert(folder: Path) -> Bert | None:
     try:
         tensors = {
             name.removeprefix("bert."): torch.from_numpy(array.astype(np.float32))
-            for name, array in load_tensors(weights).items()
+            # Older checkpoints hold the numbers of positions, 0 to 511, too.
+            for name, array in load_tensors(weights, skip_others=True).items()
         }
         if not _fits(config, tensors):
             return None

@@ -21,8 +21,12 @@ from sparse_ir.errors import InvalidInputError
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
-def load_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
+def load_tensors(path: Path, *, skip_others: bool = False) -> dict[str, NDArray[np.float32]]:
     """The tensors of a safetensors file; those in bfloat16, which numpy has not, in float32.
+
+    Args:
+        path: Of the file.
+        skip_others: Whether tensors of other than floating-point numbers are left out.
 
     Raises:
         InvalidInputError: not such a file, or one with other numbers than floating-point ones.
@@ -31,7 +35,8 @@ def load_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
     content = path.read_bytes()
     try:
         stored: list[tuple[str, dict[str, Any]]] = deserialize(content)  # type: ignore[no-untyped-call]
-        return {name: _array(tensor) for name, tensor in stored}
+        is_skipped = {name: skip_others and t["dtype"] not in _TYPES for name, t in stored}
+        return {name: _array(tensor) for name, tensor in stored if not is_skipped[name]}
     except SafetensorError as error:
         raise InvalidInputError(f"{path} is no safetensors file: {error}") from error
     except KeyError as error:

@@ -92,6 +92,16 @@ def test_what_is_no_usual_bert_is_left_to_transformers(body_folder, values):
     assert read_bert(body_folder) is None
 
 
+def test_an_older_checkpoint_holds_the_numbers_of_positions_too(body_folder):
+    """As the package of the default dense model does."""
+    path = body_folder / WEIGHTS_FILE
+    expected = read_bert(body_folder).state_dict()
+    save_file(load_file(path) | {"embeddings.position_ids": torch.arange(64)[None]}, path)
+    found = read_bert(body_folder).state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
 def test_weights_that_are_not_whole(body_folder):
     path = body_folder / WEIGHTS_FILE
     tensors = load_file(path)
@@ -105,11 +115,18 @@ def test_weights_that_are_not_whole(body_folder):
 
 
 @pytest.mark.model
-def test_the_shipped_model_starts_without_the_networks_of_transformers(tmp_path):
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        "sparse_ir.load_encoder('mini').encode(['vitamin d']).nnz > 2",
+        "dense_encoder.load_dense_encoder().encode(['vitamin d']).shape == (1, 384)",
+    ],
+)
+def test_the_default_models_start_without_the_networks_of_transformers(tmp_path, encoded):
     code = (
         "import sys, sparse_ir\n"
-        "encoder = sparse_ir.load_encoder('mini')\n"
-        "assert encoder.encode(['vitamin d']).nnz > 2\n"
+        "from sparse_ir.encoders import dense_encoder\n"
+        f"assert {encoded}\n"
         "print('transformers.modeling_utils' in sys.modules, 'torch._dynamo' in sys.modules)\n"
     )
     done = subprocess.run(

@@ -29,5 +29,7 @@ def test_what_holds_no_such_tensors(tmp_path):
     save_file({"a": torch.ones(2, dtype=torch.int64)}, tmp_path / "t.safetensors")
     with pytest.raises(InvalidInputError, match="a tensor of type 'I64'; want one of F64, F32"):
         load_tensors(tmp_path / "t.safetensors")
+    save_file({"a": torch.ones(2, dtype=torch.int64), "b": torch.ones(1)}, tmp_path / "m.st")
+    assert load_tensors(tmp_path / "m.st", skip_others=True).keys() == {"b"}
     with pytest.raises(FileNotFoundError):
         load_tensors(tmp_path / "other.safetensors")
