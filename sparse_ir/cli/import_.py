@@ -63,13 +63,14 @@ def import_(
     Vectors stay as they are, but for what they take over from their nearest neighbours with
     --neighbour-weight. (What ``index`` adds besides, by reading titles again, takes the network.)
     """
+    from sparse_ir.encoders.analyzer import Analyzer
     from sparse_ir.export.vector_import import import_vectors, open_for_vectors
     from sparse_ir.export.vector_source import open_vectors
     from sparse_ir.index.catalog import Catalog
     from sparse_ir.index.params import BuildParams
     from sparse_ir.retrieval.neighbours import expand
     from sparse_ir.retrieval.retriever import query_encoder
-    from sparse_ir.retrieval.text_index import analyzer_of, open_writer
+    from sparse_ir.retrieval.text_index import open_writer
 
     started = time.monotonic()
     params: Any = {"precision": precision, "memory_mb": memory_mb}
@@ -97,7 +98,7 @@ def import_(
         analyzer = None
         if made_with := writer.settings.get("model"):
             names = query_encoder(folder, made_with).vocabulary.terms
-            analyzer = analyzer_of(writer.settings)
+            analyzer = Analyzer.of(writer.settings)
         n = import_vectors(
             folder,
             writer,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import Stemmer
 import stop_words
@@ -12,6 +13,7 @@ import stop_words
 from sparse_ir.corpus import Document
 from sparse_ir.errors import InvalidInputError
 
+TITLE_WEIGHT = "title_weight"  # setting of an index
 DEFAULT_TITLE_WEIGHT = 2
 _MOST_TITLE_WEIGHT = 100
 _WORD = re.compile(r"\w\w+")
@@ -82,6 +84,11 @@ class Analyzer:
         self.title_weight = title_weight
         self._stop_words = _stop_words(language)
         self._stemmers = threading.local()  # a Snowball stemmer keeps state while it works
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Analyzer:
+        """The one that gives an index of text, which has these settings, its words."""
+        return cls(settings["language"], settings.get(TITLE_WEIGHT, 1))  # older ones have none
 
     def words(self, text: str) -> list[str]:
         """The text's words in order, repeats included."""

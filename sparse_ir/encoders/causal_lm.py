@@ -116,6 +116,7 @@ class CausalLMEncoder:
             self._most_tokens(n_positions(model.base_model)), None, self._options.max_length
         )
         self.room = self.max_length
+        self.top_terms = self._options.top_terms or settings.top_terms
         self.n_cut = 0
         """Texts so far of which not all tokens were read."""
         self.vocabulary = vocabulary_of(tokenizer.backend_tokenizer)
@@ -275,9 +276,8 @@ class CausalLMEncoder:
         return states
 
     def _pruned(self, weights: Tensor) -> TermWeights:
-        top_terms = self._options.top_terms or self.settings.top_terms
         return to_term_weights(
-            weights, top_terms=top_terms, prune_ratio=self._options.prune_ratio or 0.0
+            weights, top_terms=self.top_terms, prune_ratio=self._options.prune_ratio or 0.0
         )
 
 

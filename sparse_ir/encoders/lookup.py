@@ -71,7 +71,7 @@ class LookupEncoder:
         self._tokenizer = tokenizer
         self.vocabulary = vocabulary_of(tokenizer)
         self.counts = counts
-        self._top_terms = top_terms
+        self.top_terms = top_terms
         self._prune_ratio = prune_ratio
         self.prompt = prompt
 
@@ -105,7 +105,7 @@ class LookupEncoder:
             matrix.eliminate_zeros()
         if on_progress:
             on_progress(len(rows))
-        return prune(matrix, top_terms=self._top_terms, prune_ratio=self._prune_ratio)
+        return prune(matrix, top_terms=self.top_terms, prune_ratio=self._prune_ratio)
 
     def significance(self, word: str) -> float:
         """The root of the word's weight, that of its heaviest piece, over the median of the table.
@@ -142,7 +142,7 @@ class LookupEncoder:
             self._tokenizer,
             self.weights,
             counts=self.counts,
-            top_terms=top_terms or self._top_terms,
+            top_terms=top_terms or self.top_terms,
             prune_ratio=prune_ratio,
             prompt=self.prompt,
         )
@@ -150,7 +150,7 @@ class LookupEncoder:
     def save(self, folder: str | Path) -> None:
         """The encoder is in ``folder``, whole, or what was there before still is."""
         config: dict[str, object] = {"frozen": True, "counts": self.counts}
-        own = {"prompt": self.prompt, "top_terms": self._top_terms}
+        own = {"prompt": self.prompt, "top_terms": self.top_terms}
         config |= {name: value for name, value in own.items() if value}
         with whole_folder(Path(folder)) as beside:
             beside.mkdir(parents=True)

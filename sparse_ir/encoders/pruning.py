@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from sparse_ir.vectors import TermWeights
 
 
 def prune(
-    weights: TermWeights, *, top_terms: int | None = None, prune_ratio: float = 0.0
+    weights: TermWeights,
+    *,
+    top_terms: int | NDArray[np.int64] | None = None,
+    prune_ratio: float = 0.0,
 ) -> TermWeights:
     """The weights that stay.
 
     Args:
         weights: (n, V) term weights.
-        top_terms: Most terms of a row, >= 1; of equal ones the lower term stays.
+        top_terms: Most terms of a row, or (n,) of each row; of equal ones the lower term stays.
         prune_ratio: Weights below this share of their row's greatest are dropped; 0..1.
 
     Source: the ratio as in OpenSearch's neural sparse ingestion, ``prune_type: max_ratio``.
@@ -30,7 +34,7 @@ def prune(
         greatest_first = np.lexsort((weights.indices, -weights.data, rows))
         rank = np.empty(weights.nnz, np.int64)
         rank[greatest_first] = np.arange(weights.nnz) - weights.indptr[rows]
-        keep &= rank < top_terms
+        keep &= rank < (top_terms if isinstance(top_terms, int) else top_terms[rows])
     if keep.all():
         return weights
     sizes = np.bincount(rows[keep], minlength=weights.shape[0])

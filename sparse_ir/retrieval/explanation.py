@@ -143,12 +143,17 @@ class Explainer:
         begin = len(document.title) + 1 if document.title else 0
         text = document.text[start:end]
         read = f"{document.title} {text}" if document.title else text
-        return {
-            self._encoder.vocabulary[term]: ("title", span)
+        found: dict[int, tuple[Field, Span]] = {
+            term: ("title", span)
             if span[1] <= len(document.title)
             else ("text", (span[0] - begin + start, span[1] - begin + start))
             for term, span in tracer.sources(read, terms).items()
         }
+        if document.title.strip() and self._analyzer.title_weight > 1:  # it is read by itself too
+            others = [term for term in terms if term not in found]
+            spans = tracer.sources(document.title, others)
+            found |= {term: ("title", span) for term, span in spans.items()}
+        return {self._encoder.vocabulary[term]: source for term, source in found.items()}
 
     def _own_terms(self, text: str) -> set[int]:
         """Learned terms that the text itself contains."""

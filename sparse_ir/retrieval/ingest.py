@@ -15,6 +15,7 @@ import numpy as np
 
 from sparse_ir.corpus import Document, require_document
 from sparse_ir.encoders.analyzer import Analyzer
+from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import Encoder, OnePassEncoder, load_encoder
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.encoders.pruning import prune
@@ -34,7 +35,7 @@ from sparse_ir.retrieval.dense_part import (
 )
 from sparse_ir.retrieval.neighbours import expand
 from sparse_ir.retrieval.passages import Span, has_limit, join, passages_of
-from sparse_ir.retrieval.text_index import analyzer_of, open_writer, require_fit
+from sparse_ir.retrieval.text_index import open_writer, require_fit
 from sparse_ir.retrieval.titles import add_titles
 from sparse_ir.vectors import TermWeights
 
@@ -156,7 +157,7 @@ def ingest(
     with open_writer(path, model, language, params=params, dense=part, **fit) as writer:
         if writer.dense is not None and dense_encoder is None:
             dense_encoder = LazyDenseEncoder(writer.dense.model, options)
-        analyzer = analyzer_of(writer.settings)
+        analyzer = Analyzer.of(writer.settings)
         pipeline = _Pipeline(
             writer, model, options, encoder, dense_encoder, analyzer, passages, batch_size
         )
@@ -167,7 +168,8 @@ def ingest(
                 writer.commit()
         if sync:
             report.removed = _remove_others(writer, first_new, pipeline.unchanged)
-        expand(writer, on_expanded)
+        may_drop = _prunes(model, options)
+        expand(writer, on_expanded, top_terms=pipeline.top_terms, may_drop=may_drop)
         writer.commit()
         if report.changed >= _COMPACT_SHARE * len(writer):
             writer.optimize()
@@ -211,6 +213,11 @@ class _Pipeline:
             self._encode(batch, tell)
         report.cut = getattr(self.encoder, "n_cut", 0)
 
+    @property
+    def top_terms(self) -> int | None:
+        """Terms of a text that the encoder keeps at most; None: all, or it is not loaded."""
+        return self.options.top_terms or getattr(self.encoder, "top_terms", None)
+
     def _encode(self, batch: list[Document], tell: Progress) -> None:
         if self.encoder is None:  # loading a model takes seconds, an unchanged corpus needs none
             self.encoder = load_encoder(self.model, role="document", **asdict(self.options))
@@ -221,7 +228,7 @@ class _Pipeline:
         if self.analyzer.title_weight > 1:
             counts = [len(one) for one in passages]
             weights = add_titles(weights, batch, counts, self.encoder, self.batch_size)
-            weights = prune(weights, top_terms=self.options.top_terms)
+            weights = prune(weights, top_terms=self.top_terms)
         vectors, stored = join(weights, [[span for span, _ in one] for one in passages])
         self.writer.add(
             batch,
@@ -252,6 +259,12 @@ class _Pipeline:
         if self.cuts_passages and has_limit(self.encoder):
             return passages_of(document, self.encoder)
         return [((0, len(document.text)), document.content)]
+
+
+def _prunes(model: str, options: EncoderOptions) -> bool:
+    """Whether a text's least terms are dropped."""
+    asked = options.prune_ratio
+    return bool(model_settings(model).prune_ratio if asked is None else asked)
 
 
 class _Counted:

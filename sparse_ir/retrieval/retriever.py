@@ -421,7 +421,7 @@ def _encoders(index: Index) -> tuple[Encoder, Analyzer]:
         raise InvalidInputError(
             f"{index.path} holds vectors without text or model; search it with Index.search"
         )
-    return query_encoder(index.path, settings["model"]), Analyzer(settings["language"])
+    return query_encoder(index.path, settings["model"]), Analyzer.of(settings)
 
 
 def query_encoder(path: Path, model: str) -> Encoder:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sparse_ir.encoders.analyzer import DEFAULT_TITLE_WEIGHT, Analyzer
+from sparse_ir.encoders.analyzer import DEFAULT_TITLE_WEIGHT, TITLE_WEIGHT, Analyzer
 from sparse_ir.encoders.checkpoint import lasting_name, model_settings
 from sparse_ir.encoders.encoder import load_encoder
 from sparse_ir.encoders.lookup import LookupEncoder
@@ -19,7 +19,6 @@ from sparse_ir.retrieval.dense_part import not_that_model
 from sparse_ir.retrieval.neighbours import DEFAULT_WEIGHT, SETTING, checked_weight
 from sparse_ir.retrieval.retriever import QUERY_ENCODER
 
-TITLE_WEIGHT = "title_weight"  # setting: how often a word of the title counts
 _BEFORE = {SETTING: 0, TITLE_WEIGHT: 1}  # of indexes made before there was such a setting
 
 
@@ -81,12 +80,6 @@ def require_fit(
         if "model" in index.settings:
             wanted = _settings(model, language, passages, neighbour_weight, title_weight)
             _require_same(path, index.settings, wanted)
-
-
-def analyzer_of(settings: Mapping[str, Any]) -> Analyzer:
-    """What gives an index of text, which has these settings, its words."""
-    title_weight = settings.get(TITLE_WEIGHT, _BEFORE[TITLE_WEIGHT])
-    return Analyzer(settings["language"], title_weight)
 
 
 def _settings(

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.encoder import Encoder
+from sparse_ir.retrieval.passages import has_limit
 from sparse_ir.vectors import TermWeights
 
 _ON_TOP = 0.1  # of the title's weights
@@ -41,7 +42,7 @@ def add_titles(
         encoder: Of documents.
         batch_size: Titles encoded at once.
     """
-    titles = [one.title.strip() if one.text.strip() else "" for one in documents]
+    titles = [_read(one.title.strip(), encoder) if one.text.strip() else "" for one in documents]
     known = [*dict.fromkeys(filter(None, titles))]  # sections of a book share theirs
     if not known:
         return weights
@@ -51,3 +52,11 @@ def add_titles(
     rows = np.repeat([row_of[title] for title in titles], counts)
     own = sp.vstack([encoded, empty], format="csr")[rows]
     return sp.csr_array(weights.maximum(own) + np.float32(_ON_TOP) * own)
+
+
+def _read(title: str, encoder: Encoder) -> str:
+    """As much of it as the encoder reads, which then counts no text of which it read a part."""
+    if not has_limit(encoder) or len(title.encode()) <= encoder.room:
+        return title
+    spans = encoder.token_spans(title)[: encoder.room]
+    return title[: spans[-1][1]] if spans else ""

@@ -20,6 +20,8 @@ def test_by_hand():
     ]
     assert prune(weights, prune_ratio=0.5).toarray()[0].tolist() == [0, 3, 0, 2, 0]
     assert prune(weights) is weights
+    each = prune(weights, top_terms=np.array([1, 1, 0])).toarray().tolist()
+    assert each == [[0, 3, 0, 0, 0], [0, 0, 1, 0, 0], [0] * 5]
 
 
 ROWS = arrays(np.float32, (4, 9), elements=st.sampled_from([0, 0.25, 0.5, 0.75, 1, 2]))

@@ -61,7 +61,7 @@ def test_a_build_without_neighbours_is_gone_on_with(tmp_path, document_encoder, 
     """All documents are committed, and the last step never came."""
     documents = [Document(f"d{i}", "dog fox" if i % 2 else "red dog") for i in range(2048)]
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -86,6 +86,21 @@ def test_sources_in_a_title(retriever):
     assert [(h.field, h.start, h.end, h.is_expansion) for h in found] == [("title", 0, 3, True)]
 
 
+@pytest.mark.parametrize("title_weight", [1, 2])
+def test_what_only_the_title_by_itself_brought_is_marked_there(
+    tmp_path, document_encoder, title_weight
+):
+    class OfTitlesAlone:
+        def sources(self, text, terms):
+            return dict.fromkeys(terms, (0, 3)) if text == "Fox, red" else {}
+
+    ingest(tmp_path, DOCUMENTS, model="words", title_weight=title_weight)
+    with SparseRetriever.open(tmp_path) as retriever:
+        found = retriever.highlights("animal", "a", tracer=OfTitlesAlone())
+    where = [(h.field, h.start, h.end, h.is_expansion) for h in found]
+    assert where == ([("title", 0, 3, True)] if title_weight > 1 else [])
+
+
 def test_snippet_of_a_hit(retriever):
     (hit,) = retriever.search("quick fox", k=1)
     snippet = retriever.snippet("quick fox", hit, length=24)

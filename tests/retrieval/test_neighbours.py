@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparse_ir.corpus import Document
+from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.params import BuildParams
 from sparse_ir.index.passages import StoredPassage
@@ -78,19 +79,22 @@ def lent(before):
     return result
 
 
-def expanded(before, chosen=None):
+def expanded(before, chosen=None, may_drop=False):
     """What the rows should become: those of ``chosen``, or all."""
     after = before.copy()
     learned = np.maximum(before[:, :N_TERMS], lent(before))
-    learned[learned < 0.2 * learned.max(1, keepdims=True)] = 0
+    for row, own in zip(learned, before[:, :N_TERMS], strict=True):
+        kept = (row >= 0.2 * row.max()).sum() if row.any() else 0
+        kept = kept if may_drop else max(kept, (own > 0).sum())
+        row[np.argsort(-row, kind="stable")[kept:]] = 0
     chosen = range(len(before)) if chosen is None else chosen
     after[chosen, :N_TERMS] = learned[chosen]
     return after
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(0, 10**6), st.integers(0, 40), st.sampled_from([0.05, 0.3, 0.8]))
-def test_documents_take_over_what_the_formula_says(tmp_path_factory, seed, n, density):
+@given(st.integers(0, 10**6), st.integers(0, 40), st.sampled_from([0.05, 0.3, 0.8]), st.booleans())
+def test_documents_take_over_what_the_formula_says(tmp_path_factory, seed, n, density, may_drop):
     path = tmp_path_factory.mktemp("neighbours") / "index"
     with create(path) as writer:
         for size in (n // 3, n - n // 3):
@@ -98,22 +102,49 @@ def test_documents_take_over_what_the_formula_says(tmp_path_factory, seed, n, de
             writer.commit()
     _, before = stored(path)
     with IndexWriter.open(path) as writer:
-        expand(writer)
+        expand(writer, may_drop=may_drop)
     _, after = stored(path)
-    assert after == pytest.approx(expanded(before), rel=1e-4, abs=1e-5)
+    assert after == pytest.approx(expanded(before, None, may_drop), rel=1e-4, abs=1e-5)
 
 
-def test_long_documents_keep_their_greatest_terms(tmp_path):
-    draw = np.random.default_rng(0)
-    vectors = sp.csr_array(draw.uniform(1, 2, (8, 400)).astype(np.float32))
+@pytest.mark.parametrize(("top_terms", "most"), [(None, 150), (40, 40), (200, 150)])
+def test_no_document_loses_terms_or_gets_more_than_are_wanted(tmp_path, top_terms, most):
+    """Whatever the model gives: other people's give a document more, some of small weight."""
+    draw, counts = np.random.default_rng(0), np.array([10, 30, 120, 149, 150, 151, 300, 400])
+    dense = draw.uniform(0.1, 2, (8, 400)) * (np.arange(400) < counts[:, None])
     with IndexWriter.create(
-        tmp_path / "i", n_terms=400, settings={"neighbour_weight": 0.5}
+        tmp_path / "i", n_terms=400, settings={"neighbour_weight": 2.0}
     ) as writer:
+        vectors = sp.csr_array(dense.astype(np.float32))
         writer.add([Document(str(i), "") for i in range(8)], vectors, [[]] * 8)
-        expand(writer)
+        expand(writer, top_terms=top_terms)
     with Index.open(tmp_path / "i") as index:
         [(_, rows)] = index.stored_vectors()
-    assert np.diff(rows.indptr).tolist() == [150] * 8
+    after = np.diff(rows.indptr)
+    assert (after >= counts).all()
+    assert (after <= np.maximum(counts, most)).all()
+    assert (after > counts).sum() >= (1 if most == 40 else 3)
+
+
+@pytest.mark.parametrize(("prune_ratio", "cut"), [(None, False), (0.0, False), (0.01, True)])
+def test_only_the_documents_of_a_model_that_prunes_are_pruned_again(
+    tmp_path, document_encoder, monkeypatch, prune_ratio, cut
+):
+    least = np.float32(0.15)  # of the greatest weight
+    encode = document_encoder.encode
+
+    def with_a_small_weight(*texts, **options):
+        found = encode(*texts, **options)
+        found.data[found.indices == 8] = least * found.max()  # "fast"
+        return found
+
+    monkeypatch.setattr(document_encoder, "encode", with_a_small_weight)
+    documents = [Document(str(i), f"red fox fast {'runs' if i % 2 else 'dog'}") for i in range(9)]
+    options = EncoderOptions(prune_ratio=prune_ratio)
+    ingest(tmp_path / "i", documents, model="words", options=options)
+    with Index.open(tmp_path / "i") as index:
+        terms = [index.vector(str(i)).indices.tolist() for i in range(9)]
+    assert {8 in one for one in terms} == {not cut}
 
 
 def test_each_document_is_expanded_once(tmp_path):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tiny_model import make_tiny_model
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.options import EncoderOptions
+from sparse_ir.encoders.pruning import prune
 from sparse_ir.index.reader import Index
 from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.titles import add_titles
@@ -77,7 +79,31 @@ def test_an_index_in_which_titles_count_once_reads_none_alone(tmp_path, document
     assert learned(tmp_path / "once", "a") == pytest.approx(expected)
 
 
-def test_the_most_terms_of_a_document_hold_with_its_title(tmp_path, document_encoder):
-    document = Document("a", "red fox runs", "old dog sleeps")
-    ingest(tmp_path / "i", [document], model="words", options=EncoderOptions(top_terms=2))
-    assert len(learned(tmp_path / "i", "a")) == 2
+@pytest.mark.parametrize("whose", ["option", "model"])
+@pytest.mark.parametrize("n", [1, 120])
+def test_the_most_terms_of_a_document_hold_with_its_title(
+    tmp_path, document_encoder, monkeypatch, whose, n
+):
+    """Also where neighbours have others."""
+    words = ["red", "fox", "runs", "dog", "sleeps", "fast"]
+    documents = [
+        Document(f"{i}", " ".join(words[i % 6 :] + words[: i % 6]), "old dog sleeps")
+        for i in range(n)
+    ]
+    options = EncoderOptions(top_terms=2 if whose == "option" else None)
+    if whose == "model":
+        monkeypatch.setattr(document_encoder, "top_terms", 2, raising=False)
+        encode = document_encoder.encode
+        monkeypatch.setattr(
+            document_encoder, "encode", lambda *a, **o: prune(encode(*a, **o), top_terms=2)
+        )
+    ingest(tmp_path / "i", documents, model="words", options=options)
+    assert len(learned(tmp_path / "i", "0")) == 2
+
+
+def test_a_title_longer_than_is_read_is_no_text_of_which_a_part_is_lost(tmp_path):
+    make_tiny_model(tmp_path)
+    document = Document("a", "red fox", "dog sleeps " * 40)
+    report = ingest(tmp_path / "i", [document], model=str(tmp_path / "tiny"))
+    assert report.added == 1
+    assert report.cut == 0

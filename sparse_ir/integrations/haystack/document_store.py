@@ -21,6 +21,7 @@ from haystack.document_stores.types import DuplicatePolicy
 from numpy.typing import NDArray
 
 from sparse_ir import corpus
+from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.encoder import Encoder, load_encoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.hits import Hit
@@ -43,7 +44,7 @@ from sparse_ir.retrieval.ingest import ingest
 from sparse_ir.retrieval.query_vectors import Mode
 from sparse_ir.retrieval.retriever import SparseRetriever, checked_k
 from sparse_ir.retrieval.snapshots import Snapshots
-from sparse_ir.retrieval.text_index import analyzer_of, open_writer
+from sparse_ir.retrieval.text_index import open_writer
 from sparse_ir.vectors import TermWeights, append_terms
 
 _CHUNK = 1000  # documents read at once
@@ -348,7 +349,7 @@ class SparseIRDocumentStore:
         contents = [document.content for document in documents]
         rows = vectors_of(dense, [[one] for one in contents], _DENSE_BATCH) if dense else None
         with IndexWriter.open(self._folder) as writer:
-            words = list(map(analyzer_of(writer.settings).document_words, documents))
+            words = list(map(Analyzer.of(writer.settings).document_words, documents))
             writer.add(documents, vectors, words, dense=rows)
 
     def _dense_encoder(self, settings: Mapping[str, Any]) -> LazyDenseEncoder | None:
