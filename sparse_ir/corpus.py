@@ -54,6 +54,12 @@ class Document:
         """Title and text as one: what is encoded."""
         return f"{self.title} {self.text}".strip()
 
+    @property
+    def text_start(self) -> int:
+        """Where in ``content`` the text begins; below 0 by the white space that is not in it."""
+        whole = f"{self.title} {self.text}"
+        return len(self.title) + 1 - (len(whole) - len(whole.lstrip()))
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -190,7 +196,7 @@ def _from_folder(folder: Path) -> Iterator[tuple[Place, Document]]:
         )
     for path in files:
         text = "\n".join(line for _, line in read_lines(path)).strip()
-        title = _heading(path, text) if text else ""
+        title, text = _titled(path, text)
         record = {"id": path.relative_to(folder).as_posix(), "title": title}
         yield (str(path), 1), _document((str(path), 1), {**record, "text": text})
 
@@ -208,11 +214,12 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _heading(path: Path, text: str) -> str:
-    first = text.split("\n", 1)[0]
+def _titled(path: Path, text: str) -> tuple[str, str]:
+    """(title, text): of Markdown the heading on top and what is under it, else the file's name."""
+    first, _, rest = text.partition("\n")
     if path.suffix.lower() == ".md" and first.startswith("#"):
-        return first.lstrip("#").strip()
-    return path.stem.replace("_", " ").replace("-", " ")
+        return first.lstrip("#").strip(), rest.strip()
+    return path.stem.replace("_", " ").replace("-", " ") if text else "", text
 
 
 def _document(place: Place, record: dict[str, Any]) -> Document:

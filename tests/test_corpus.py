@@ -100,16 +100,28 @@ def test_a_long_cell(tmp_path):
     assert list(read_documents(path)) == [Document("1", text)]
 
 
+@given(st.sampled_from(["", " ", "A title", "  A title "]), st.sampled_from(["b", " \n b ", "b\n"]))
+def test_the_text_is_where_it_is_said_to_be_in_the_content(title, text):
+    document = Document("a", text, title)
+    for at, letter in enumerate(text):
+        if not letter.isspace():
+            assert document.content[document.text_start + at] == letter
+
+
 def test_folder_of_texts(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / ".git").mkdir()
     write(tmp_path / "sub" / "b_c.txt", "plain text")
     write(tmp_path / "a.md", "# The title\n\nbody")
+    write(tmp_path / "b.md", "## Only a title\n")
+    write(tmp_path / "c.md", "No heading\n# on top")
     write(tmp_path / "z.rst", "rest")
     write(tmp_path / "image.png", b"\xff")
     write(tmp_path / ".git" / "x.txt", "hidden")
     assert [(d.doc_id, d.title, d.text) for d in read_documents(tmp_path)] == [
-        ("a.md", "The title", "# The title\n\nbody"),
+        ("a.md", "The title", "body"),
+        ("b.md", "Only a title", ""),
+        ("c.md", "c", "No heading\n# on top"),
         ("sub/b_c.txt", "b c", "plain text"),
         ("z.rst", "z", "rest"),
     ]
