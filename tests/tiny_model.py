@@ -36,6 +36,15 @@ def make_tiny_model(folder):
     return folder / "tiny"
 
 
+def make_tiny_judge(folder):
+    """The path of a random cross-encoder over the body of the tiny model in the folder."""
+    body, judge = folder / "body", folder / "judge"
+    config = transformers.BertConfig.from_pretrained(body, num_labels=1)
+    transformers.BertForSequenceClassification(config).save_pretrained(judge)
+    transformers.AutoTokenizer.from_pretrained(body).save_pretrained(judge)
+    return judge
+
+
 def tiny_tokenizer(pieces=()):
     """A tokenizer of the special tokens, the words and these pieces, in BERT's way."""
     vocabulary = {token: i for i, token in enumerate([*SPECIAL, *WORDS, *pieces])}

@@ -43,7 +43,7 @@ def adapt(
 
     require_models_extra()
     require_train_extra()
-    from sparse_ir.training.adapt import adapt_model, adapt_trainer
+    from sparse_ir.training.adapt import TOLERANCE, adapt_model, adapt_trainer
 
     corpus = list(read_documents(source))
     with progress("teachers read") as advance:
@@ -74,4 +74,6 @@ def adapt(
             f"  {name:9}  anchored {values['anchored']:.3f}  learned {values['learned']:.3f}  "
             f"{values['terms']:.0f} terms a document{here}"
         )
+    if target_terms and (got := done.measured[done.kept]["terms"]) > TOLERANCE * target_terms:
+        tell(f"no model came near to {target_terms:g} terms a document: this has {got:.0f}")
     tell(f"model in {output}; try: sparse-ir index {source} --model {output}")

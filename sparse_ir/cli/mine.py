@@ -21,6 +21,9 @@ def mine(
         str,
         typer.Option(help="Dense model that tells answers from negatives, or none."),
     ] = DEFAULT_DENSE_MODEL,
+    cross_encoder: Annotated[
+        bool, typer.Option("--cross-encoder", help="The judge is a cross-encoder.")
+    ] = False,
     count: Annotated[int, typer.Option(help="Negatives a query.")] = 8,
     first: Annotated[int, typer.Option(help="Best rank that is taken.")] = 2,
     last: Annotated[int, typer.Option(help="Worst rank that is taken.")] = 100,
@@ -42,7 +45,7 @@ def mine(
     from sparse_ir.retrieval.retriever import SparseRetriever
     from sparse_ir.training.examples import read_training_set
     from sparse_ir.training.negatives import Mining, mine_negatives, write_examples
-    from sparse_ir.training.teachers import DenseTeacher
+    from sparse_ir.training.teachers import CrossEncoderTeacher, DenseTeacher
 
     require_writable(output)
     mining = Mining(count=count, first=first, last=last, margin=margin, seed=seed)
@@ -56,7 +59,9 @@ def mine(
             on_progress=lambda n, _: advance(n),
         )
     judges = []
-    if judge != "none":
+    if cross_encoder:
+        judges = [CrossEncoderTeacher(judge).read(examples)]  # asked while mining
+    elif judge != "none":
         total = len(examples.documents) + len(examples.queries)
         with progress("judging", total=total) as advance:
             judges = [DenseTeacher(judge, on_progress=advance).read(examples)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -32,19 +33,19 @@ def train(
 
     require_models_extra()
     require_train_extra()
-    from sparse_ir.training.checkpoints import (
-        checkpoints,
-        is_finished,
-        require_place,
-    )
     from sparse_ir.training.config import read_config
     from sparse_ir.training.hub import push, require_hub_name
-    from sparse_ir.training.run import train_model
-    from sparse_ir.training.trainer import make_trainer
 
     experiment = read_config(config)
     if push_to_hub:
         require_hub_name(push_to_hub)
+
+    # What follows takes seconds to import; a mistake in the file is said before.
+    from sparse_ir.training.checkpoints import checkpoints, is_finished, require_place
+    from sparse_ir.training.run import train_model
+    from sparse_ir.training.trainer import make_trainer
+
+    sys.path.append(str(config.parent))  # where teachers of the kind ``callable`` may be
     runs = experiment.each_run()
     require_place(runs[0].work, resume=resume)  # before the teachers read, which takes minutes
     if not resume:
@@ -73,7 +74,13 @@ def train(
         return  # the first process finishes, and tells
     with stages() as advance:
         trainer.finish(advance)
-    output = experiment.model.output
+    output, measured = experiment.model.output, trainer.measured
+    if measured.get("selection", 0) < 0:
+        budget = experiment.selection
+        tell(
+            f"no checkpoint is within the budget: the best has {measured['terms']:.0f} terms of "
+            f"{budget.max_terms:g}, FLOPS {measured['flops']:.2f} of {budget.max_flops:g}"
+        )
     if push_to_hub:
         tell(f"uploaded to {push(output, push_to_hub)}")
     tell(f"model in {output}; try: sparse-ir index SOURCE --model {output}")

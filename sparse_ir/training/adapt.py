@@ -16,16 +16,17 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
 
 from sparse_ir.corpus import Document
+from sparse_ir.encoders.analyzer import Analyzer
 from sparse_ir.encoders.checkpoint import load_document_encoder, model_settings, require_new
-from sparse_ir.encoders.options import DEFAULT_DENSE_MODEL, EncoderOptions
+from sparse_ir.encoders.options import DEFAULT_DENSE_MODEL
 from sparse_ir.errors import InvalidInputError
-from sparse_ir.retrieval.passages import has_limit, passages_of
+from sparse_ir.retrieval.passages import passages_of
 from sparse_ir.training.checkpoints import mean_state, require_place
 from sparse_ir.training.config import (
     BatchTable,
@@ -40,6 +41,7 @@ from sparse_ir.training.config import (
 )
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.held_out import MOST_SEARCHED, held_out
+from sparse_ir.training.pseudo_queries import beginning
 from sparse_ir.training.run import StageProgress, train_model
 from sparse_ir.training.student import require_head
 from sparse_ir.training.trainer import FITTED, StudentTrainer, trainer_of
@@ -49,6 +51,7 @@ _LEAST_DOCUMENTS = 32
 _KINDS = ("title", "sentence", "crop", "phrase", "keywords", "context")
 _MAX_LENGTH = 160
 _MEASURED_DOCUMENTS = 128  # whose terms are counted
+TOLERANCE = 1.1  # times the terms that are asked for
 _FIT_STEPS = 500  # a few seconds
 
 Kept = Literal["adapted", "mean", "as it was", "fitted"]
@@ -97,7 +100,8 @@ def adapt_trainer(
         model: What is adapted.
         steps: Of training.
         max_documents: Documents learned from, drawn at random.
-        target_terms: Terms a document; None keeps as many as the model gives these documents.
+        target_terms: Terms a document, of which what is chosen has a tenth more at most, if
+            anything does; None steers to as many as the model gives these documents.
         teacher: Dense model that says, with BM25, what a text should find.
         language: Of the documents, as ``index --language``.
         seed: Of all draws.
@@ -108,7 +112,6 @@ def adapt_trainer(
         InvalidInputError: too few documents, an argument out of its range, or the output exists;
             or as ``require_head`` and ``require_place``.
     """
-    work = output.with_name(output.name + ".work")
     if steps < 1 or max_documents < 1 or (target_terms is not None and target_terms <= 0):
         raise InvalidInputError(
             f"steps is {steps}, max_documents is {max_documents}, target_terms is {target_terms}; "
@@ -116,6 +119,8 @@ def adapt_trainer(
         )
     require_new(output)
     require_head(model)
+    Analyzer(language)
+    work = output.with_name(output.name + ".work")
     require_place(work, resume=resume)  # before the teachers read, which takes minutes
     if len(documents) < _LEAST_DOCUMENTS:
         raise InvalidInputError(
@@ -125,7 +130,9 @@ def adapt_trainer(
     max_length = min(_MAX_LENGTH, settings.max_length)
     draw = np.random.default_rng(seed)
     some = np.sort(draw.permutation(len(documents))[: max_documents + MOST_SEARCHED])
-    dev, rest = held_out(_pieces([documents[row] for row in some], model), seed=seed)
+    encoder = load_document_encoder(model)
+    pieces, origins = _pieces([documents[row] for row in some], encoder)
+    dev, rest = held_out(pieces, origins=origins, seed=seed)
     rows = np.sort(draw.permutation(len(rest))[:max_documents])
     examples = TrainingSet("corpus", [rest[row] for row in rows])
     config = TrainConfig(
@@ -133,7 +140,7 @@ def adapt_trainer(
         data=(DataTable(path=output, pseudo_queries=_KINDS, pseudo_per_document=3),),
         teachers=(TeacherTable(kind="dense", model=teacher), TeacherTable(kind="bm25")),
         sparsity=SparsityTable(
-            target_terms=target_terms or mean_terms(model, examples.documents, max_length),
+            target_terms=target_terms or mean_terms(encoder, examples.documents, max_length),
             counted_ratio=settings.prune_ratio,
             weight=_WEIGHT,
             ramp=0.1,
@@ -156,7 +163,7 @@ def adapt_trainer(
         selection=SelectionTable(
             every=2 * steps,  # not before the end
             anchor_weights=(settings.anchor_weight,),
-            max_terms=math.inf,  # whoever has them adapts what answers best; target_terms limits it
+            max_terms=TOLERANCE * target_terms if target_terms else math.inf,
             max_flops=math.inf,
         ),
         query_fit=QueryFitTable(steps=_FIT_STEPS),
@@ -211,27 +218,28 @@ def adapt_model(
     return Adaptation(measured, kept, len(trainer.dev_sets[0].queries))
 
 
-def mean_terms(model: str, documents: Sequence[Document], max_length: int) -> float:
-    """Learned terms that the model gives a document, in the mean of some."""
-    texts = [document.content for document in documents[:_MEASURED_DOCUMENTS]]
-    encoder = load_document_encoder(model, EncoderOptions(max_length=max_length))
+def mean_terms(encoder: Any, documents: Sequence[Document], max_length: int) -> float:
+    """Learned terms that the model gives a document so far as a batch reads it, in the mean."""
+    some = documents[:_MEASURED_DOCUMENTS]
+    texts = [beginning(one, encoder.tokenizer, max_length).content for one in some]
     return max(1.0, float(encoder.encode(texts).nnz / len(texts)))
 
 
-def _pieces(documents: Sequence[Document], model: str) -> list[Document]:
-    """The documents in pieces that the model reads whole, numbered; nothing is in two of them.
+def _pieces(documents: Sequence[Document], encoder: Any) -> tuple[list[Document], list[int]]:
+    """(the documents in pieces that the model reads whole, numbered; the document of each).
 
-    Those are as search has them. (Held out in pieces as short as a batch reads, scifact kept a
-    model for its questions that found .054 less for the real ones: bench/results/adapt.jsonl.)
+    Those are as search has them, but that nothing is in two. (Held out in pieces as short as a
+    batch reads, scifact kept a model for its questions that found .054 less for the real ones:
+    bench/results/adapt.jsonl.)
     """
-    encoder = load_document_encoder(model)
-    assert has_limit(encoder)  # as all that have a head of ours
     pieces: list[Document] = []
-    for document in documents:
+    origins: list[int] = []
+    for number, document in enumerate(documents):
         for (start, end), _ in passages_of(document, encoder, overlap=0):
             text = document.text[start:end]
             pieces.append(replace(document, doc_id=str(len(pieces)), text=text))
-    return pieces
+            origins.append(number)
+    return pieces, origins
 
 
 def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -58,6 +58,8 @@ class DataTable(_Table):
     pseudo_per_document: int = Field(default=1, ge=1)
     share: float = Field(default=1.0, gt=0)
     """Of batches, relative to the other sources."""
+    scores: Path | None = None
+    """Of a BEIR folder: a run (as TREC's) of what the teacher ``file`` says; JSONL has its own."""
     weights: tuple[float, ...] | None = None
     """The teachers' weights here; None fits them to the labels."""
     licence: str = ""
@@ -67,9 +69,10 @@ class DataTable(_Table):
 class TeacherTable(_Table):
     """Who labels."""
 
-    kind: Literal["dense", "bm25", "sparse", "cross_encoder", "file"]
+    kind: Literal["dense", "bm25", "sparse", "cross_encoder", "file", "callable"]
     model: str = DEFAULT_DENSE_MODEL
-    """``package:NAME``, folder or hub name."""
+    """``package:NAME``, folder or hub name; ``module:function`` of a ``callable``, which gives
+    (Q, D) scores of Q query texts and D document texts. Modules beside the file are found."""
     max_length: int = Field(default=160, ge=3)
     """Tokens that a network reads of a text."""
     weight: float = Field(default=1.0, ge=0)
@@ -113,7 +116,7 @@ class SparsityTable(_Table):
     ``joint_flops`` on what network queries and documents share."""
     target_terms: float = Field(default=150.0, ge=0)
     """Terms a document that a controller steers to, by the weight; 0 keeps that as it is."""
-    counted_ratio: float = Field(default=0.0, ge=0, lt=1)
+    counted_ratio: float = Field(default=0.0, ge=0, le=1)
     """Terms count from this share of a document's greatest weight on, as ``prune_ratio`` cuts."""
     weight: float = Field(default=1e-3, ge=0)
     """Lambda, or where the controller begins."""
@@ -388,7 +391,13 @@ def _beside(config: TrainConfig, folder: Path) -> TrainConfig:
                 for one in config.teachers
             ),
             "data": tuple(
-                one.model_copy(update={"path": folder / one.path}) for one in config.data
+                one.model_copy(
+                    update={
+                        "path": folder / one.path,
+                        "scores": one.scores and folder / one.scores,
+                    }
+                )
+                for one in config.data
             ),
             "validation": tuple(
                 one.model_copy(update={"path": folder / one.path}) for one in config.validation

@@ -17,7 +17,7 @@ import numpy as np
 
 from sparse_ir.corpus import Document, read_documents, read_queries
 from sparse_ir.errors import DataFormatError, InvalidInputError
-from sparse_ir.evaluation.trec import Qrels, read_qrels
+from sparse_ir.evaluation.trec import Qrels, judged_at, read_qrels, read_run
 from sparse_ir.lines import error_at, json_object, read_lines, shown
 
 _Told = TypeVar("_Told", str, float)
@@ -69,7 +69,12 @@ class TrainingSet:
 
 
 def read_training_set(
-    source: str | Path, *, split: str = "train", max_documents: int | None = None, seed: int = 0
+    source: str | Path,
+    *,
+    split: str = "train",
+    scores: Path | None = None,
+    max_documents: int | None = None,
+    seed: int = 0,
 ) -> TrainingSet:
     """The training set of a BEIR folder or a JSONL file.
 
@@ -80,6 +85,8 @@ def read_training_set(
         source: Folder or ``.jsonl[.gz]`` file.
         split: Of a BEIR folder: which ``qrels``. Only its judged documents are read, so that no
             document of another split is learned from. ``none`` takes all documents and no query.
+        scores: Of a BEIR folder: a run, as ``read_run``, with a teacher's scores of its queries
+            and documents; what is about others does not count.
         max_documents: Documents kept, drawn at random; None keeps all.
         seed: Of the draw.
 
@@ -87,13 +94,19 @@ def read_training_set(
         DataFormatError: a malformed line, one that makes a text both positive and negative of a
             query, or gives a pair a second grade or score; with its file and number. Or a query or
             an answer without text; with the file.
-        InvalidInputError: the source is neither, or nothing is in it.
+        InvalidInputError: the source is neither, nothing is in it, or the scores are about nothing
+            of it.
         OSError: it cannot be read.
     """
     path = Path(source)
     if not path.exists():
         raise FileNotFoundError(2, "no such training data", str(path))
-    whole = _from_beir(path, split) if path.is_dir() else _from_jsonl(path)
+    if scores and (path.is_file() or split == "none"):
+        raise InvalidInputError(
+            f"scores of {scores} came with {path}; want a BEIR folder and a split of its queries: "
+            "records of a JSONL file hold their own"
+        )
+    whole = _from_beir(path, split, scores) if path.is_dir() else _from_jsonl(path)
     if not whole.documents:
         raise InvalidInputError(f"{path} holds no document for split {split!r}; want some")
     if max_documents is None or len(whole.documents) <= max_documents:
@@ -102,7 +115,7 @@ def read_training_set(
     return _only(whole, np.sort(draw).tolist())
 
 
-def _from_beir(folder: Path, split: str) -> TrainingSet:
+def _from_beir(folder: Path, split: str, scores: Path | None) -> TrainingSet:
     if split == "none":
         return TrainingSet(folder.name, list(read_documents(folder)))
     path = folder / "qrels" / f"{split}.tsv"
@@ -114,13 +127,22 @@ def _from_beir(folder: Path, split: str) -> TrainingSet:
     number = {document.doc_id: row for row, document in enumerate(documents)}
     text = {query.query_id: query.text for query in read_queries(folder) if query.text}
     require_answers(path, answers, number)
+    given = read_run(scores) if scores else {}
     found = TrainingSet(folder.name, documents)
     for query_id, grades in answers.items():
         if query_id not in text:
-            raise DataFormatError(
-                f"{path}: query {query_id!r} came; want one that the folder holds with a text"
-            )
-        found.add_query(text[query_id], tuple(number[doc_id] for doc_id in grades))
+            place = judged_at(path, query_id)
+            raise error_at(place, f"query {query_id!r}", "one that the folder holds with a text")
+        told = given.get(query_id, {})
+        found.add_query(
+            text[query_id],
+            tuple(number[doc_id] for doc_id in grades),
+            scores={number[doc_id]: score for doc_id, score in told.items() if doc_id in number},
+        )
+    if scores and not any(found.scores):
+        raise InvalidInputError(
+            f"{scores} has no score of a query and a document of {path}; want a run of its queries"
+        )
     found.n_labelled = len(found.queries)
     return found
 
@@ -142,9 +164,10 @@ def require_answers(path: Path, answers: Qrels, held: Container[str]) -> None:
     """
     for query_id, grades in answers.items():
         if missing := [doc_id for doc_id in grades if doc_id not in held]:
-            raise DataFormatError(
-                f"{path}: query {query_id!r} is answered by document {missing[0]!r}; want one that "
-                "the folder holds with a text"
+            raise error_at(
+                judged_at(path, query_id, missing[0]),
+                f"document {missing[0]!r} as an answer of query {query_id!r}",
+                "one that the folder holds with a text",
             )
 
 

@@ -28,14 +28,17 @@ def held_out(
     *,
     n_questions: int = 200,
     max_documents: int = MOST_SEARCHED,
+    origins: Sequence[int] | None = None,
     seed: int,
 ) -> tuple[DevSet, list[Document]]:
     """(questions about some of the documents, the documents about which nothing is asked).
 
     Args:
-        documents: Of the corpus.
+        documents: Of the corpus, or pieces of them.
         n_questions: At most, and of at most a quarter of the documents.
         max_documents: That are searched: those asked about and others.
+        origins: Of each piece, the number of its document; of that one piece is asked about at
+            most, and then no other is among those about which nothing is. None: all are whole.
         seed: Of all draws.
 
     Raises:
@@ -43,16 +46,21 @@ def held_out(
     """
     draw = np.random.default_rng(seed)
     order = draw.permutation(len(documents)).tolist()
-    wanted = min(n_questions, len(documents) // 4)
+    origins = range(len(documents)) if origins is None else origins
+    wanted = min(n_questions, len({*origins}) // 4)
     shared = shared_titles(documents)
+    asked: set[int] = set()
     queries: dict[str, str] = {}
     left: dict[int, Document] = {}
     for row in order:
         if len(left) == wanted:
             break
         by_title = documents[row].title not in shared
+        if origins[row] in asked:
+            continue
         if split := split_document(documents[row], draw, by_title=by_title):
             queries[f"q{row}"], left[row] = split
+            asked.add(origins[row])
     if len(left) < _LEAST_QUESTIONS:
         raise InvalidInputError(
             f"{len(left)} of {len(documents)} documents can be asked about; want at least "
@@ -62,7 +70,7 @@ def held_out(
     searched = [*left.values(), *(documents[row] for row in others[: max_documents - len(left)])]
     qrels = {f"q{row}": {document.doc_id: 1} for row, document in left.items()}
     dev = DevSet("held out", searched, queries, qrels)
-    return dev, [documents[row] for row in sorted(others)]
+    return dev, [one for one, origin in zip(documents, origins, strict=True) if origin not in asked]
 
 
 def split_document(

@@ -15,6 +15,7 @@ _TABLES = (
     "pretraining",
     "optimizer",
     "distillation",
+    "query_fit",
     "selection",
 )
 _HEAD = """---
@@ -107,15 +108,15 @@ def model_card(
 
 
 def _teacher(table: TeacherTable) -> str:
-    networks = ("dense", "sparse", "cross_encoder")
-    return f"{table.kind} `{table.model}`" if table.kind in networks else table.kind
+    return table.kind if table.kind in ("bm25", "file") else f"{table.kind} `{table.model}`"
 
 
 def _settings(config: TrainConfig) -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = [
         (f"model.{key}", getattr(config.model, key))
-        for key in ("queries", "max_length", "prune_ratio", "lora_rank")
+        for key in ("queries", "max_length", "prune_ratio", "chunk", "lora_rank")
     ]
+    found += [("language", config.language), ("title_weight", config.title_weight)]
     return found + [
         (f"{table}.{key}", value)
         for table in _TABLES

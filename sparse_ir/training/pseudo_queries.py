@@ -1,8 +1,11 @@
 """Queries that nobody asked: what a document's own text offers to be found by.
 
 They have no judge, so the teachers label them; the document that they come from is their positive.
+Some leave it as it is. Others take its place with a part of it, so that query and document are two
+parts of one text.
 
-Source: crops as positive pairs: Izacard et al. 2022, "Contriever", arXiv:2112.09118, section 3.1;
+Source: a part and the rest: Lee, Chang, Toutanova 2019, the inverse cloze task, arXiv:1906.00300,
+section 5; independent crops: Izacard et al. 2022, "Contriever", arXiv:2112.09118, section 3.1;
 neighbouring sentences: Wu et al. 2022, "Contrastive Context Prediction", arXiv:2206.03281.
 """
 
@@ -10,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,7 +29,10 @@ from sparse_ir.training.examples import TrainingSet
 Generator = np.random.Generator
 Maker = Callable[[Document, Generator], str]
 KINDS = ("title", "sentence", "crop", "phrase", "keywords")
-CONTEXT = "context"
+SPLITS = ("context", "crops", "neighbours")
+_WINDOW = 2  # sentences before and after one that are its neighbours
+_LEAST_SENTENCES = 3  # of a text of which one is taken out
+_LEAST_WORDS = 4  # of a sentence that asks, or answers
 
 
 def add_pseudo_queries(
@@ -42,9 +48,11 @@ def add_pseudo_queries(
 
     Args:
         examples: Gets them.
-        kinds: Of ``title``, ``sentence``, ``crop``, ``phrase``, ``keywords``; and ``context``, a
-            title or sentence that is taken out of its document, so that only the rest can find it.
-        per_document: At most, besides ``context``; a text too short for a kind gives none.
+        kinds: Of ``title``, ``sentence``, ``crop``, ``phrase``, ``keywords``, which leave the
+            document as it is; and of those that change it, one for each document: ``context``, a
+            title or sentence that is taken out of it; ``crops``, an excerpt, another one takes its
+            place; ``neighbours``, a sentence, one near it takes its place.
+        per_document: At most, besides those that change it; a text too short for a kind gives none.
         seed: Of all draws.
         language: Whose stop words are no keywords.
         read: What is read of a document, which alone can be asked about.
@@ -53,19 +61,21 @@ def add_pseudo_queries(
         InvalidInputError: an unknown kind.
     """
     for kind in kinds:
-        if kind not in (*KINDS, CONTEXT):
-            raise InvalidInputError(
-                f"pseudo-query {kind!r} came; want {', '.join(KINDS)}, {CONTEXT}"
-            )
+        if kind not in (*KINDS, *SPLITS):
+            wanted = ", ".join((*KINDS, *SPLITS))
+            raise InvalidInputError(f"pseudo-query {kind!r} came; want {wanted}")
+    shared = shared_titles(examples.documents)
     makers = _makers(Analyzer(language))
-    if CONTEXT in kinds:
-        _add_contexts(examples, read, np.random.default_rng((seed, 1)))
+    if splits := [kind for kind in kinds if kind in SPLITS]:
+        _add_splits(examples, splits, read, np.random.default_rng((seed, 1)), shared)
     draw = np.random.default_rng(seed)
-    inside = [kind for kind in kinds if kind != CONTEXT]
+    inside = [kind for kind in kinds if kind in KINDS]
     for row, document in enumerate(examples.documents):
         if not inside:
             break
         known = read(document)
+        if known.title in shared:
+            known = replace(known, title="")
         made = {
             makers[str(kind)](known, draw)
             for kind in draw.choice(inside, per_document, replace=per_document > len(inside))
@@ -89,7 +99,7 @@ def beginning(document: Document, tokenizer: Any, max_length: int) -> Document:
         content, truncation=True, max_length=max_length, return_offsets_mapping=True, verbose=False
     )
     end = max(stop for _, stop in encoded["offset_mapping"])
-    return replace(document, text=document.text[: max(0, end - content.rfind(document.text))])
+    return replace(document, text=document.text[: max(0, end - document.text_start)])
 
 
 def split_context(
@@ -104,15 +114,24 @@ def split_context(
         by_title: Whether it can be the title.
     """
     sentences = _sentences(document.text)
-    by_sentence = len(sentences) >= 3
-    by_title = by_title and bool(document.title.strip() and sentences)
+    by_sentence = len(sentences) >= _LEAST_SENTENCES
+    untitled = without_title(document)
+    by_title = by_title and bool(document.title.strip() and untitled.text)
     if by_title and (not by_sentence or draw.random() < 0.5):
-        return document.title, replace(document, title="")
+        return document.title, untitled
     if not by_sentence:
         return None
     taken = int(draw.integers(min(len(sentences), among or len(sentences))))
     rest = " ".join(s for i, s in enumerate(sentences) if i != taken)
     return sentences[taken], replace(document, text=rest)
+
+
+def without_title(document: Document) -> Document:
+    """The document without its title, also at the beginning of its text."""
+    title, text = document.title.strip(), document.text.strip()
+    if title and text[: len(title)].casefold() == title.casefold():
+        text = text[len(title) :].lstrip(" .:\n")
+    return replace(document, title="", text=text)
 
 
 def shared_titles(documents: Iterable[Document]) -> set[str]:
@@ -121,13 +140,43 @@ def shared_titles(documents: Iterable[Document]) -> set[str]:
     return {title for title, n in counts.items() if n > 1}
 
 
-def _add_contexts(
-    examples: TrainingSet, read: Callable[[Document], Document], draw: Generator
+def two_crops(document: Document, draw: Generator) -> tuple[str, Document] | None:
+    """Two crops, each drawn by itself, the second as a document; None if the text is too short."""
+    asked, left = _crop(document, draw), _crop(document, draw)
+    return (asked, replace(document, title="", text=left)) if asked and left else None
+
+
+def neighbouring_sentences(document: Document, draw: Generator) -> tuple[str, Document] | None:
+    """A sentence, and one of the two before or after it as a document; None if it is alone."""
+    sentences = [s for s in _sentences(document.text) if len(s.split()) >= _LEAST_WORDS]
+    if len(sentences) < 2:
+        return None
+    asked = int(draw.integers(len(sentences)))
+    near = range(max(0, asked - _WINDOW), min(len(sentences), asked + _WINDOW + 1))
+    left = int(draw.choice([row for row in near if row != asked]))
+    return sentences[asked], replace(document, title="", text=sentences[left])
+
+
+def _add_splits(
+    examples: TrainingSet,
+    kinds: Sequence[str],
+    read: Callable[[Document], Document],
+    draw: Generator,
+    shared: Container[str],
 ) -> None:
-    shared = shared_titles(examples.documents)
     for row, document in enumerate(examples.documents):
-        n_read, by_title = len(_sentences(read(document).text)), document.title not in shared
-        if n_read and (split := split_context(document, draw, among=n_read, by_title=by_title)):
+        known, by_title = read(document), document.title not in shared
+        split = None
+        match kinds[0] if len(kinds) == 1 else str(draw.choice(kinds)):
+            case "crops":
+                split = two_crops(known, draw)
+            case "neighbours":
+                split = neighbouring_sentences(known, draw)
+            case "context" if n_read := len(_sentences(known.text)):
+                # The only part of a short document is its title, which stays in half of them.
+                by_title = by_title and (n_read >= _LEAST_SENTENCES or draw.random() < 0.5)
+                split = split_context(document, draw, among=n_read, by_title=by_title)
+        if split:
             query, examples.documents[row] = split
             examples.add_query(query, (row,))
 
@@ -137,7 +186,7 @@ def _title(document: Document, draw: Generator) -> str:
 
 
 def _sentence(document: Document, draw: Generator) -> str:
-    fitting = [s for s in _sentences(document.text) if 4 <= len(s.split()) <= 40]
+    fitting = [s for s in _sentences(document.text) if _LEAST_WORDS <= len(s.split()) <= 40]
     return str(draw.choice(fitting)) if fitting else ""
 
 

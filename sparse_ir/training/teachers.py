@@ -9,6 +9,7 @@ section 3.3 (min-max, mean over teachers, scale 30).
 
 from __future__ import annotations
 
+import pkgutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -207,10 +208,31 @@ class CrossEncoderTeacher:
 
 
 class CallableTeacher:
-    """Any function from query texts and document texts to (Q, D) scores."""
+    """Any function from query texts and document texts to (Q, D) scores, NaN where it cannot tell.
+
+    Raises:
+        InvalidInputError: it gave another shape, when it was asked.
+    """
 
     def __init__(self, score: Callable[[Sequence[str], Sequence[str]], Scores]) -> None:
         self._score = score
+
+    @classmethod
+    def named(cls, name: str) -> CallableTeacher:
+        """The function ``module:function`` as a teacher.
+
+        Raises:
+            InvalidInputError: there is none that can be imported under this name.
+        """
+        try:
+            found = pkgutil.resolve_name(name)
+        except (ValueError, ImportError, AttributeError) as error:
+            raise InvalidInputError(
+                f"the callable teacher {name!r} cannot be imported ({error}); want module:function"
+            ) from error
+        if not callable(found):
+            raise InvalidInputError(f"the callable teacher {name!r} is no function; want one")
+        return cls(found)
 
     def read(self, examples: TrainingSet) -> PairScorer:
         """As ``Teacher``."""

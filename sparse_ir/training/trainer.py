@@ -42,6 +42,7 @@ from sparse_ir.training.run import Progress, StageProgress, n_processes, one_dev
 from sparse_ir.training.student import Scored, Student
 from sparse_ir.training.teachers import (
     BM25Teacher,
+    CallableTeacher,
     CrossEncoderTeacher,
     DenseTeacher,
     FileTeacher,
@@ -80,7 +81,9 @@ def make_trainer(
     """
     seed = config.optimizer.seed
     examples = [
-        read_training_set(t.path, split=t.split, max_documents=t.max_documents, seed=seed)
+        read_training_set(
+            t.path, split=t.split, scores=t.scores, max_documents=t.max_documents, seed=seed
+        )
         for t in config.data
     ]
     dev_sets = [
@@ -425,6 +428,8 @@ def _teacher(table: TeacherTable, config: TrainConfig, on_progress: Progress | N
         return BM25Teacher(config.analyzer())
     if table.kind == "cross_encoder":
         return CrossEncoderTeacher(table.model, max_length=table.max_length)
+    if table.kind == "callable":
+        return CallableTeacher.named(table.model)
     return FileTeacher()
 
 
@@ -458,6 +463,7 @@ def _arguments(config: TrainConfig, *, has_dev: bool) -> TrainingArguments:
         save_total_limit=table.keep_checkpoints + 2,
         eval_strategy="steps" if has_dev else "no",
         eval_steps=config.selection.every if has_dev else None,
+        eval_delay=config.selection.every,  # else it validates after the last step, come what may
         metric_for_best_model="selection" if has_dev else None,
         greater_is_better=True if has_dev else None,
         report_to=["tensorboard"] if importlib.util.find_spec("tensorboard") else [],

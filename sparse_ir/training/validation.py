@@ -20,9 +20,11 @@ from sparse_ir.encoders.encoder import Encoder
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.evaluation.evaluate import evaluate
 from sparse_ir.evaluation.flops import expected_flops
+from sparse_ir.evaluation.trec import judged_at
 from sparse_ir.hits import Hits
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
+from sparse_ir.lines import error_at
 from sparse_ir.retrieval.retriever import SparseRetriever
 from sparse_ir.training.examples import read_answers, require_answers
 from sparse_ir.vectors import TermWeights
@@ -62,9 +64,9 @@ def read_dev_set(
     Its name is the folder's, if none is given.
 
     Raises:
-        DataFormatError: a line of the qrels is malformed, or names a document that the folder does
-            not hold.
-        InvalidInputError: no query has a relevant document, or a judged one has no text.
+        DataFormatError: a line of the qrels is malformed, or names a query or document that the
+            folder does not hold.
+        InvalidInputError: no query has a relevant document.
         OSError: a file is missing.
     """
     draw = np.random.default_rng(seed)
@@ -85,10 +87,8 @@ def read_dev_set(
     documents = [d for i, d in enumerate(all_documents) if i in kept or d.doc_id in judged]
     texts = {q.query_id: q.text for q in read_queries(folder) if q.query_id in qrels}
     if missing := [query_id for query_id in asked if query_id not in texts]:
-        raise InvalidInputError(
-            f"{folder}: {len(missing)} judged queries are not in queries.jsonl, {missing[0]!r} is "
-            "the first; want the text of each"
-        )
+        place, file = judged_at(judgements, missing[0]), folder / "queries.jsonl"
+        raise error_at(place, f"query {missing[0]!r}", f"one of {file}")
     return DevSet(name or folder.name, documents, texts, qrels)
 
 

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from tiny_model import make_tiny_model
+from tiny_model import make_tiny_judge, make_tiny_model
 
 from sparse_ir.cli.train import train
 from sparse_ir.errors import InvalidInputError
@@ -170,7 +170,53 @@ def test_two_processes_train_one_model(cli, experiment):
     assert cli("search", "fast red fox", "--json").stdout
 
 
+def test_a_teacher_may_be_a_function_beside_the_file(cli, experiment):
+    """Wherever the command is given."""
+    (cli.folder / "taught.py").write_text(
+        "def lengths(queries, documents):\n"
+        "    return [[len(text) for text in documents] for query in queries]\n"
+    )
+    named = '{kind = "callable", model = "taught:lengths"}'
+    experiment.write_text(experiment.read_text().replace('{kind = "bm25"}', named))
+    cli("train", experiment, cwd=cli.folder.parent)
+    assert "Teachers: callable `taught:lengths`" in (cli.folder / "out" / "README.md").read_text()
+    experiment.write_text(experiment.read_text().replace("taught:lengths", "taught:widths"))
+    shutil.rmtree(cli.folder / "out")
+    shutil.rmtree(cli.folder / ".sparse-ir-train")
+    assert "'taught:widths' cannot be imported" in cli.refuses("train", experiment)
+
+
+def test_a_budget_that_no_checkpoint_is_within_is_said(cli, experiment):
+    dev = cli.folder / "dev"
+    (dev / "qrels").mkdir(parents=True)
+    for name, texts in (("corpus", [d for _, d in TEXTS]), ("queries", [q for q, _ in TEXTS])):
+        (dev / f"{name}.jsonl").write_text(
+            "".join(json.dumps({"_id": f"{i}", "text": t}) + "\n" for i, t in enumerate(texts))
+        )
+    (dev / "qrels" / "dev.tsv").write_text("".join(f"{i}\t{i}\t1\n" for i in range(len(TEXTS))))
+    tables = "[[validation]]\npath = 'dev'\n[selection]\nevery = 2\nmax_terms = 0.5\n"
+    experiment.write_text(experiment.read_text() + tables)
+    told = cli("train", experiment).stderr
+    assert "no checkpoint is within the budget: the best has" in told
+    assert " terms of 0.5, FLOPS " in told
+
+
 def test_mined_negatives_are_training_data(cli, experiment):
+    tiny, judge = cli.folder / "tiny", make_tiny_judge(cli.folder)
+    cli(
+        "mine", "train.jsonl", "-o", "mined.jsonl", "--index", "idx", "--model", tiny,
+        "--judge", judge, "--cross-encoder", "--margin", 2, "--first", 1, "--last", 4,
+        "--count", 2,
+    )  # fmt: skip
+    text = experiment.read_text().replace("train.jsonl", "mined.jsonl").replace("bm25", "file")
+    experiment.write_text(text)
+    cli("train", experiment)
+    card = (cli.folder / "out" / "README.md").read_text()
+    assert "Teachers: file." in card
+    assert f"| mined | {len(TEXTS)} | {len(TEXTS)} | 0 |" in card
+
+
+def test_negatives_are_mined_without_a_judge(cli, experiment):
     tiny = cli.folder / "tiny"
     cli(
         "mine", "train.jsonl", "-o", "mined.jsonl", "--index", "idx", "--model", tiny,

@@ -146,16 +146,36 @@ def test_long_documents_are_asked_about_what_is_read(model_folder, tmp_path):
     [taught] = trainer.train_dataset.sets
     encoder = load_encoder(str(model_folder))
     pieces = [document.content for document in taught.examples.documents]
-    assert len(pieces) > 2 * len(long)
+    assert len(pieces) > 2 * 30  # of the 30 documents about which nothing is asked
     assert max(len(encoder.token_spans(piece)) for piece in pieces) <= encoder.room
     words = sum(len(piece.split()) - 2 for piece in pieces)  # two are the title's
-    assert words < 40 * 200
+    assert words == 30 * 200
 
 
 def test_what_answers_best_is_kept_however_many_terms_it_has(trainer, monkeypatch):
     many = DevResult(0.5, 0.6, {trainer.config.selection.anchor_weights[0]: 0.7}, 900.0, 50.0)
     monkeypatch.setattr("sparse_ir.training.trainer.search_dev_set", lambda *_, **__: many)
     assert trainer.validate()["selection"] == pytest.approx((0.6 + 0.7) / 2)
+
+
+def test_what_has_more_terms_than_are_asked_for_is_kept_only_if_all_do(
+    documents, model_folder, tmp_path, monkeypatch
+):
+    body = str(model_folder.parent / "body")
+    options = {"model": str(model_folder), "teacher": body, "steps": 1, "target_terms": 5.0}
+    trainer = adapt_trainer(documents, tmp_path / "out", **options)
+    g = trainer.config.selection.anchor_weights[0]
+    found = [(0.9, 5.6), (0.5, 5.4), (0.4, 9.0), (0.3, 5.0)]  # as it was, adapted, mean, fitted
+    results = iter([DevResult(0.1, value, {g: value}, terms, 1.0) for value, terms in found])
+    monkeypatch.setattr("sparse_ir.training.trainer.search_dev_set", lambda *_, **__: next(results))
+    assert adapt_model(trainer).kept == "adapted"
+
+
+def test_an_unknown_language_is_refused_before_anything_is_read(documents, model_folder, tmp_path):
+    with pytest.raises(InvalidInputError, match="'klingon'"):
+        adapt_trainer(
+            documents, tmp_path / "out", model=str(model_folder), teacher="no", language="klingon"
+        )
 
 
 @pytest.mark.parametrize("bad", [{"steps": 0}, {"max_documents": 0}, {"target_terms": 0}])

@@ -114,8 +114,8 @@ def test_fewer_documents_keep_their_own_queries(tmp_path):
     [
         ("q1\td1\n", ":3: 2 columns came; want query, document, grade"),
         ("q1\td1\t2\n", ":3: a second grade for q1, d1 came"),
-        ("q9\td1\t1\n", ": query 'q9' came; want one that the folder holds"),
-        ("q1\tx\t1\n", ": query 'q1' is answered by document 'x'; want one that the folder holds"),
+        ("q9\td1\t1\n", ":3: query 'q9' came; want one that the folder holds"),
+        ("q1\tx\t1\n", ":3: document 'x' as an answer of query 'q1' came; want one that the"),
     ],
 )
 def test_wrong_qrels_are_refused(tmp_path, line, message):
@@ -140,7 +140,7 @@ def test_qrels_are_read_as_eval_reads_them(tmp_path, qrels):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("q1\td5\t1\n", "query 'q1' is answered by document 'd5'"),
+        ("q1\td5\t1\n", "document 'd5' as an answer of query 'q1' came"),
         ("q3\td1\t1\n", "query 'q3' came"),
     ],
 )
@@ -155,7 +155,24 @@ def test_answers_and_queries_without_a_text_are_refused(tmp_path, line, message)
         file.write(line)
     with pytest.raises(DataFormatError, match=f"{message}; want one .* with a text") as raised:
         read_training_set(folder)
-    assert str(raised.value).startswith(f"{folder / 'qrels' / 'train.tsv'}: ")
+    assert str(raised.value).startswith(f"{folder / 'qrels' / 'train.tsv'}:4: ")
+
+
+def test_a_run_gives_the_teachers_scores_of_a_beir_folder(tmp_path):
+    folder, run = beir(tmp_path, "q1\td1\t1\nq2\td3\t2\n"), tmp_path / "teacher.trec"
+    run.write_text("q1 Q0 d3 1 7.5 t\nq1 Q0 d1 2 -2 t\nq1 Q0 d0 3 -9 t\nq8 Q0 d1 1 4 t\n")
+    read = read_training_set(folder, scores=run)
+    assert read.scores == [{0: -2.0, 1: 7.5}, {}]
+    run.write_text("q1 Q0 d0 1 7.5 t\n")
+    with pytest.raises(InvalidInputError, match="teacher.trec has no score of a query and a docum"):
+        read_training_set(folder, scores=run)
+
+
+def test_scores_are_a_run_or_in_the_records(tmp_path, jsonl):
+    run = tmp_path / "teacher.trec"
+    for source, split in ((jsonl({"query": "a", "positives": ["b"]}), "train"), (tmp_path, "none")):
+        with pytest.raises(InvalidInputError, match="want a BEIR folder and a split"):
+            read_training_set(source, split=split, scores=run)
 
 
 def test_nothing_to_learn_from_is_an_error(tmp_path):

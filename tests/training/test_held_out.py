@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,19 @@ def test_at_most_a_quarter_is_held_out():
     dev, rest = held_out(DOCUMENTS, n_questions=200, seed=0)
     assert len(dev.queries) == 15
     assert len(rest) == 45
+
+
+def test_of_long_documents_one_piece_is_asked_about_and_none_is_learned_from():
+    """Though there are more questions to be had than documents."""
+    pieces = [replace(one, doc_id=f"d{i}") for i, one in enumerate(DOCUMENTS * 3)]
+    origins = [row // 5 for row in range(180)]
+    dev, rest = held_out(pieces, n_questions=200, origins=origins, seed=0)
+    asked = [origins[int(doc_id[1:])] for grades in dev.qrels.values() for doc_id in grades]
+    assert len(asked) == len(set(asked)) == 9
+    learned = {origins[int(document.doc_id[1:])] for document in rest}
+    assert learned == set(range(36)) - set(asked)
+    assert len(rest) == 135
+    assert len(dev.documents) == 180
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import bm25s
 import numpy as np
 import pytest
 import transformers
+from tiny_model import make_tiny_judge
 
 from sparse_ir.corpus import Document
 from sparse_ir.encoders.analyzer import Analyzer
@@ -118,13 +119,10 @@ def test_callables_and_files_score_the_pairs_they_are_asked_for(examples):
 
 def test_a_cross_encoder_reads_each_pair(model_folder, examples):
     pytest.importorskip("sentence_transformers")
-    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+    from transformers import AutoTokenizer, BertForSequenceClassification
 
-    body, judge = model_folder.parent / "body", model_folder.parent / "judge"
-    config = BertConfig.from_pretrained(body, num_labels=1)
-    BertForSequenceClassification(config).save_pretrained(judge)
-    tokenizer = AutoTokenizer.from_pretrained(body)
-    tokenizer.save_pretrained(judge)
+    judge = make_tiny_judge(model_folder.parent)
+    tokenizer = AutoTokenizer.from_pretrained(judge)
     scorer = teachers.CrossEncoderTeacher(str(judge)).read(examples)
     assert not scorer.is_cheap
     got = scorer.scores(np.array([0, 2]), np.array([1, 3, 5]))

@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_model import make_tiny_judge
 
 from sparse_ir import Document, SparseRetriever, ingest
 from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import load_encoder
-from sparse_ir.errors import InvalidInputError
+from sparse_ir.errors import DataFormatError, InvalidInputError
 from sparse_ir.training.batches import hard_neighbours
 from sparse_ir.training.checkpoints import average_checkpoints, checkpoints
 from sparse_ir.training.config import SelectionTable, TrainConfig
 from sparse_ir.training.pretraining import pretraining_loss
 from sparse_ir.training.run import one_device, train_model
 from sparse_ir.training.student import Student
-from sparse_ir.training.teachers import BM25Teacher, CallableTeacher, FileTeacher
+from sparse_ir.training.teachers import BM25Teacher, normalized
 from sparse_ir.training.trainer import make_trainer
 from sparse_ir.training.validation import DevResult, read_dev_set, summary
 
@@ -97,6 +98,30 @@ def test_bfloat16_where_it_pays(config, monkeypatch, asked, pays):
     monkeypatch.setattr("sparse_ir.training.trainer.choose_dtype", lambda wanted, device: found)
     tables = config(optimizer={"bfloat16": asked})
     assert make_trainer(tables).args.bf16 is (pays if asked is None else asked)
+
+
+@pytest.mark.parametrize("chunk", [None, 2])
+def test_training_in_bfloat16_is_near_that_in_float32(config, tmp_path, chunk):
+    ended, dtypes = [], [torch.float32, torch.bfloat16]
+    for dtype in dtypes:
+        folder, seen = tmp_path / str(dtype), set()
+        asked = {"bfloat16": dtype == torch.bfloat16}
+        model = {"chunk": chunk, "output": folder / "out"}
+        trainer = make_trainer(config(optimizer=asked, model=model, work=folder))
+        product = trainer.student.body.encoder.layer[0].output.dense
+
+        def note(module, inputs, output, seen=seen):
+            if torch.is_grad_enabled():  # else the scales of the scores are looked for
+                seen.add(output.dtype)
+
+        product.register_forward_hook(note)
+        before = {name: p.detach().clone() for name, p in trainer.student.named_parameters()}
+        assert train_model(trainer, finish=False)
+        assert seen == {dtype}
+        after = trainer.student.named_parameters()
+        ended.append(torch.cat([(p.detach() - before[name]).flatten() for name, p in after]))
+        assert all(p.dtype == torch.float32 for p in trainer.student.parameters())
+    assert torch.cosine_similarity(*ended, dim=0) > 0.9
 
 
 def test_a_model_may_be_read_by_whom_the_umask_lets(config, tmp_path):
@@ -235,8 +260,9 @@ def test_validation_searches_for_real_and_the_budget_decides(config, tmp_path):
     assert 0 < values["anchored"] <= 1
     assert values["lexical"] > 0
     assert values["selection"] == pytest.approx((values["anchored"] + values["learned"]) / 2)
-    strict = make_trainer(config(validation=dev, selection={"every": 4, "max_terms": 0.5}))
-    assert strict.validate()["selection"] < 0
+    for budget in ({"max_terms": 0.5}, {"max_terms": 1000, "max_flops": 1e-6}):
+        strict = make_trainer(config(validation=dev, selection={"every": 4, **budget}))
+        assert strict.validate()["selection"] == pytest.approx(values["selection"] - 1)
     train_model(trainer)
     assert trainer.validate()["lexical"] == values["lexical"]  # BM25 learns nothing
     assert "Measured" in (tmp_path / "out" / "README.md").read_text()
@@ -246,7 +272,9 @@ def test_a_judged_query_without_a_text_is_refused(tmp_path):
     folder = beir(tmp_path / "dev")
     with (folder / "qrels" / "dev.tsv").open("a") as file:
         file.write("q9\td0\t1\n")
-    with pytest.raises(InvalidInputError, match="1 judged queries are not in queries.jsonl, 'q9'"):
+    with pytest.raises(
+        DataFormatError, match=r"dev\.tsv:6: query 'q9' came; want one of .*queries"
+    ):
         read_dev_set(folder, split="dev", max_queries=9, max_documents=9)
 
 
@@ -453,12 +481,110 @@ def test_a_process_trains_on_one_device(config, monkeypatch):
     assert one_device(trainer.args).n_gpu == 1
 
 
-def test_who_labels_one_by_one_gets_hard_batches_by_bm25(config, monkeypatch):
-    def read(self, examples):
-        return CallableTeacher(lambda q, d: np.zeros((len(q), len(d)))).read(examples)
+def words_in_common(queries, documents):
+    """A teacher: of each query's words, how many a document has."""
+    return [[len({*q.split()} & {*d.split()}) for d in documents] for q in queries]
 
-    monkeypatch.setattr(FileTeacher, "read", read)
-    trainer = make_trainer(config(teachers=[{"kind": "file"}]))
+
+NOT_A_FUNCTION = 3
+
+
+def documents_of(trainer, batch):
+    """The numbers of a batch's documents."""
+    [taught] = trainer.train_dataset.sets
+    tokenizer = trainer.student.tokenizer
+    numbers = {
+        tuple(tokenizer(document.content)["input_ids"]): row
+        for row, document in enumerate(taught.examples.documents)
+    }
+    return np.array([numbers[tuple(filter(None, ids))] for ids in batch["input_ids"].tolist()])
+
+
+def test_any_function_can_be_a_teacher(config):
+    named = {"kind": "callable", "model": f"{__name__}:words_in_common"}
+    trainer = make_trainer(config(teachers=[named], distillation={"scale": 2.0}))
+    batch, [taught] = trainer.train_dataset[0], trainer.train_dataset.sets
+    queries = [taught.examples.queries[row] for row in batch["query_numbers"]]
+    texts = [taught.examples.documents[row].content for row in documents_of(trainer, batch)]
+    counts = np.array(words_in_common(queries, texts), float)
+    low, high = counts.min(1, keepdims=True), counts.max(1, keepdims=True)
+    expected = 2 * (counts - low) / (high - low)
+    np.testing.assert_allclose(batch["teacher"], expected, rtol=1e-4, atol=1e-4)
+    assert train_model(trainer)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere:score", "cannot be imported .*want module:function"),
+        (f"{__name__}:nothing", "cannot be imported .*want module:function"),
+        ("a b", "cannot be imported .*want module:function"),
+        (f"{__name__}:NOT_A_FUNCTION", "is no function"),
+    ],
+)
+def test_a_teacher_that_is_no_function_is_refused(config, name, message):
+    with pytest.raises(InvalidInputError, match=message):
+        make_trainer(config(teachers=[{"kind": "callable", "model": name}]))
+
+
+@pytest.mark.parametrize("normalization", ["minmax", "zscore", "rank"])
+def test_teachers_of_all_kinds_teach_together(config, model_folder, normalization):
+    pytest.importorskip("sentence_transformers")
+    body = str(model_folder.parent / "body")
+    judge = make_tiny_judge(model_folder.parent)
+    teachers = [
+        {"kind": "dense", "model": body, "max_length": 16},
+        {"kind": "sparse", "model": str(model_folder), "max_length": 16},
+        {"kind": "cross_encoder", "model": str(judge), "max_length": 16},
+        {"kind": "bm25"},
+        {"kind": "file"},
+        {"kind": "callable", "model": f"{__name__}:words_in_common"},
+    ]
+    how = {"normalization": normalization}
+    trainer = make_trainer(config(teachers=teachers, distillation=how))
+    batch, [taught] = trainer.train_dataset[0], trainer.train_dataset.sets
+    queries, documents = batch["query_numbers"].numpy(), documents_of(trainer, batch)
+    given = [
+        normalized(scorer.scores(queries, documents), normalization) for scorer in taught.scorers
+    ]
+    known = [scores for scores in given if np.isfinite(scores).all()]
+    assert len(known) == 5  # this file gives no scores
+    np.testing.assert_allclose(batch["teacher"], 30 * np.mean(known, axis=0), atol=1e-3)
+    assert train_model(trainer)
+    assert np.isfinite(losses_of(trainer)).all()
+
+
+def test_scores_of_a_file_are_the_target(config, jsonl, tmp_path):
+    """Of JSONL in its records, of a BEIR folder in a run beside it: the same."""
+    teacher = [{"kind": "file"}]
+    folder, run = beir(tmp_path / "set"), tmp_path / "teacher.trec"
+    told = {(q, d): 2.0 * q - d for q in range(4) for d in range(4)}
+    run.write_text("".join(f"q{q} Q0 d{d} 1 {s} t\n" for (q, d), s in told.items()))
+    records = [
+        {
+            "query": query,
+            "positives": [text],
+            "negatives": [d for j, (_, d) in enumerate(TEXTS) if j != i],
+            "scores": [told[i, i], *(told[i, j] for j in range(4) if j != i)],
+        }
+        for i, (query, text) in enumerate(TEXTS)
+    ]
+    for data in (
+        {"path": jsonl(*records, name="scored.jsonl")},
+        {"path": folder, "split": "dev", "scores": run},
+    ):
+        trainer = make_trainer(config(data=[data], teachers=teacher, batch={"tokens": 400}))
+        batch = trainer.train_dataset[0]
+        documents = documents_of(trainer, batch)  # all sets have them in the order of TEXTS
+        for row, query in enumerate(batch["query_numbers"].tolist()):
+            scores = np.array([told[query, document] for document in documents])
+            expected = 30 * (scores - scores.min()) / (scores.max() - scores.min())
+            np.testing.assert_allclose(batch["teacher"][row], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_who_labels_one_by_one_gets_hard_batches_by_bm25(config):
+    named = {"kind": "callable", "model": f"{__name__}:words_in_common"}
+    trainer = make_trainer(config(teachers=[named]))
     [taught] = trainer.train_dataset.sets
     expected = hard_neighbours(taught.examples, [BM25Teacher().read(taught.examples)])
     assert [one.tolist() for one in taught.near] == [one.tolist() for one in expected]
@@ -508,7 +634,7 @@ def test_a_hidden_pair_is_no_part_of_the_soft_contrast(config):
     trainer = make_trainer(config(loss={"contrast_kind": "soft"}))
     scores = torch.tensor([[2.0, 1.0, 0.5]], requires_grad=True)
     teacher = torch.tensor([[-torch.inf, 30.0, 15.0]])
-    loss = trainer.objective.contrast(scores, {"teacher": teacher, "positives": None})
+    loss = trainer.objective.contrast("learned", scores, {"teacher": teacher, "positives": None})
     log_p = torch.log_softmax(torch.tensor([1.0, 0.5]), 0)
     expected = -(log_p[0] * 1.0 + log_p[1] * 0.5) / 1.5
     torch.testing.assert_close(loss, expected)
@@ -556,9 +682,14 @@ def test_scores_are_not_rounded_in_bfloat16(config):
 def test_adapters_leave_the_body_as_it_was_until_they_are_merged(config, tmp_path, model_folder):
     pytest.importorskip("peft")
     trainer = make_trainer(config(model={"lora_rank": 2}))
-    frozen = [n for n, p in trainer.student.body.named_parameters() if not p.requires_grad]
-    assert any("base_layer" in name for name in frozen)
+    body = trainer.student.body
+    before = {name: tensor.clone() for name, tensor in body.state_dict().items()}
     assert train_model(trainer)
+    moved = {n for n, tensor in body.state_dict().items() if not torch.equal(tensor, before[n])}
+    assert moved
+    assert all("lora_" in name for name in moved)
+    adapters = {name for name in before if "lora_" in name}
+    assert moved == adapters
     texts = [d for _, d in TEXTS]
     student = trainer.student.eval()
     batch = student.tokenizer(texts, padding=True, return_tensors="pt")

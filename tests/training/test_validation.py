@@ -40,9 +40,9 @@ def test_a_sample_holds_what_is_judged_and_others(tmp_path):
 @pytest.mark.parametrize("max_queries", [9, 1])
 def test_a_judged_document_that_is_not_there_is_refused(tmp_path, max_queries):
     folder = beir(tmp_path / "dev", "q1\td1\t1\nq2\td2\t1\nq2\tx7\t1\nq1\tx8\t0\n")
-    with pytest.raises(DataFormatError, match="query 'q2' is answered by document 'x7'") as raised:
+    with pytest.raises(DataFormatError, match="document 'x7' as an answer of query 'q2'") as raised:
         read(folder, max_queries=max_queries)
-    assert str(raised.value).startswith(f"{folder / 'qrels' / 'dev.tsv'}: ")
+    assert str(raised.value).startswith(f"{folder / 'qrels' / 'dev.tsv'}:4: ")
 
 
 WORDS = ["red", "fox", "dog", "puppy", "sleeps", "runs", "animal", "fast", "quick"]
