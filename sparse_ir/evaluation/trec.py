@@ -62,6 +62,19 @@ def read_qrels(path: str | Path) -> Qrels:
     return qrels
 
 
+def judged_at(path: str | Path, query_id: str, doc_id: str | None = None) -> Place:
+    """Where a file of judgements first names the query, with the document if one is given.
+
+    Raises:
+        StopIteration: nowhere.
+    """
+    return next(
+        place
+        for place, columns in _rows(path)
+        if columns[0] == query_id and doc_id in (None, columns[-2])
+    )
+
+
 def read_run(path: str | Path) -> Run:
     """The run in a file.
 
