@@ -36,7 +36,8 @@ def adapt(
 
     Titles, sentences, crops and keywords of the documents are the queries; a dense model and BM25
     say which documents they should find. Some documents are held out: if the adapted model answers
-    what is asked about those no better, the output is the model as it was.
+    what is asked about those no better, the output is the model as it was (with --target-terms, the
+    best of those that have so few).
     """
     from sparse_ir.corpus import read_documents
     from sparse_ir.encoders.checkpoint import require_models_extra

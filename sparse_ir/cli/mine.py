@@ -22,8 +22,9 @@ def mine(
         typer.Option(help="Dense model that tells answers from negatives, or none."),
     ] = DEFAULT_DENSE_MODEL,
     cross_encoder: Annotated[
-        bool, typer.Option("--cross-encoder", help="The judge is a cross-encoder.")
-    ] = False,
+        str | None,
+        typer.Option(help="Cross-encoder of sentence-transformers, to judge in its place."),
+    ] = None,
     count: Annotated[int, typer.Option(help="Negatives a query.")] = 8,
     first: Annotated[int, typer.Option(help="Best rank that is taken.")] = 2,
     last: Annotated[int, typer.Option(help="Worst rank that is taken.")] = 100,
@@ -50,6 +51,8 @@ def mine(
     require_writable(output)
     mining = Mining(count=count, first=first, last=last, margin=margin, seed=seed)
     examples = read_training_set(data, split=split)
+    # Asked while mining, and loaded first: what is wrong with it is not to be said after minutes.
+    judges = [CrossEncoderTeacher(cross_encoder).read(examples)] if cross_encoder else []
     with progress("indexing", total=len(examples.documents)) as advance:
         ingest(
             index,
@@ -58,10 +61,7 @@ def mine(
             language=language,
             on_progress=lambda n, _: advance(n),
         )
-    judges = []
-    if cross_encoder:
-        judges = [CrossEncoderTeacher(judge).read(examples)]  # asked while mining
-    elif judge != "none":
+    if judge != "none" and not judges:
         total = len(examples.documents) + len(examples.queries)
         with progress("judging", total=total) as advance:
             judges = [DenseTeacher(judge, on_progress=advance).read(examples)]

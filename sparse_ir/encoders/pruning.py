@@ -34,7 +34,7 @@ def prune(
         greatest_first = np.lexsort((weights.indices, -weights.data, rows))
         rank = np.empty(weights.nnz, np.int64)
         rank[greatest_first] = np.arange(weights.nnz) - weights.indptr[rows]
-        keep &= rank < (top_terms if isinstance(top_terms, int) else top_terms[rows])
+        keep &= rank < np.broadcast_to(top_terms, weights.shape[:1])[rows]
     if keep.all():
         return weights
     sizes = np.bincount(rows[keep], minlength=weights.shape[0])

@@ -33,7 +33,7 @@ from sparse_ir.retrieval.dense_part import (
     vectors_of,
     wanted_part,
 )
-from sparse_ir.retrieval.neighbours import expand
+from sparse_ir.retrieval.neighbours import TOP_TERMS, expand
 from sparse_ir.retrieval.passages import Span, has_limit, join, passages_of
 from sparse_ir.retrieval.text_index import open_writer, require_fit
 from sparse_ir.retrieval.titles import add_titles
@@ -168,8 +168,8 @@ def ingest(
                 writer.commit()
         if sync:
             report.removed = _remove_others(writer, first_new, pipeline.unchanged)
-        may_drop = _prunes(model, options)
-        expand(writer, on_expanded, top_terms=pipeline.top_terms, may_drop=may_drop)
+        prunes = options.prune_ratio != 0 and model_settings(model).prune_ratio > 0
+        expand(writer, on_expanded, may_drop=prunes)
         writer.commit()
         if report.changed >= _COMPACT_SHARE * len(writer):
             writer.optimize()
@@ -213,14 +213,11 @@ class _Pipeline:
             self._encode(batch, tell)
         report.cut = getattr(self.encoder, "n_cut", 0)
 
-    @property
-    def top_terms(self) -> int | None:
-        """Terms of a text that the encoder keeps at most; None: all, or it is not loaded."""
-        return self.options.top_terms or getattr(self.encoder, "top_terms", None)
-
     def _encode(self, batch: list[Document], tell: Progress) -> None:
         if self.encoder is None:  # loading a model takes seconds, an unchanged corpus needs none
             self.encoder = load_encoder(self.model, role="document", **asdict(self.options))
+        if top_terms := self.options.top_terms or getattr(self.encoder, "top_terms", None):
+            self.writer.keep(TOP_TERMS, int(top_terms))
         passages = [self._passages(document) for document in batch]
         done = _Counted([len(one) for one in passages], tell)
         texts = [[text for _, text in one] for one in passages]
@@ -228,7 +225,7 @@ class _Pipeline:
         if self.analyzer.title_weight > 1:
             counts = [len(one) for one in passages]
             weights = add_titles(weights, batch, counts, self.encoder, self.batch_size)
-            weights = prune(weights, top_terms=self.top_terms)
+            weights = prune(weights, top_terms=top_terms)
         vectors, stored = join(weights, [[span for span, _ in one] for one in passages])
         self.writer.add(
             batch,
@@ -259,12 +256,6 @@ class _Pipeline:
         if self.cuts_passages and has_limit(self.encoder):
             return passages_of(document, self.encoder)
         return [((0, len(document.text)), document.content)]
-
-
-def _prunes(model: str, options: EncoderOptions) -> bool:
-    """Whether a text's least terms are dropped."""
-    asked = options.prune_ratio
-    return bool(model_settings(model).prune_ratio if asked is None else asked)
 
 
 class _Counted:

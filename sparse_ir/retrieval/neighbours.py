@@ -31,6 +31,7 @@ from sparse_ir.index.writer import IndexWriter
 from sparse_ir.vectors import TermWeights
 
 SETTING = "neighbour_weight"
+TOP_TERMS = "top_terms"  # setting: terms of a text that the encoder kept at most, if it had a limit
 DEFAULT_WEIGHT = 0.7  # chosen on dev splits, as the most terms were: flat from .5 to .9
 _EXPANDED = "expanded"  # setting: documents numbered below it have their neighbours' terms
 _LEAST_DOCUMENTS = 100  # among fewer the nearest are not near
@@ -45,7 +46,6 @@ def expand(
     writer: IndexWriter,
     on_progress: Callable[[int], None] | None = None,
     *,
-    top_terms: int | None = None,
     may_drop: bool = False,
 ) -> None:
     """Documents added since the last call have their neighbours' terms, uncommitted.
@@ -56,7 +56,6 @@ def expand(
     Args:
         writer: Of an index of text; nothing happens if its settings name no neighbour weight.
         on_progress: Told how many more documents are done.
-        top_terms: Beyond which no document gets more learned terms; None is 150.
         may_drop: Whether terms below a fifth of the greatest weight, and beyond the 150 greatest,
             are dropped, as of a model that prunes; else a document has no fewer than before.
     """
@@ -70,7 +69,7 @@ def expand(
         expander = NeighbourExpander(
             index,
             weight,
-            top_terms=min(top_terms or _MOST_TERMS, _MOST_TERMS),
+            top_terms=writer.settings.get(TOP_TERMS, _MOST_TERMS),
             may_drop=may_drop,
             threads=writer.params.n_threads,
         )
@@ -107,7 +106,7 @@ class NeighbourExpander:
     Args:
         index: Holds the documents to be expanded, among all others, as they are before.
         weight: Share of the neighbours' mean weight that a document has at least, > 0.
-        top_terms: Beyond which no document gets more learned terms, >= 1.
+        top_terms: Beyond which no text gets more learned terms, >= 1.
         may_drop: As ``expand``.
         threads: Documents whose neighbours are searched at once, >= 1.
     """
@@ -123,7 +122,7 @@ class NeighbourExpander:
     ) -> None:
         self._index = index
         self._weight = np.float32(weight)
-        self._top_terms = top_terms
+        self._top_terms = min(top_terms, _MOST_TERMS)
         self._may_drop = may_drop
         self._threads = threads
 
@@ -182,11 +181,13 @@ class NeighbourExpander:
 
     def _greatest(self, own: TermWeights, lent: TermWeights) -> TermWeights:
         """The greatest weights of both, as many as of its own at least, unless some may go."""
-        both = own.maximum(lent)
-        great = prune(both, top_terms=self._top_terms, prune_ratio=_LEAST_RATIO)
+        both, counts = own.maximum(lent), np.diff(own.indptr).astype(np.int64)
+        # What has more terms than a text may have is several passages.
+        most = np.where(counts > self._top_terms, _MOST_TERMS, self._top_terms)
+        great = prune(both, top_terms=most, prune_ratio=_LEAST_RATIO)
         if self._may_drop:
             return great
-        return prune(both, top_terms=np.maximum(np.diff(great.indptr), np.diff(own.indptr)))
+        return prune(both, top_terms=np.maximum(np.diff(great.indptr), counts))
 
 
 def _expanded_passages(

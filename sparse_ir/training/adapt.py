@@ -41,14 +41,14 @@ from sparse_ir.training.config import (
 )
 from sparse_ir.training.examples import TrainingSet
 from sparse_ir.training.held_out import MOST_SEARCHED, held_out
-from sparse_ir.training.pseudo_queries import beginning
+from sparse_ir.training.pseudo_queries import Kind, Split, beginning
 from sparse_ir.training.run import StageProgress, train_model
 from sparse_ir.training.student import require_head
 from sparse_ir.training.trainer import FITTED, StudentTrainer, trainer_of
 
 _WEIGHT = 4e-3  # to which training steers for 100 terms; few steps cannot go far from the start
 _LEAST_DOCUMENTS = 32
-_KINDS = ("title", "sentence", "crop", "phrase", "keywords", "context")
+_KINDS: tuple[Kind | Split, ...] = ("title", "sentence", "crop", "phrase", "keywords", "context")
 _MAX_LENGTH = 160
 _MEASURED_DOCUMENTS = 128  # whose terms are counted
 TOLERANCE = 1.1  # times the terms that are asked for
@@ -100,8 +100,9 @@ def adapt_trainer(
         model: What is adapted.
         steps: Of training.
         max_documents: Documents learned from, drawn at random.
-        target_terms: Terms a document, of which what is chosen has a tenth more at most, if
-            anything does; None steers to as many as the model gives these documents.
+        target_terms: Terms a document. What is chosen has a tenth more at most, though the model as
+            it was answers better, unless nothing has so few. None steers to as many as the model
+            gives these documents, and has no such limit.
         teacher: Dense model that says, with BM25, what a text should find.
         language: Of the documents, as ``index --language``.
         seed: Of all draws.
@@ -140,8 +141,7 @@ def adapt_trainer(
         data=(DataTable(path=output, pseudo_queries=_KINDS, pseudo_per_document=3),),
         teachers=(TeacherTable(kind="dense", model=teacher), TeacherTable(kind="bm25")),
         sparsity=SparsityTable(
-            target_terms=target_terms or mean_terms(encoder, examples.documents, max_length),
-            counted_ratio=settings.prune_ratio,
+            target_terms=_steered(target_terms, encoder, examples.documents, max_length),
             weight=_WEIGHT,
             ramp=0.1,
         ),
@@ -161,7 +161,6 @@ def adapt_trainer(
             seed=seed,
         ),
         selection=SelectionTable(
-            every=2 * steps,  # not before the end
             anchor_weights=(settings.anchor_weight,),
             max_terms=TOLERANCE * target_terms if target_terms else math.inf,
             max_flops=math.inf,
@@ -170,7 +169,7 @@ def adapt_trainer(
         language=language,
         work=work,
     )
-    return trainer_of(config, [examples], [dev], on_progress=on_progress)
+    return trainer_of(config, [examples], [dev], validates=False, on_progress=on_progress)
 
 
 def adapt_model(
@@ -218,8 +217,18 @@ def adapt_model(
     return Adaptation(measured, kept, len(trainer.dev_sets[0].queries))
 
 
+def _steered(
+    target: float | None, encoder: Any, documents: Sequence[Document], max_length: int
+) -> float:
+    """The terms to which batches are steered, which read the beginnings of documents."""
+    beginnings = mean_terms(encoder, documents, max_length)
+    if target is None:
+        return beginnings
+    return target * beginnings / mean_terms(encoder, documents, encoder.max_length)
+
+
 def mean_terms(encoder: Any, documents: Sequence[Document], max_length: int) -> float:
-    """Learned terms that the model gives a document so far as a batch reads it, in the mean."""
+    """Learned terms that the model gives so many tokens of a document, in the mean."""
     some = documents[:_MEASURED_DOCUMENTS]
     texts = [beginning(one, encoder.tokenizer, max_length).content for one in some]
     return max(1.0, float(encoder.encode(texts).nnz / len(texts)))

@@ -6,12 +6,20 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from sparse_ir.encoders.analyzer import DEFAULT_TITLE_WEIGHT, Analyzer
 from sparse_ir.encoders.options import DEFAULT_DENSE_MODEL
-from sparse_ir.errors import DataFormatError
+from sparse_ir.errors import DataFormatError, InvalidInputError
+from sparse_ir.training.pseudo_queries import Kind, Split
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -54,12 +62,13 @@ class DataTable(_Table):
     path: Path
     split: str = "train"
     max_documents: int | None = Field(default=None, ge=1)
-    pseudo_queries: tuple[str, ...] = ()
+    pseudo_queries: tuple[Kind | Split, ...] = ()
     pseudo_per_document: int = Field(default=1, ge=1)
     share: float = Field(default=1.0, gt=0)
     """Of batches, relative to the other sources."""
     scores: Path | None = None
-    """Of a BEIR folder: a run (as TREC's) of what the teacher ``file`` says; JSONL has its own."""
+    """Of a BEIR folder: a run (as TREC's) with what the teacher ``file`` says; what it found is
+    read too. JSONL has scores of its own."""
     weights: tuple[float, ...] | None = None
     """The teachers' weights here; None fits them to the labels."""
     licence: str = ""
@@ -72,11 +81,22 @@ class TeacherTable(_Table):
     kind: Literal["dense", "bm25", "sparse", "cross_encoder", "file", "callable"]
     model: str = DEFAULT_DENSE_MODEL
     """``package:NAME``, folder or hub name; ``module:function`` of a ``callable``, which gives
-    (Q, D) scores of Q query texts and D document texts. Modules beside the file are found."""
+    (Q, D) scores of Q query texts and D document texts (``sparse-ir train`` also looks for modules
+    beside the file)."""
     max_length: int = Field(default=160, ge=3)
     """Tokens that a network reads of a text."""
     weight: float = Field(default=1.0, ge=0)
     """Where the data names none and there are no labels to fit it to."""
+
+    @model_validator(mode="after")
+    def _a_model_is_named(self) -> TeacherTable:
+        if self.kind in ("sparse", "cross_encoder", "callable") and not {"model"} & (
+            self.model_fields_set
+        ):
+            raise PydanticCustomError(
+                "model", "a teacher of the kind {kind} came without a model", {"kind": self.kind}
+            )
+        return self
 
 
 class DistillationTable(_Table):
@@ -116,8 +136,9 @@ class SparsityTable(_Table):
     ``joint_flops`` on what network queries and documents share."""
     target_terms: float = Field(default=150.0, ge=0)
     """Terms a document that a controller steers to, by the weight; 0 keeps that as it is."""
-    counted_ratio: float = Field(default=0.0, ge=0, le=1)
-    """Terms count from this share of a document's greatest weight on, as ``prune_ratio`` cuts."""
+    counted_ratio: float | None = Field(default=None, ge=0, le=1)
+    """Terms count from this share of a document's greatest weight on; None: that at which the
+    finished model prunes."""
     weight: float = Field(default=1e-3, ge=0)
     """Lambda, or where the controller begins."""
     ramp: float = Field(default=0.33, ge=0, le=1)
@@ -261,6 +282,15 @@ class TrainConfig(_Table):
         """What gives the texts their words."""
         return Analyzer(self.language, self.title_weight)
 
+    @field_validator("language")
+    @classmethod
+    def _known(cls, language: str) -> str:
+        try:
+            Analyzer(language)
+        except InvalidInputError as error:
+            raise PydanticCustomError("language", "{error}", {"error": str(error)}) from error
+        return language
+
     @model_validator(mode="after")
     def _validated_checkpoints_are_saved(self) -> TrainConfig:
         every, saved = self.selection.every, self.optimizer.save_every
@@ -288,6 +318,12 @@ class TrainConfig(_Table):
                     "data.weights of {path} are {came}; want {wanted}, one a teacher",
                     {"path": str(table.path), "came": len(table.weights)}
                     | {"wanted": len(self.teachers)},
+                )
+            if table.scores and not any(one.kind == "file" for one in self.teachers):
+                raise PydanticCustomError(
+                    "scores",
+                    "data.scores of {path} came; want a teacher of the kind file with it",
+                    {"path": str(table.path)},
                 )
         self._require_what_is_fitted()
         if len(set(self.validation_names)) < len(self.validation):

@@ -85,8 +85,9 @@ def read_training_set(
         source: Folder or ``.jsonl[.gz]`` file.
         split: Of a BEIR folder: which ``qrels``. Only its judged documents are read, so that no
             document of another split is learned from. ``none`` takes all documents and no query.
-        scores: Of a BEIR folder: a run, as ``read_run``, with a teacher's scores of its queries
-            and documents; what is about others does not count.
+        scores: Of a BEIR folder: a run, as ``read_run``, with a teacher's scores. What it found for
+            the split's queries is read too, and what is no answer is a negative; what it says of
+            other queries, and of documents that the folder does not hold, does not count.
         max_documents: Documents kept, drawn at random; None keeps all.
         seed: Of the draw.
 
@@ -119,25 +120,26 @@ def _from_beir(folder: Path, split: str, scores: Path | None) -> TrainingSet:
     if split == "none":
         return TrainingSet(folder.name, list(read_documents(folder)))
     path = folder / "qrels" / f"{split}.tsv"
-    answers = read_answers(path)
+    answers, run = read_answers(path), read_run(scores) if scores else {}
     wanted = {doc_id for grades in answers.values() for doc_id in grades}
+    wanted |= {doc_id for query_id in answers for doc_id in run.get(query_id, ())}
     # Empty documents are only refused where they are answers: no other document is learned from.
     stored = read_documents(folder, allow_empty=True)
     documents = [d for d in stored if d.doc_id in wanted and d.content]
     number = {document.doc_id: row for row, document in enumerate(documents)}
     text = {query.query_id: query.text for query in read_queries(folder) if query.text}
     require_answers(path, answers, number)
-    given = read_run(scores) if scores else {}
     found = TrainingSet(folder.name, documents)
     for query_id, grades in answers.items():
         if query_id not in text:
             place = judged_at(path, query_id)
             raise error_at(place, f"query {query_id!r}", "one that the folder holds with a text")
-        told = given.get(query_id, {})
+        told = {d: score for d, score in run.get(query_id, {}).items() if d in number}
         found.add_query(
             text[query_id],
             tuple(number[doc_id] for doc_id in grades),
-            scores={number[doc_id]: score for doc_id, score in told.items() if doc_id in number},
+            negatives=tuple(number[doc_id] for doc_id in told if doc_id not in grades),
+            scores={number[doc_id]: score for doc_id, score in told.items()},
         )
     if scores and not any(found.scores):
         raise InvalidInputError(

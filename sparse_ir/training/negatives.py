@@ -30,8 +30,8 @@ class Mining:
         count: Negatives a query, at most.
         first: Best rank that is taken, from 1: the very best are often unjudged answers.
         last: Worst rank.
-        margin: Hits to which the judge gives more than this share of the positive's score are
-            taken for answers, and left out.
+        margin: Hits to which the judge gives more than this share of the positive's score, of one
+            below 0 as much less, are taken for answers, and left out.
         seed: Of the draw among what is left.
     """
 
@@ -156,6 +156,7 @@ def _not_answers(
     if not rows or not len(positives):
         return rows
     asked = np.array([query])
-    limit = margin * float(judge.scores(asked, positives).max())
+    best = float(judge.scores(asked, positives).max())
+    limit = best - (1 - margin) * abs(best)  # of a cross-encoder's logits too, which may be below 0
     scores = judge.scores(asked, np.array(rows))[0]
     return [row for row, score in zip(rows, scores, strict=True) if score <= limit]

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from sparse_ir.errors import InvalidInputError
 from sparse_ir.training import losses, sparsity
 from sparse_ir.training.config import SparsityTable, TrainConfig
 from sparse_ir.training.student import Scored, Student
@@ -33,7 +34,9 @@ class Objective:
         self._controller = _controller(config.sparsity)
         self._frequency = torch.zeros(len(student.bias))
         # One for each mode: their scores are on scales of their own.
-        self._individual = {mode: losses.IndividualTemperatures(n_queries) for mode in _MODES}
+        modes = _MODES if config.loss.contrast_kind == "individual" else ()
+        self._individual = {mode: losses.IndividualTemperatures(n_queries) for mode in modes}
+        self._counted_ratio = _counted_ratio(student, config)
 
     def __call__(
         self, scored: Scored, batch: Mapping[str, Any], *, step: int
@@ -50,9 +53,8 @@ class Objective:
         parts = [part * self.ranking(mode, scored, batch) for mode, part in shares.items() if part]
         ranking, fires = torch.stack(parts).sum(), self._fires(scored)
         pressure = self._pressure(scored, fires, step)
-        if self._config.loss.contrast_kind == "individual":
-            for temperatures in self._individual.values():
-                temperatures.share(batch["query_numbers"])
+        for temperatures in self._individual.values():
+            temperatures.share(batch["query_numbers"])
         numbers = self._numbers(scored, batch, ranking, pressure, fires)
         return ranking + pressure, numbers
 
@@ -105,7 +107,7 @@ class Objective:
     def _fires(self, scored: Scored) -> Tensor:
         """(D, V) 1 where a document has a term that counts."""
         documents = scored.documents.detach()
-        least = self._config.sparsity.counted_ratio * documents.amax(1, keepdim=True)
+        least = self._counted_ratio * documents.amax(1, keepdim=True)
         return ((documents > 0) & (documents >= least)).float()
 
     def regularizer(self, scored: Scored) -> Tensor:
@@ -158,7 +160,16 @@ class Objective:
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Goes on from what ``state`` gave."""
+        """Goes on from what ``state`` gave.
+
+        Raises:
+            InvalidInputError: it was of a training with another loss, or of an earlier version.
+        """
+        if missing := self.state().keys() - state.keys():
+            raise InvalidInputError(
+                f"the checkpoint has no {min(missing)}: it is of another configuration or version; "
+                "begin anew, without --resume"
+            )
         self._weight, terms = state["controller"].tolist()
         if self._controller:
             self._controller.weight, self._controller.terms = self._weight, terms
@@ -166,6 +177,12 @@ class Objective:
         for mode, temperatures in self._individual.items():
             own = {n: state[f"{mode}.{n}"] for n in temperatures.state()}
             temperatures.load_state(own)
+
+
+def _counted_ratio(student: Student, config: TrainConfig) -> float:
+    """That from which on terms count: as asked, or that at which the finished model prunes."""
+    asked = (config.sparsity.counted_ratio, config.model.prune_ratio, student.settings.prune_ratio)
+    return next(ratio for ratio in asked if ratio is not None)
 
 
 def _controller(table: SparsityTable) -> sparsity.TermsController | None:

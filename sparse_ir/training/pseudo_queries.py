@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -28,8 +28,10 @@ from sparse_ir.training.examples import TrainingSet
 
 Generator = np.random.Generator
 Maker = Callable[[Document, Generator], str]
-KINDS = ("title", "sentence", "crop", "phrase", "keywords")
-SPLITS = ("context", "crops", "neighbours")
+Kind = Literal["title", "sentence", "crop", "phrase", "keywords"]
+Split = Literal["context", "crops", "neighbours"]
+KINDS: tuple[str, ...] = get_args(Kind)
+SPLITS: tuple[str, ...] = get_args(Split)
 _WINDOW = 2  # sentences before and after one that are its neighbours
 _LEAST_SENTENCES = 3  # of a text of which one is taken out
 _LEAST_WORDS = 4  # of a sentence that asks, or answers
@@ -50,20 +52,26 @@ def add_pseudo_queries(
         examples: Gets them.
         kinds: Of ``title``, ``sentence``, ``crop``, ``phrase``, ``keywords``, which leave the
             document as it is; and of those that change it, one for each document: ``context``, a
-            title or sentence that is taken out of it; ``crops``, an excerpt, another one takes its
-            place; ``neighbours``, a sentence, one near it takes its place.
+            title or sentence that is taken out of it; and, where people ask for none, ``crops``, an
+            excerpt, another one takes its place, and ``neighbours``, a sentence, one near it does.
         per_document: At most, besides those that change it; a text too short for a kind gives none.
         seed: Of all draws.
         language: Whose stop words are no keywords.
         read: What is read of a document, which alone can be asked about.
 
     Raises:
-        InvalidInputError: an unknown kind.
+        InvalidInputError: an unknown kind, or one that would leave of a document that somebody asks
+            for only a part.
     """
     for kind in kinds:
         if kind not in (*KINDS, *SPLITS):
             wanted = ", ".join((*KINDS, *SPLITS))
             raise InvalidInputError(f"pseudo-query {kind!r} came; want {wanted}")
+        if kind in SPLITS[1:] and examples.n_labelled:
+            raise InvalidInputError(
+                f"{kind!r} would take the place of documents of {examples.name} that labelled "
+                "queries ask for; want them of data without such: a BEIR folder, split = 'none'"
+            )
     shared = shared_titles(examples.documents)
     makers = _makers(Analyzer(language))
     if splits := [kind for kind in kinds if kind in SPLITS]:
@@ -129,7 +137,8 @@ def split_context(
 def without_title(document: Document) -> Document:
     """The document without its title, also at the beginning of its text."""
     title, text = document.title.strip(), document.text.strip()
-    if title and text[: len(title)].casefold() == title.casefold():
+    begins = title and text[: len(title)].casefold() == title.casefold()
+    if begins and not text[len(title) : len(title) + 1].isalnum():
         text = text[len(title) :].lstrip(" .:\n")
     return replace(document, title="", text=text)
 

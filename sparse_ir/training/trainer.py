@@ -105,9 +105,13 @@ def trainer_of(
     dev_sets: Sequence[DevSet],
     *,
     earlier: Sequence[Path] = (),
+    validates: bool = True,
     on_progress: Progress | None = None,
 ) -> StudentTrainer:
-    """As ``make_trainer``, with examples that are read already, one for each ``config.data``."""
+    """As ``make_trainer``, with examples that are read already, one for each ``config.data``.
+
+    ``validates`` is as in ``StudentTrainer``.
+    """
     torch.manual_seed(config.optimizer.seed)
     student = Student(
         config.model.start,
@@ -134,7 +138,7 @@ def trainer_of(
         network_queries=student.network_queries,
         seed=config.optimizer.seed if config.batch.seed is None else config.batch.seed,
     )
-    return StudentTrainer(student, batches, config, dev_sets, earlier)
+    return StudentTrainer(student, batches, config, dev_sets, earlier, validates=validates)
 
 
 def taught_set(
@@ -181,6 +185,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         config: The experiment.
         dev_sets: What checkpoints are chosen by.
         earlier: Work folders of the runs before.
+        validates: Whether it validates during training, if there are dev sets.
     """
 
     control: Any
@@ -192,6 +197,8 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         config: TrainConfig,
         dev_sets: Sequence[DevSet],
         earlier: Sequence[Path] = (),
+        *,
+        validates: bool = True,
     ) -> None:
         self.config = config
         self._works = [*earlier, config.work]
@@ -202,7 +209,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         self.measured: dict[str, float] = {}
         super().__init__(
             model=student,
-            args=one_device(_arguments(config, has_dev=bool(dev_sets))),
+            args=one_device(_arguments(config, validates=validates and bool(dev_sets))),
             train_dataset=batches,
             eval_dataset=batches if dev_sets else None,
             data_collator=_the_only,
@@ -444,7 +451,7 @@ def _require_positions(student: Student, config: TrainConfig) -> None:
             )
 
 
-def _arguments(config: TrainConfig, *, has_dev: bool) -> TrainingArguments:
+def _arguments(config: TrainConfig, *, validates: bool) -> TrainingArguments:
     table = config.optimizer
     return TrainingArguments(
         output_dir=str(config.work),
@@ -461,11 +468,10 @@ def _arguments(config: TrainConfig, *, has_dev: bool) -> TrainingArguments:
         save_steps=table.save_every,
         # Beside the best one, which is kept however old, and one that Ctrl-C left.
         save_total_limit=table.keep_checkpoints + 2,
-        eval_strategy="steps" if has_dev else "no",
-        eval_steps=config.selection.every if has_dev else None,
-        eval_delay=config.selection.every,  # else it validates after the last step, come what may
-        metric_for_best_model="selection" if has_dev else None,
-        greater_is_better=True if has_dev else None,
+        eval_strategy="steps" if validates else "no",
+        eval_steps=config.selection.every if validates else None,
+        metric_for_best_model="selection" if validates else None,
+        greater_is_better=True if validates else None,
         report_to=["tensorboard"] if importlib.util.find_spec("tensorboard") else [],
         remove_unused_columns=False,
         disable_tqdm=True,

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,18 +145,12 @@ def test_two_processes_train_one_model(cli, experiment):
     teachers = f'{{kind = "dense", model = "{tiny.parent / "body"}"}}, {{kind = "bm25"}}'
     text = experiment.read_text().replace('{kind = "bm25"}', teachers)
     experiment.write_text(text + "[sparsity]\nquery_l1 = 1e-3\nregularizer = 'df_flops'\n")
-    script = cli.folder / "run.py"
-    script.write_text("from sparse_ir.cli import main; main()\n")
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node",
-        "2",
-    ]
+    program = Path(sys.executable).parent / "sparse-ir"
+    if not program.exists():
+        pytest.skip(f"{program} is not installed")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
     done = subprocess.run(
-        [*launch, script, "train", experiment],
+        [*launch, program, "train", experiment],
         cwd=cli.folder,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -205,7 +200,7 @@ def test_mined_negatives_are_training_data(cli, experiment):
     tiny, judge = cli.folder / "tiny", make_tiny_judge(cli.folder)
     cli(
         "mine", "train.jsonl", "-o", "mined.jsonl", "--index", "idx", "--model", tiny,
-        "--judge", judge, "--cross-encoder", "--margin", 2, "--first", 1, "--last", 4,
+        "--cross-encoder", judge, "--margin", 2, "--first", 1, "--last", 4,
         "--count", 2,
     )  # fmt: skip
     text = experiment.read_text().replace("train.jsonl", "mined.jsonl").replace("bm25", "file")

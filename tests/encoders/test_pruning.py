@@ -20,6 +20,7 @@ def test_by_hand():
     ]
     assert prune(weights, prune_ratio=0.5).toarray()[0].tolist() == [0, 3, 0, 2, 0]
     assert prune(weights) is weights
+    assert prune(weights, top_terms=np.int64(2)).nnz == 3
     each = prune(weights, top_terms=np.array([1, 1, 0])).toarray().tolist()
     assert each == [[0, 3, 0, 0, 0], [0, 0, 1, 0, 0], [0] * 5]
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparse_ir.corpus import Document
+from sparse_ir.encoders.checkpoint import ModelSettings
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.errors import InvalidInputError
 from sparse_ir.index.params import BuildParams
@@ -109,7 +110,10 @@ def test_documents_take_over_what_the_formula_says(tmp_path_factory, seed, n, de
 
 @pytest.mark.parametrize(("top_terms", "most"), [(None, 150), (40, 40), (200, 150)])
 def test_no_document_loses_terms_or_gets_more_than_are_wanted(tmp_path, top_terms, most):
-    """Whatever the model gives: other people's give a document more, some of small weight."""
+    """Whatever the model gives: other people's give a document more, some of small weight.
+
+    Of those that have more terms than a text may have, which are several passages, 150 are wanted.
+    """
     draw, counts = np.random.default_rng(0), np.array([10, 30, 120, 149, 150, 151, 300, 400])
     dense = draw.uniform(0.1, 2, (8, 400)) * (np.arange(400) < counts[:, None])
     with IndexWriter.create(
@@ -117,19 +121,37 @@ def test_no_document_loses_terms_or_gets_more_than_are_wanted(tmp_path, top_term
     ) as writer:
         vectors = sp.csr_array(dense.astype(np.float32))
         writer.add([Document(str(i), "") for i in range(8)], vectors, [[]] * 8)
-        expand(writer, top_terms=top_terms)
+        if top_terms:
+            writer.keep("top_terms", top_terms)
+        expand(writer)
     with Index.open(tmp_path / "i") as index:
         [(_, rows)] = index.stored_vectors()
     after = np.diff(rows.indptr)
     assert (after >= counts).all()
-    assert (after <= np.maximum(counts, most)).all()
-    assert (after > counts).sum() >= (1 if most == 40 else 3)
+    assert (after <= np.where(counts > most, np.maximum(counts, 150), most)).all()
+    assert (after > counts).sum() >= 3
 
 
-@pytest.mark.parametrize(("prune_ratio", "cut"), [(None, False), (0.0, False), (0.01, True)])
+@pytest.mark.parametrize(
+    ("own", "asked", "cut"),
+    [
+        (0.0, None, False),
+        (0.1, None, True),
+        (0.1, 0.0, False),
+        (0.0, 0.01, False),
+        (0.1, 0.1, True),
+    ],
+)
 def test_only_the_documents_of_a_model_that_prunes_are_pruned_again(
-    tmp_path, document_encoder, monkeypatch, prune_ratio, cut
+    tmp_path, document_encoder, monkeypatch, own, asked, cut
 ):
+    def settings(name):
+        return ModelSettings(
+            name, "none", 256, "log1p_relu", 0.5, fingerprint=name, prune_ratio=own
+        )
+
+    for module in ("ingest", "text_index"):
+        monkeypatch.setattr(f"sparse_ir.retrieval.{module}.model_settings", settings)
     least = np.float32(0.15)  # of the greatest weight
     encode = document_encoder.encode
 
@@ -140,7 +162,7 @@ def test_only_the_documents_of_a_model_that_prunes_are_pruned_again(
 
     monkeypatch.setattr(document_encoder, "encode", with_a_small_weight)
     documents = [Document(str(i), f"red fox fast {'runs' if i % 2 else 'dog'}") for i in range(9)]
-    options = EncoderOptions(prune_ratio=prune_ratio)
+    options = EncoderOptions(prune_ratio=asked)
     ingest(tmp_path / "i", documents, model="words", options=options)
     with Index.open(tmp_path / "i") as index:
         terms = [index.vector(str(i)).indices.tolist() for i in range(9)]

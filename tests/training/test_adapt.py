@@ -158,6 +158,24 @@ def test_what_answers_best_is_kept_however_many_terms_it_has(trainer, monkeypatc
     assert trainer.validate()["selection"] == pytest.approx((0.6 + 0.7) / 2)
 
 
+def test_the_terms_asked_for_are_those_of_texts_as_they_are_indexed(
+    model_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("sparse_ir.training.adapt._MAX_LENGTH", 8)  # tokens that a batch reads
+    draw = np.random.default_rng(0)
+    documents = [Document(f"d{i}", " ".join(draw.choice(WORDS, 20))) for i in range(40)]
+    body = str(model_folder.parent / "body")
+    options = {"model": str(model_folder), "teacher": body, "steps": 1}
+    trainer = adapt_trainer(documents, tmp_path / "out", target_terms=4.0, **options)
+    [taught] = trainer.train_dataset.sets
+    texts = [one.content for one in taught.examples.documents]
+    short, whole = (
+        load_encoder(str(model_folder), max_length=length).encode(texts).nnz for length in (8, 32)
+    )
+    assert short < whole
+    assert trainer.config.sparsity.target_terms == pytest.approx(4.0 * short / whole)
+
+
 def test_what_has_more_terms_than_are_asked_for_is_kept_only_if_all_do(
     documents, model_folder, tmp_path, monkeypatch
 ):

@@ -87,6 +87,16 @@ def test_the_recipes_are_valid(path):
             "[[data]]\npath='a'\n[[validation]]\npath='b'\n[optimizer]\nsave_every=300\n",
             r"toml: selection\.every is 500; want a multiple of optimizer\.save_every = 300",
         ),
+        ("[[data]]\npath='a'\npseudo_queries=['poem']\n", r"pseudo_queries.*'poem' came"),
+        ("language='klingon'\n[[data]]\npath='a'\n", "language: .*'klingon'"),
+        (
+            "[[data]]\npath='a'\nscores='x'\n",
+            "data.scores of a came; want a teacher of the kind file",
+        ),
+        (
+            "[[data]]\npath='a'\n[[teachers]]\nkind='cross_encoder'\n",
+            "kind cross_encoder came without a model",
+        ),
         ("[[data]]\npath='a'\n[loss]\nresidual=2\n", r"loss\.residual: .*less than or equal to 1"),
         ("[[data]]\npath='a'\n[loss]\ndistillation=0\ncontrast=0\n", "loss: .* are all 0"),
         ("teachers=[]\n[[data]]\npath='a'\n", "teachers: .* at least 1 item"),

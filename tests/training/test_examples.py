@@ -160,10 +160,15 @@ def test_answers_and_queries_without_a_text_are_refused(tmp_path, line, message)
 
 def test_a_run_gives_the_teachers_scores_of_a_beir_folder(tmp_path):
     folder, run = beir(tmp_path, "q1\td1\t1\nq2\td3\t2\n"), tmp_path / "teacher.trec"
-    run.write_text("q1 Q0 d3 1 7.5 t\nq1 Q0 d1 2 -2 t\nq1 Q0 d0 3 -9 t\nq8 Q0 d1 1 4 t\n")
+    run.write_text(
+        "q1 Q0 d3 1 7.5 t\nq1 Q0 d1 2 -2 t\nq1 Q0 d0 3 -9 t\nq1 Q0 gone 4 -9 t\nq8 Q0 d4 1 4 t\n"
+    )
     read = read_training_set(folder, scores=run)
-    assert read.scores == [{0: -2.0, 1: 7.5}, {}]
-    run.write_text("q1 Q0 d0 1 7.5 t\n")
+    assert [document.doc_id for document in read.documents] == ["d0", "d1", "d3"]
+    assert read.positives == [(1,), (2,)]
+    assert read.negatives == [(2, 0), ()]
+    assert read.scores == [{1: -2.0, 2: 7.5, 0: -9.0}, {}]
+    run.write_text("q8 Q0 d0 1 7.5 t\n")
     with pytest.raises(InvalidInputError, match="teacher.trec has no score of a query and a docum"):
         read_training_set(folder, scores=run)
 

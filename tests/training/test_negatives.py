@@ -42,6 +42,16 @@ def test_the_judge_takes_out_what_scores_like_the_positive(examples):
     assert examples.negatives[0] == (2, 3, 5)
 
 
+def test_logits_below_0_have_a_margin_too(examples):
+    class Logits(Judge):
+        def scores(self, queries, documents):
+            value = {0: -2.0, 2: -1.95, 3: -2.05, 4: -2.15, 5: -9.0}
+            return np.array([[value.get(int(d), -1.0) for d in documents] for _ in queries])
+
+    mine_negatives(examples, InOrder(), Logits(), Mining(count=9, first=1, last=6, margin=0.95))
+    assert examples.negatives[0] == (4, 5)  # the limit is -2.1
+
+
 def test_hits_of_an_index_with_more_in_it_do_not_count(examples):
     class WithOthers(InOrder):
         def search(self, queries, k=10):

@@ -118,6 +118,16 @@ def test_a_text_too_short_for_two_parts_stays_as_it_is():
         assert examples.documents == [Document("e", "One sentence.", "Title")]
 
 
+@pytest.mark.parametrize("kind", ["crops", "neighbours"])
+def test_a_document_that_people_ask_for_is_not_cut_to_a_part(kind):
+    examples = TrainingSet("asked", [DOCUMENT])
+    examples.add_query("foxes", (0,))
+    examples.n_labelled = 1
+    with pytest.raises(InvalidInputError, match=f"'{kind}' would take the place .* of asked that"):
+        add_pseudo_queries(examples, ["title", kind], per_document=1)
+    assert examples.documents == [DOCUMENT]
+
+
 def test_of_kinds_that_change_a_document_each_has_one():
     text = f"{TEXT} {TEXT.replace('fox', 'cat')}"
     examples = TrainingSet("s", [Document(str(i), text, f"Title {i}") for i in range(60)])
@@ -139,6 +149,8 @@ def test_a_title_at_the_beginning_of_the_text_is_taken_out_there_too():
     assert all(left.content == TEXT for left in by_title)
     draw = np.random.default_rng(0)
     assert split_context(Document("d", "Title", "Title"), draw) is None
+    longer = split_context(Document("d", "Carbon is an element.", "Car"), draw)
+    assert longer == ("Car", Document("d", "Carbon is an element."))
 
 
 def test_short_documents_keep_their_titles_half_of_the_time():

@@ -203,6 +203,14 @@ def test_resuming_gives_what_an_unbroken_run_gives(config, tmp_path, changed):
         torch.testing.assert_close(resumed.student.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
 
 
+def test_a_checkpoint_of_another_loss_is_refused(config, tmp_path):
+    trainer = make_trainer(config())
+    train_model(trainer, finish=False)
+    other = make_trainer(config(loss={"contrast_kind": "individual"}))
+    with pytest.raises(InvalidInputError, match=r"has no anchored\.log_sums: .* without --resume"):
+        other.objective.load_state(trainer.objective.state())
+
+
 def test_nothing_to_resume_from_is_an_error(config):
     with pytest.raises(InvalidInputError, match="holds no checkpoint"):
         train_model(make_trainer(config()), resume=True)
@@ -450,8 +458,11 @@ def test_a_target_of_no_terms_leaves_lambda_as_it_is(config, target):
     assert (logged == [0.25] * len(logged)) == (target == 0)
 
 
-def test_the_terms_steered_to_are_those_that_pruning_leaves(config):
-    trainer = make_trainer(config(sparsity={"target_terms": 6, "counted_ratio": 0.8}))
+@pytest.mark.parametrize("by_model", [False, True])
+def test_the_terms_steered_to_are_those_that_pruning_leaves(config, by_model):
+    asked = {"model": {"prune_ratio": 0.8}} if by_model else {}
+    ratio = None if by_model else 0.8
+    trainer = make_trainer(config(sparsity={"target_terms": 6, "counted_ratio": ratio}, **asked))
     batch = trainer.train_dataset[0]
     scored = trainer.student(**batch)
     _, numbers = trainer.objective(scored, batch, step=0)
