@@ -64,7 +64,6 @@ def import_(
     --neighbour-weight. (What ``index`` adds besides, by reading titles again, takes the network.)
     """
     from sparse_ir.encoders.analyzer import Analyzer
-    from sparse_ir.encoders.checkpoint import model_settings
     from sparse_ir.export.vector_import import import_vectors, open_for_vectors
     from sparse_ir.export.vector_source import open_vectors
     from sparse_ir.index.catalog import Catalog
@@ -109,11 +108,7 @@ def import_(
             n_terms=terms or 0,
             on_progress=lambda n: advance("importing", n),
         )
-        expand(
-            writer,
-            lambda n: advance("looking at neighbours", n),
-            may_drop=model is not None and model_settings(model).prune_ratio > 0,
-        )
+        expand(writer, lambda n: advance("looking at neighbours", n))
     seconds = time.monotonic() - started
     if as_json:
         print(json.dumps({"imported": n, "seconds": round(seconds, 3), "index": str(folder)}))

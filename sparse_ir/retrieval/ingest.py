@@ -15,7 +15,6 @@ import numpy as np
 
 from sparse_ir.corpus import Document, require_document
 from sparse_ir.encoders.analyzer import Analyzer
-from sparse_ir.encoders.checkpoint import model_settings
 from sparse_ir.encoders.encoder import Encoder, OnePassEncoder, load_encoder
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.encoders.pruning import prune
@@ -33,7 +32,7 @@ from sparse_ir.retrieval.dense_part import (
     vectors_of,
     wanted_part,
 )
-from sparse_ir.retrieval.neighbours import TOP_TERMS, expand
+from sparse_ir.retrieval.neighbours import PRUNES, TOP_TERMS, expand
 from sparse_ir.retrieval.passages import Span, has_limit, join, passages_of
 from sparse_ir.retrieval.text_index import open_writer, require_fit
 from sparse_ir.retrieval.titles import add_titles
@@ -168,8 +167,7 @@ def ingest(
                 writer.commit()
         if sync:
             report.removed = _remove_others(writer, first_new, pipeline.unchanged)
-        prunes = options.prune_ratio != 0 and model_settings(model).prune_ratio > 0
-        expand(writer, on_expanded, may_drop=prunes)
+        expand(writer, on_expanded)
         writer.commit()
         if report.changed >= _COMPACT_SHARE * len(writer):
             writer.optimize()
@@ -218,6 +216,8 @@ class _Pipeline:
             self.encoder = load_encoder(self.model, role="document", **asdict(self.options))
         if top_terms := self.options.top_terms or getattr(self.encoder, "top_terms", None):
             self.writer.keep(TOP_TERMS, int(top_terms))
+        if self.options.prune_ratio == 0:
+            self.writer.keep(PRUNES, False)
         passages = [self._passages(document) for document in batch]
         done = _Counted([len(one) for one in passages], tell)
         texts = [[text for _, text in one] for one in passages]

@@ -3,13 +3,14 @@
 Documents on one matter say it in different words, and a network that reads them one by one expands
 each its own way. So each learned weight becomes the greater of the document's own and a share of
 the mean of its nearest neighbours'. This happens once, when documents are added; queries do not
-change. BM25's part stays as it is. The documents of a model that prunes are pruned again (of mini
-all that was longer, dclaw_headings found .603, not .622, learned); of others' none gets shorter.
+change. BM25's part stays as it is. Documents of a model that prunes, as mini, are pruned again
+(left as long as they get, those of dclaw_headings are found worse: learned .603, not .622); of
+other models none gets shorter.
 
 Source: document expansion by a neighbourhood as in Tao, Wang, Mei and Zhai 2006, "Language Model
 Information Retrieval with Document Expansion", NAACL, section 3. There word counts are mixed, as
-smoothing does; here the greater counts, so that no document says less what it alone says. (Mixing a
-share of .3 cost .018 learned on scifact's train questions, where this gained .012.)
+smoothing does; here the greater counts, so that what a document alone says keeps its weight.
+(Mixing a share of .3 cost .018 learned on scifact's train questions, where this gained .012.)
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from sparse_ir.index.writer import IndexWriter
 from sparse_ir.vectors import TermWeights
 
 SETTING = "neighbour_weight"
+PRUNES = "prunes"  # setting: whether documents' least terms are dropped; older indexes have none
 TOP_TERMS = "top_terms"  # setting: terms of a text that the encoder kept at most, if it had a limit
 DEFAULT_WEIGHT = 0.7  # chosen on dev splits, as the most terms were: flat from .5 to .9
 _EXPANDED = "expanded"  # setting: documents numbered below it have their neighbours' terms
@@ -45,8 +47,6 @@ _MOST_TERMS = 150  # learned ones, of an expanded document
 def expand(
     writer: IndexWriter,
     on_progress: Callable[[int], None] | None = None,
-    *,
-    may_drop: bool = False,
 ) -> None:
     """Documents added since the last call have their neighbours' terms, uncommitted.
 
@@ -56,8 +56,6 @@ def expand(
     Args:
         writer: Of an index of text; nothing happens if its settings name no neighbour weight.
         on_progress: Told how many more documents are done.
-        may_drop: Whether terms below a fifth of the greatest weight, and beyond the 150 greatest,
-            are dropped, as of a model that prunes; else a document has no fewer than before.
     """
     if is_expanded(writer.settings, len(writer)):
         return
@@ -70,7 +68,7 @@ def expand(
             index,
             weight,
             top_terms=writer.settings.get(TOP_TERMS, _MOST_TERMS),
-            may_drop=may_drop,
+            may_drop=writer.settings.get(PRUNES, True),
             threads=writer.params.n_threads,
         )
 
@@ -107,7 +105,8 @@ class NeighbourExpander:
         index: Holds the documents to be expanded, among all others, as they are before.
         weight: Share of the neighbours' mean weight that a document has at least, > 0.
         top_terms: Beyond which no text gets more learned terms, >= 1.
-        may_drop: As ``expand``.
+        may_drop: Whether terms below a fifth of the greatest weight, and beyond the 150 greatest,
+            are dropped; else a document has no fewer than before.
         threads: Documents whose neighbours are searched at once, >= 1.
     """
 

@@ -16,7 +16,7 @@ from sparse_ir.index.params import BuildParams, DensePart
 from sparse_ir.index.reader import Index
 from sparse_ir.index.writer import IndexWriter
 from sparse_ir.retrieval.dense_part import not_that_model
-from sparse_ir.retrieval.neighbours import DEFAULT_WEIGHT, SETTING, checked_weight
+from sparse_ir.retrieval.neighbours import DEFAULT_WEIGHT, PRUNES, SETTING, checked_weight
 from sparse_ir.retrieval.retriever import QUERY_ENCODER
 
 _BEFORE = {SETTING: 0, TITLE_WEIGHT: 1}  # of indexes made before there was such a setting
@@ -50,7 +50,12 @@ def open_writer(
             vocabulary=queries.vocabulary.fingerprint,
             params=params or BuildParams(precision="float32"),  # BM25 is to be exact
             dense=dense,
-            settings={SETTING: DEFAULT_WEIGHT, TITLE_WEIGHT: DEFAULT_TITLE_WEIGHT} | wanted,
+            settings={
+                SETTING: DEFAULT_WEIGHT,
+                TITLE_WEIGHT: DEFAULT_TITLE_WEIGHT,
+                PRUNES: model_settings(model).prune_ratio > 0,
+            }
+            | wanted,
             beside=beside,
         )
     writer = IndexWriter.open(path)

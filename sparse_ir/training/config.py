@@ -90,9 +90,8 @@ class TeacherTable(_Table):
 
     @model_validator(mode="after")
     def _a_model_is_named(self) -> TeacherTable:
-        if self.kind in ("sparse", "cross_encoder", "callable") and not {"model"} & (
-            self.model_fields_set
-        ):
+        needed = self.kind in ("sparse", "cross_encoder", "callable")
+        if needed and "model" not in self.model_fields_set:
             raise PydanticCustomError(
                 "model", "a teacher of the kind {kind} came without a model", {"kind": self.kind}
             )
