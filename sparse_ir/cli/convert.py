@@ -10,7 +10,6 @@ import typer
 
 from sparse_ir.cli.console import tell
 from sparse_ir.cli.options import ModelOption
-from sparse_ir.errors import InvalidInputError
 
 
 class Layout(str, Enum):
@@ -36,8 +35,6 @@ def convert(
     from sparse_ir.encoders.checkpoint import model_settings, require_models_extra
 
     require_models_extra()
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InvalidInputError(f"{output} is there already; want a folder to be made, or empty")
     if to is Layout.onnx:
         from sparse_ir.encoders.onnx_export import export_onnx
 

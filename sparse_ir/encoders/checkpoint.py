@@ -344,10 +344,10 @@ def require_new(output: Path) -> None:
     """Returns if nothing is in the way of a model at ``output``.
 
     Raises:
-        InvalidInputError: something is.
+        InvalidInputError: something is, other than an empty folder.
     """
-    if output.exists():
-        raise InvalidInputError(f"{output} exists; want a folder that is to be made")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InvalidInputError(f"{output} exists; want a folder that is to be made, or empty")
 
 
 def digest(values: tuple[Any, ...], files: Sequence[Path]) -> str:

@@ -24,6 +24,7 @@ from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.encoders.pretrained import quiet_transformers
 from sparse_ir.encoders.tensor_files import save_network
 from sparse_ir.errors import InvalidInputError
+from sparse_ir.files import whole_folder
 
 _NEVER = -1e4  # a bias below any logit; their pooling multiplies it by 0, so not -infinity
 _ACTIVATIONS = {1: "relu", 2: "log1p_relu"}  # theirs: before the last log1p
@@ -44,12 +45,13 @@ def save_for_sentence_transformers(model: str, output: str | Path) -> None:
 
     Args:
         model: As ``load_encoder``.
-        output: Folder to be made.
+        output: Folder to be made, or empty.
 
     Raises:
-        InvalidInputError: no such model, or a body whose head that library does not know.
+        InvalidInputError: no such model, a body whose head that library does not know, or something
+            is in ``output``.
     """
-    folder = Path(output)
+    checkpoint.require_new(Path(output))
     options = EncoderOptions(device="cpu", precision="float32")
     documents = checkpoint.load_document_encoder(model, options)
     queries = checkpoint.load_query_encoder(model, options)
@@ -58,21 +60,22 @@ def save_for_sentence_transformers(model: str, output: str | Path) -> None:
         and isinstance(queries, MaskedLMEncoder | LookupEncoder)
     ):
         raise InvalidInputError(f"{model}: want a model with a masked language model for documents")
-    folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(queries, LookupEncoder):
-        _write_router(folder, documents, queries)
-    else:
-        _write_network(folder, documents)
-        _write_pooling(folder / "1_SpladePooling", documents)
-        _write_modules(folder, [("", "Transformer"), ("1_SpladePooling", "SpladePooling")])
-    config = {
-        "model_type": "SparseEncoder",
-        "prompts": {"query": queries.prompt, "document": documents.prompt},
-        "default_prompt_name": None,
-        "max_active_dims": documents.top_terms,
-        "similarity_fn_name": "dot",
-    }
-    _write_json(folder / "config_sentence_transformers.json", config)
+    with whole_folder(Path(output)) as folder:
+        folder.mkdir(parents=True)
+        if isinstance(queries, LookupEncoder):
+            _write_router(folder, documents, queries)
+        else:
+            _write_network(folder, documents)
+            _write_pooling(folder / "1_SpladePooling", documents)
+            _write_modules(folder, [("", "Transformer"), ("1_SpladePooling", "SpladePooling")])
+        config = {
+            "model_type": "SparseEncoder",
+            "prompts": {"query": queries.prompt, "document": documents.prompt},
+            "default_prompt_name": None,
+            "max_active_dims": documents.top_terms,
+            "similarity_fn_name": "dot",
+        }
+        _write_json(folder / "config_sentence_transformers.json", config)
 
 
 def whole_model(encoder: MaskedLMEncoder) -> Any:

@@ -23,6 +23,7 @@ from sparse_ir.encoders.onnx_encoder import GRAPH_FILE, INPUTS, OUTPUTS
 from sparse_ir.encoders.options import EncoderOptions
 from sparse_ir.encoders.sparse_head import ACTIVATIONS
 from sparse_ir.errors import InvalidInputError, MissingDependencyError
+from sparse_ir.files import whole_folder
 
 MOST_TERMS = 1024  # of a text; three times what models give on average
 _TILES = 8
@@ -35,19 +36,21 @@ def export_onnx(
 
     Args:
         model: As ``load_encoder``.
-        output: Folder to be made.
+        output: Folder to be made, or empty.
         top_terms: Terms that the graph gives of a text, the greatest; None gives 1,024. Never more
             than the model keeps.
         int8: Whether matrices are stored and multiplied in 8 bits, quantised text by text: a
             quarter of the size, and faster than float32 on most processors.
 
     Raises:
-        InvalidInputError: no such model, or a head that the graph does not know.
+        InvalidInputError: no such model, a head that the graph does not know, or something is in
+            ``output``.
         MissingDependencyError: onnx, onnxscript or onnxruntime is not installed.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
             raise MissingDependencyError(package, extra="onnx", purpose="writing ONNX")
+    checkpoint.require_new(Path(output))
     options = EncoderOptions(device="cpu", precision="float32")
     documents = checkpoint.load_document_encoder(model, options)
     queries = checkpoint.load_query_encoder(model, options)
@@ -55,20 +58,20 @@ def export_onnx(
         raise InvalidInputError(f"{model}: want a masked language model pooled by max for ONNX")
     if documents.changes_texts:
         raise InvalidInputError(f"{model} changes texts before the tokenizer; ONNX cannot")
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    documents.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
-    most = min(top_terms or MOST_TERMS, documents.top_terms or MOST_TERMS)
-    _write_graph(documents, folder / GRAPH_FILE, most, int8)
-    activation = {n: name for name, n in ACTIVATIONS.items()}[documents.head.n_logarithms]
-    settings = replace(
-        checkpoint.model_settings(model),
-        body=checkpoint.ONNX_BODY,
-        max_length=documents.max_length,
-        activation=activation,
-    )
-    lookup = queries if isinstance(queries, LookupEncoder) else None
-    checkpoint.save_model(folder, settings, None, lookup)
+    with whole_folder(Path(output)) as folder:
+        folder.mkdir(parents=True)
+        documents.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
+        most = min(top_terms or MOST_TERMS, documents.top_terms or MOST_TERMS)
+        _write_graph(documents, folder / GRAPH_FILE, most, int8)
+        activation = {n: name for name, n in ACTIVATIONS.items()}[documents.head.n_logarithms]
+        settings = replace(
+            checkpoint.model_settings(model),
+            body=checkpoint.ONNX_BODY,
+            max_length=documents.max_length,
+            activation=activation,
+        )
+        lookup = queries if isinstance(queries, LookupEncoder) else None
+        checkpoint.save_model(folder, settings, None, lookup)
 
 
 def _write_graph(encoder: MaskedLMEncoder, path: Path, top_terms: int, int8: bool) -> None:

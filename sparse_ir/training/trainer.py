@@ -495,7 +495,7 @@ def _optimizer(student: Student, config: TrainConfig) -> torch.optim.Optimizer:
             "lr": table.scalar_rate,
         },
     ]
-    return torch.optim.AdamW(groups, weight_decay=0.0)
+    return torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
 
 
 def _the_only(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -44,4 +44,4 @@ class TestWithTheModel:
             cli("encode", "d.jsonl", "-o", output, *options)
         found, expected = (sp.load_npz(tmp_path / name).toarray() for name in ("a.npz", "b.npz"))
         np.testing.assert_allclose(found, expected, atol=1e-4)
-        assert "is there already" in cli.refuses("convert", "--to", layout, "-o", "made")
+        assert "made exists" in cli.refuses("convert", "--to", layout, "-o", "made")

@@ -71,6 +71,26 @@ def test_a_graph_gives_no_more_terms_than_the_model(masked_lm_folder, tmp_path):
     assert (expected > 0).sum(1).max() == 3
 
 
+@pytest.mark.parametrize("write", [export_onnx, save_for_sentence_transformers])
+def test_what_is_stopped_leaves_no_folder_and_what_is_there_stays(
+    masked_lm_folder, tmp_path, monkeypatch, write
+):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sparse_ir.encoders.onnx_export._write_graph", stopped)
+        patch.setattr("sparse_ir.encoders.convert._write_pooling", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            write(str(masked_lm_folder), tmp_path / "made")
+    assert [one.name for one in tmp_path.iterdir()] == []
+    (tmp_path / "made").mkdir()
+    write(str(masked_lm_folder), tmp_path / "made")
+    with pytest.raises(InvalidInputError, match="made exists; want a folder that is to be made"):
+        write(str(masked_lm_folder), tmp_path / "made")
+    assert load(tmp_path / "made").encode(TEXTS).nnz
+
+
 def test_threads_share_an_encoder(masked_lm_folder, tmp_path, among_threads):
     export_onnx(str(masked_lm_folder), tmp_path / "onnx")
     encoder, text = load(tmp_path / "onnx"), "the red fox runs over water day and night " * 20
