@@ -4,8 +4,8 @@
     python -m bench.claims claims.toml --seeds 0 1 2
 
 Both files are copied from bench/ beside a folder ``data`` of BEIR folders and a model
-``closed-form`` (the model card of ``mini`` has the line that makes it); the first makes ``siamese``,
-the sparse teacher. Every run starts from the same model and data and differs in one setting from
+``closed-form`` (the model card of ``mini`` has the line that makes it); the first makes the sparse
+teacher, ``siamese``. Every run starts from the same model and data and differs in one setting from
 ``base``; it is judged by real search on the configuration's validation sets. Rows go to
 results/claims.jsonl; ``--plot`` draws nDCG@10 against FLOPS from all rows there are.
 """

@@ -83,14 +83,14 @@ def _by_kernel(name: str) -> Iterator[tuple[str, records.Record]]:
 def _claims() -> Iterator[str]:
     rows = records.read("claims")
     yield "# What helps in training, by how much\n"
-    yield "Short runs that differ in one setting; nDCG@10: mean of three dev sets, +- half the"
-    yield "range of the seeds. `terms` is learned terms a document. How: `bench/claims.py`."
+    yield "Short runs that differ from `base` in one setting; nDCG@10: mean of three dev sets, +-"
+    yield "half the range of the seeds. `terms` is learned terms a document. `bench/claims.py` has it"
+    yield "all. `base`: dense, BM25 and siamese sparse teachers, weighed by how well they find each"
+    yield "set's labels together; queries are looked up; half of the ranking loss is residual."
     share = claims.PLAIN_FLOPS_SHARE
     yield f"`flops` has a {share}th of the lambda that is named: its weights, multiplied by the"
     yield "query's, are some seven times greater, and so both keep about as many terms."
-    yield "A seed draws other batches of the same data. The runs were on several machines and days:"
-    yield "most in bfloat16, some in float32, and what changed in training meanwhile is in them too"
-    yield "(the same settings gave 136 and 156 terms): each row of the file names its machine.\n"
+    yield "A seed draws other batches of the same data.\n"
     yield f"![nDCG@10 against FLOPS](claims.svg)\n\n{claims.table(rows)}\n"
     yield "Differences of the means; starred where all seeds of one are above all of the other.\n"
     yield f"{claims.differences(rows)}\n"

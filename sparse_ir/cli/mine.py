@@ -16,6 +16,10 @@ def mine(
     output: Annotated[Path, typer.Option("-o", "--output", help="JSONL with negatives.")],
     index: Annotated[Path, typer.Option(help="Folder of the index that is searched; kept.")],
     split: Annotated[str, typer.Option(help="Which qrels of a BEIR folder.")] = "train",
+    judged_only: Annotated[
+        bool,
+        typer.Option("--judged-only", help="Search only what the split judges, not the folder."),
+    ] = False,
     model: ModelOption = "mini",
     judge: Annotated[
         str,
@@ -36,7 +40,7 @@ def mine(
 ) -> None:
     """Find hard negatives for the queries of a training set.
 
-    The documents are indexed, the queries searched; of the hits that the judge does not take for
+    All documents are indexed, the queries searched; of the hits that the judge does not take for
     answers some are drawn. The judge's scores are written too, so a run can distil from the file.
     """
     from sparse_ir.encoders.checkpoint import require_models_extra
@@ -50,7 +54,7 @@ def mine(
 
     require_writable(output)
     mining = Mining(count=count, first=first, last=last, margin=margin, seed=seed)
-    examples = read_training_set(data, split=split)
+    examples = read_training_set(data, split=split, judged_only=judged_only)
     # Asked while mining, and loaded first: what is wrong with it is not to be said after minutes.
     judges = [CrossEncoderTeacher(cross_encoder).read(examples)] if cross_encoder else []
     with progress("indexing", total=len(examples.documents)) as advance:

@@ -73,6 +73,7 @@ def read_training_set(
     *,
     split: str = "train",
     scores: Path | None = None,
+    judged_only: bool = True,
     max_documents: int | None = None,
     seed: int = 0,
 ) -> TrainingSet:
@@ -83,11 +84,12 @@ def read_training_set(
 
     Args:
         source: Folder or ``.jsonl[.gz]`` file.
-        split: Of a BEIR folder: which ``qrels``. Only its judged documents are read, so that no
-            document of another split is learned from. ``none`` takes all documents and no query.
+        split: Of a BEIR folder: which ``qrels``. ``none`` takes all documents and no query.
         scores: Of a BEIR folder: a run, as ``read_run``, with a teacher's scores. What it found for
             the split's queries is read too, and what is no answer is a negative; what it says of
             other queries, and of documents that the folder does not hold, does not count.
+        judged_only: Of a BEIR folder: only the split's judged documents are read, so that no
+            document of another split is learned from.
         max_documents: Documents kept, drawn at random; None keeps all.
         seed: Of the draw.
 
@@ -107,7 +109,7 @@ def read_training_set(
             f"scores of {scores} came with {path}; want a BEIR folder and a split of its queries: "
             "records of a JSONL file hold their own"
         )
-    whole = _from_beir(path, split, scores) if path.is_dir() else _from_jsonl(path)
+    whole = _from_beir(path, split, scores, judged_only) if path.is_dir() else _from_jsonl(path)
     if not whole.documents:
         raise InvalidInputError(f"{path} holds no document for split {split!r}; want some")
     if max_documents is None or len(whole.documents) <= max_documents:
@@ -116,7 +118,7 @@ def read_training_set(
     return _only(whole, np.sort(draw).tolist())
 
 
-def _from_beir(folder: Path, split: str, scores: Path | None) -> TrainingSet:
+def _from_beir(folder: Path, split: str, scores: Path | None, judged_only: bool) -> TrainingSet:
     if split == "none":
         return TrainingSet(folder.name, list(read_documents(folder)))
     path = folder / "qrels" / f"{split}.tsv"
@@ -125,7 +127,7 @@ def _from_beir(folder: Path, split: str, scores: Path | None) -> TrainingSet:
     wanted |= {doc_id for query_id in answers for doc_id in run.get(query_id, ())}
     # Empty documents are only refused where they are answers: no other document is learned from.
     stored = read_documents(folder, allow_empty=True)
-    documents = [d for d in stored if d.doc_id in wanted and d.content]
+    documents = [d for d in stored if d.content and (d.doc_id in wanted or not judged_only)]
     number = {document.doc_id: row for row, document in enumerate(documents)}
     text = {query.query_id: query.text for query in read_queries(folder) if query.text}
     require_answers(path, answers, number)

@@ -226,6 +226,26 @@ def test_negatives_are_mined_without_a_judge(cli, experiment):
     )
 
 
+def test_negatives_of_a_folder_are_of_all_its_documents_or_the_judged_ones(cli, experiment):
+    beir = cli.folder / "beir"
+    (beir / "qrels").mkdir(parents=True)
+    stored = [{"_id": f"d{i}", "text": text} for i, (_, text) in enumerate(TEXTS)]
+    asked = [{"_id": f"q{i}", "text": query} for i, (query, _) in enumerate(TEXTS[:2])]
+    for name, records in (("corpus", stored), ("queries", asked)):
+        (beir / f"{name}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    (beir / "qrels" / "train.tsv").write_text("q0\td0\t1\nq1\td1\t1\n")
+    others = {text for _, text in TEXTS[2:]}
+    for options, n_documents in (((), len(TEXTS)), (("--judged-only",), 2)):
+        cli(
+            "mine", "beir", "-o", "mined.jsonl", "--index", f"idx{n_documents}", "--judge", "none",
+            "--model", cli.folder / "tiny", "--first", 1, "--last", 9, *options,
+        )  # fmt: skip
+        assert f"{n_documents} documents" in cli("info", "--index", f"idx{n_documents}").stdout
+        lines = (cli.folder / "mined.jsonl").read_text().splitlines()
+        mined = {text for line in lines for text in json.loads(line)["negatives"]}
+        assert bool(mined & others) == (n_documents > 2)
+
+
 def test_the_dense_leg_learns_from_what_the_sparse_one_finds(cli, experiment):
     tiny, body = cli.folder / "tiny", cli.folder / "body"
     cli(
