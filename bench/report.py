@@ -84,8 +84,8 @@ def _claims() -> Iterator[str]:
     rows = records.read("claims")
     yield "# What helps in training, by how much\n"
     yield "Short runs that differ from `base` in one setting; nDCG@10: mean of three dev sets, +-"
-    yield "half the range of the seeds. `terms` is learned terms a document. `bench/claims.py` has it"
-    yield "all. `base`: dense, BM25 and siamese sparse teachers, weighed by how well they find each"
+    yield "half the range of seeds; `terms` is learned terms a document. How: `bench/claims.py`."
+    yield "`base`: dense, BM25 and siamese sparse teachers, weighed by how well they find each"
     yield "set's labels together; queries are looked up; half of the ranking loss is residual."
     share = claims.PLAIN_FLOPS_SHARE
     yield f"`flops` has a {share}th of the lambda that is named: its weights, multiplied by the"

@@ -73,9 +73,10 @@ def test_runs_go_on_where_they_were(cli, experiment):
 def test_what_is_in_the_way_is_said_before_the_teachers_read(cli, experiment, monkeypatch):
     monkeypatch.setattr("sparse_ir.training.trainer.make_trainer", None)  # not callable
     (cli.folder / "out").mkdir()
+    (cli.folder / "out" / "notes.txt").touch()
     with pytest.raises(InvalidInputError, match="out exists; want a folder that is to be made"):
         train(experiment)
-    (cli.folder / "out").rmdir()
+    (cli.folder / "out" / "notes.txt").unlink()
     kept = cli.folder / ".sparse-ir-train" / "checkpoint-2" / "trainer_state.json"
     kept.parent.mkdir(parents=True)
     kept.touch()

@@ -110,6 +110,7 @@ def test_refuses(body_folder, tmp_path, texts, idf, message):
 
 
 def test_nothing_is_written_over(body_folder, tmp_path):
+    (tmp_path / "notes.txt").touch()
     with pytest.raises(InvalidInputError, match="exists; want a folder that is to be made"):
         init_head_model(str(body_folder), TEXTS, tmp_path)
 

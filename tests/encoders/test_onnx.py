@@ -75,6 +75,9 @@ def test_a_graph_gives_no_more_terms_than_the_model(masked_lm_folder, tmp_path):
 def test_what_is_stopped_leaves_no_folder_and_what_is_there_stays(
     masked_lm_folder, tmp_path, monkeypatch, write
 ):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+
     def stopped(*_):
         raise KeyboardInterrupt
 
@@ -82,13 +85,13 @@ def test_what_is_stopped_leaves_no_folder_and_what_is_there_stays(
         patch.setattr("sparse_ir.encoders.onnx_export._write_graph", stopped)
         patch.setattr("sparse_ir.encoders.convert._write_pooling", stopped)
         with pytest.raises(KeyboardInterrupt):
-            write(str(masked_lm_folder), tmp_path / "made")
-    assert [one.name for one in tmp_path.iterdir()] == []
-    (tmp_path / "made").mkdir()
-    write(str(masked_lm_folder), tmp_path / "made")
+            write(str(masked_lm_folder), folder / "made")
+    assert [one.name for one in folder.iterdir()] == []
+    (folder / "made").mkdir()
+    write(str(masked_lm_folder), folder / "made")
     with pytest.raises(InvalidInputError, match="made exists; want a folder that is to be made"):
-        write(str(masked_lm_folder), tmp_path / "made")
-    assert load(tmp_path / "made").encode(TEXTS).nnz
+        write(str(masked_lm_folder), folder / "made")
+    assert load(folder / "made").encode(TEXTS).nnz
 
 
 def test_threads_share_an_encoder(masked_lm_folder, tmp_path, among_threads):

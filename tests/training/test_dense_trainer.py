@@ -150,6 +150,7 @@ def test_what_is_refused(examples, run, tmp_path):
     with pytest.raises(InvalidInputError, match="holds no checkpoint"):
         train_model(DenseTrainer(run, examples), resume=True)
     run.output.mkdir()
+    (run.output / "notes.txt").touch()
     with pytest.raises(InvalidInputError, match="exists; want a folder that is to be made"):
         DenseTrainer(run, examples)
 
