@@ -52,6 +52,9 @@ class OnnxEncoder:
         self.room = self._reader.room
         """Tokens of a text that are read, special ones left out."""
         self._options = options
+        most = session.get_outputs()[0].shape[1]
+        self.top_terms: int | None = most if isinstance(most, int) else None
+        """Terms that the graph gives of a text at most, where it says so."""
 
     @classmethod
     def load(cls, folder: Path, max_length: int, options: EncoderOptions) -> OnnxEncoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,7 +61,9 @@ class KeptVectors:
 
 
 def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as beside, beside.open("wb") as file:
-            write(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # trainings may share a folder: the second finds it done
+        if not path.is_file():
+            with whole_file(path) as beside, beside.open("wb") as file:
+                write(file)
