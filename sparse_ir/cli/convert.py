@@ -32,9 +32,10 @@ def convert(
     ONNX: pooling and the choice of terms are inside the graph, and --model FOLDER encodes with
     onnxruntime, without torch.
     """
-    from sparse_ir.encoders.checkpoint import model_settings, require_models_extra
+    from sparse_ir.encoders.checkpoint import model_settings, require_models_extra, require_new
 
     require_models_extra()
+    require_new(output)  # said before torch is imported
     if to is Layout.onnx:
         from sparse_ir.encoders.onnx_export import export_onnx
 

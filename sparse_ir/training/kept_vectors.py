@@ -61,6 +61,8 @@ class KeptVectors:
 
 
 def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    if path.is_file():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # trainings may share a folder: the second finds it done
